@@ -1,0 +1,135 @@
+"""Field: one typed-in value, declared once; widget, parsing, storage text, API form and help follow from it."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+TRUE = {"true", "1", "on", "yes"}
+FALSE = {"false", "0", "off", "no", ""}
+
+
+class Invalid(ValueError):
+    """A value that cannot be taken; `errors` maps field names to sentences that say what to mend."""
+
+    def __init__(self, errors: Mapping[str, str]):
+        super().__init__("; ".join(errors.values()))
+        self.errors = dict(errors)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """`name` is ours, `key` the name under which the value is stored and sent. `type` is str, int, float, bool or dict (JSON).
+
+    `check` returns a sentence when it objects, else None. `choices` limits the value. A `secret` is never shown again.
+    """
+
+    name: str
+    type: type
+    default: Any
+    label: str
+    help: str = ""
+    check: Callable[[Any], str | None] | None = None
+    choices: tuple[Any, ...] = ()
+    secret: bool = False
+    key: str = ""
+    required: bool = False
+    section: str = ""
+    multiline: bool = False
+
+    @property
+    def stored_as(self) -> str:
+        return self.key or self.name
+
+    def parse(self, text: str) -> Any:
+        """The value behind a stored or typed text; raises Invalid with a sentence that names the field."""
+        try:
+            value = self._convert(text)
+        except (ValueError, TypeError) as error:
+            raise Invalid({self.name: f"{self.label}: {_complaint(self.type, text, error)}"}) from None
+        return self.accept(value)
+
+    def accept(self, value: Any) -> Any:
+        """The value if it passes choices and check; raises Invalid."""
+        if self.choices and value not in self.choices:
+            raise Invalid({self.name: f"{self.label}: choose one of {', '.join(map(str, self.choices))}, not {value!r}."})
+        complaint = self.check(value) if self.check else None
+        if complaint:
+            raise Invalid({self.name: f"{self.label}: {complaint}"})
+        return value
+
+    def text(self, value: Any) -> str:
+        """The value as it is stored."""
+        if self.type is bool:
+            return "true" if value else "false"
+        if self.type is dict:
+            return json.dumps(value, ensure_ascii=False)
+        return str(value)
+
+    def _convert(self, text: str) -> Any:
+        if self.type is bool:
+            lowered = text.strip().lower()
+            if lowered in TRUE or lowered in FALSE:
+                return lowered in TRUE
+            raise ValueError(text)
+        if self.type is dict:
+            value = json.loads(text or "{}")
+            if not isinstance(value, dict):
+                raise ValueError("not an object")
+            return value
+        if self.type is int:
+            return int(text.strip())
+        if self.type is float:
+            number = float(text.strip())
+            if number != number or number in (float("inf"), float("-inf")):
+                raise ValueError(text)
+            return number
+        return text
+
+
+def _complaint(kind: type, text: str, error: Exception) -> str:
+    shown = text if len(text) <= 40 else text[:37] + "..."
+    if kind is dict:
+        return f"give a JSON object ({error})."
+    return f"give {({bool: 'true or false', int: 'a whole number', float: 'a number'}).get(kind, 'a text')}, not {shown!r}."
+
+
+def from_form(fields: Iterable[Field], form: Mapping[str, str]) -> dict[str, Any]:
+    """Values by name from an HTML form. Browsers omit unticked checkboxes, so an absent bool is False."""
+    return _collect(fields, lambda f: form.get(f.stored_as, "" if f.type is bool else None))
+
+
+def from_json(fields: Iterable[Field], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by name from JSON; an absent key means unchanged and is left out."""
+    return _collect(fields, lambda f: data.get(f.stored_as))
+
+
+def _collect(fields: Iterable[Field], get: Callable[[Field], Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    errors: dict[str, str] = {}
+    for field in fields:
+        raw = get(field)
+        if raw is None:
+            continue
+        try:
+            values[field.name] = field.parse(raw if isinstance(raw, str) else field.text(raw))
+        except Invalid as error:
+            errors.update(error.errors)
+    if errors:
+        raise Invalid(errors)
+    return values
+
+
+def at_least(low: float) -> Callable[[Any], str | None]:
+    return lambda value: None if value >= low else f"give {low:g} or more."
+
+
+def between(low: float, high: float) -> Callable[[Any], str | None]:
+    return lambda value: None if low <= value <= high else f"give a number from {low:g} to {high:g}."
+
+
+def address(value: str) -> str | None:
+    """A check for http and https addresses; empty is allowed."""
+    if value and not value.startswith(("http://", "https://")):
+        return "give an address that begins with http:// or https://."
+    return None

@@ -1,0 +1,165 @@
+"""What a vendor is: a row (Vendor) and, per kind of call, three pure functions (Protocol)."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from oneapi.fields import Field
+from oneapi.wire import Call, Event, Reply, Request, VendorError
+
+Build = Callable[[Call], Request]
+# A dict is the OpenAI-shaped answer; a Reply travels to the client as it is (audio); a Request means: ask again.
+Parse = Callable[[Reply, Call], "dict[str, Any] | Reply | Request"]
+Stream = Callable[[Iterable[Event], Call], Iterator[dict[str, Any]]]
+Fail = Callable[[Reply, Call], VendorError]
+Sign = Callable[[Request, Call], Request]
+
+
+def bearer(request: Request, call: Call) -> Request:
+    request.headers["Authorization"] = f"Bearer {call.secret or call.key}"
+    return request
+
+
+# Status of a vendor's answer → kind of failure, where the body says nothing better.
+STATUS_KINDS = {
+    400: "bad_request", 401: "auth", 402: "quota", 403: "auth", 404: "no_model", 405: "bad_request", 408: "timeout",
+    409: "server", 413: "too_long", 415: "bad_request", 422: "bad_request", 424: "server", 425: "overloaded",
+    429: "rate_limited", 498: "overloaded", 499: "server", 503: "overloaded", 504: "timeout", 524: "timeout", 529: "overloaded",
+}  # fmt: skip
+
+# Codes and types that OpenAI and the vendors who imitate it put into `error.code` or `error.type`.
+# https://platform.openai.com/docs/guides/error-codes
+CODE_KINDS = {
+    "invalid_api_key": "auth", "account_deactivated": "auth", "authentication_error": "auth", "permission_error": "auth",
+    "insufficient_quota": "quota", "billing_hard_limit_reached": "quota", "billing_not_active": "quota",
+    "rate_limit_exceeded": "rate_limited", "rate_limit_error": "rate_limited", "requests": "rate_limited", "tokens": "rate_limited",
+    "context_length_exceeded": "too_long", "string_above_max_length": "too_long", "request_too_large": "too_long",
+    "content_filter": "content_filter", "content_policy_violation": "content_filter", "moderation_blocked": "content_filter",
+    "model_not_found": "no_model", "model_not_exist": "no_model", "DeploymentNotFound": "no_model",
+    "overloaded_error": "overloaded", "server_overloaded": "overloaded", "engine_overloaded_error": "overloaded",
+    "server_error": "server", "api_error": "server", "internal_error": "server",
+}  # fmt: skip
+
+
+def status_kind(status: int) -> str:
+    """The kind of failure an HTTP status stands for."""
+    return STATUS_KINDS.get(status) or ("server" if status >= 500 else "bad_request")
+
+
+def retry_after(reply: Reply) -> float | None:
+    """Seconds the vendor asked us to wait; None when it did not say, or said it as a date."""
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(reply.headers[name]) * scale
+        except (KeyError, ValueError):
+            continue
+        if 0 <= seconds < 86400 * 7:
+            return seconds
+    return None
+
+
+def failure(reply: Reply, call: Call, codes: Mapping[str, str] = CODE_KINDS) -> VendorError:
+    """The VendorError in an answer whose status says failure; `codes` maps the vendor's own codes to kinds."""
+    try:
+        body = reply.json()
+    except ValueError:
+        body = None
+    if isinstance(body, list) and body and isinstance(body[0], dict):
+        body = body[0]  # Google wraps some errors in a list
+    body = body if isinstance(body, dict) else {}
+    error = body.get("error")
+    error = error if isinstance(error, dict) else {"message": error} if isinstance(error, str) else body
+    message = next((error[k] for k in ("message", "msg", "error_msg", "detail", "err", "code_msg") if isinstance(error.get(k), str)), "")
+    code, type_, param = error.get("code"), error.get("type"), error.get("param")
+    kind = codes.get(str(code)) or codes.get(str(type_)) or codes.get(str(error.get("status")))
+    return VendorError(
+        kind or status_kind(reply.status),
+        message or f"bad response status code {reply.status}",
+        status=reply.status,
+        code="" if code is None else str(code),
+        type=type_ if isinstance(type_, str) else "",
+        param=param if isinstance(param, str) else None,
+        retry_after=retry_after(reply),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """Three pure functions. `native` says that requests and answers are OpenAI's own bytes and may pass untouched."""
+
+    build: Build
+    parse: Parse
+    stream: Stream | None = None
+    framing: str = "sse"  # sse, ndjson, aws, websocket
+    native: bool = False
+    fail: Fail = failure
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """How a key is turned into a short-lived token. `parse` returns the token and its lifetime in seconds."""
+
+    build: Build
+    parse: Callable[[Reply, Call], tuple[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """How much is left on a channel's account. `parse` returns amount and currency (ISO code), or asks again."""
+
+    build: Build
+    parse: Callable[[Reply, Call], "tuple[float, str] | Request"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelList:
+    """The models a channel's key can really use. `parse` returns names, or asks for the next page."""
+
+    build: Build
+    parse: Callable[[Reply, Call], "list[str] | Request"]
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """One channel type. Ids are part of the API and the database: never reuse one."""
+
+    id: int
+    slug: str
+    name: str
+    base_url: str = ""
+    protocols: Mapping[str, Protocol] = field(default_factory=dict)  # kind of call → protocol; filled with OpenAI's when empty
+    paths: Mapping[str, str] = field(default_factory=dict)  # kind → path; "{model}" is filled in; overrides the client's path
+    strip_v1: bool = False  # the base URL already ends where OpenAI's SDK expects it to: drop the client's /v1
+    headers: Mapping[str, str] = field(default_factory=dict)
+    rename: Mapping[str, str] = field(default_factory=dict)  # parameter → the vendor's name for it
+    drop: tuple[str, ...] = ()  # parameters the vendor refuses
+    refuses_usage: bool = False  # does not know stream_options.include_usage
+    inline_images: bool = False  # wants bytes: the engine turns image URLs into data URLs first
+    sign: Sign = bearer
+    exchange: Exchange | None = None
+    fields: tuple[Field, ...] = ()  # further questions of the channel form, stored in the channel's config
+    key_label: str = "API key"
+    key_parts: tuple[str, ...] = ()  # config names of a composite key typed as one string, e.g. ("ak", "sk", "region")
+    key_split: str = "|"
+    compatible: "Vendor | None" = None  # the row that speaks OpenAI's protocol at the same vendor
+    prefer_compatible: bool = False  # default of the channel's config "protocol"
+    balance: Balance | None = None
+    model_list: ModelList | None = None
+    owned_by: str = ""
+    needs_base_url: bool = False
+    documents: str = ""  # the vendor's own reference
+
+
+def serving(vendor: Vendor, config: Mapping[str, Any]) -> Vendor:
+    """The row that answers for a channel: the vendor's own, or its OpenAI-compatible one when the channel chose that."""
+    if vendor.compatible is None:
+        return vendor
+    chosen = config.get("protocol") or ("openai" if vendor.prefer_compatible else "native")
+    return vendor.compatible if chosen == "openai" else vendor
+
+
+def key_fields(vendor: Vendor, key: str, config: Mapping[str, Any]) -> dict[str, str]:
+    """The parts of a composite key by config name: separate config fields win over the one-string form."""
+    typed = key.split(vendor.key_split, len(vendor.key_parts) - 1) if key and vendor.key_parts else []
+    parts = dict(zip(vendor.key_parts, (part.strip() for part in typed), strict=False))
+    return parts | {name: str(config[name]) for name in vendor.key_parts if config.get(name)}
