@@ -1,0 +1,90 @@
+"""Every vendor there is: rows are discovered by existence, and adapters run under one guard."""
+
+import pkgutil
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+from oneapi.vendors import openai
+from oneapi.vendors.contract import Protocol, Vendor
+from oneapi.wire import Call, Event, Reply, Request, VendorError
+
+# What an adapter trips over when a vendor's answer is not of the shape it promised.
+TRIPS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+
+
+def complete(vendor: Vendor) -> Vendor:
+    """The row with OpenAI's protocols where it names none, and its compatible sibling likewise."""
+    compatible = vendor.compatible and complete(vendor.compatible)
+    return replace(vendor, protocols=vendor.protocols or openai.PROTOCOLS, compatible=compatible)
+
+
+def registry(rows: Iterable[Vendor]) -> dict[int, Vendor]:
+    """Rows by id; two rows with one id or slug are a mistake that must stop the start-up."""
+    found: dict[int, Vendor] = {}
+    slugs: dict[str, int] = {}
+    for row in rows:
+        if row.id in found:
+            raise ValueError(f"Vendors {found[row.id].slug!r} and {row.slug!r} have the same id {row.id}.")
+        if row.slug in slugs:
+            raise ValueError(f"Vendors {slugs[row.slug]} and {row.id} have the same slug {row.slug!r}.")
+        found[row.id], slugs[row.slug] = complete(row), row.id
+    return dict(sorted(found.items()))
+
+
+def _discovered() -> Iterator[Vendor]:
+    for module in pkgutil.iter_modules(__path__):
+        yield from getattr(import_module(f"{__name__}.{module.name}"), "VENDORS", ())
+
+
+REGISTRY = registry(_discovered())
+_SLUGS = {row.slug: row for row in REGISTRY.values()}
+
+
+def by_id(id: int) -> Vendor:
+    """The row of a channel type; raises KeyError when there is none."""
+    return REGISTRY[id]
+
+
+def by_slug(slug: str) -> Vendor:
+    """The row with this slug; raises KeyError when there is none."""
+    return _SLUGS[slug]
+
+
+def guarded_build(protocol: Protocol, call: Call) -> Request:
+    """The request, or a VendorError("bad_request"): what `build` trips over is what the client sent."""
+    try:
+        return protocol.build(call)
+    except TRIPS as error:
+        raise VendorError("bad_request", f"The request cannot be put into this vendor's form ({_name(error)}).") from error
+
+
+def guarded_parse(protocol: Protocol, reply: Reply, call: Call) -> "dict[str, Any] | Reply | Request":
+    """The answer, the next request, or a VendorError."""
+    try:
+        return protocol.parse(reply, call)
+    except TRIPS as error:
+        raise VendorError("garbled", f"The vendor's answer could not be read ({_name(error)}).", status=reply.status) from error
+
+
+def guarded_stream(protocol: Protocol, events: Iterable[Event], call: Call) -> Iterator[dict[str, Any]]:
+    """The chunks; whatever goes wrong on the way is a VendorError."""
+    if protocol.stream is None:
+        raise VendorError("bad_request", "This vendor cannot stream this kind of answer.")
+    try:
+        yield from protocol.stream(events, call)
+    except TRIPS as error:
+        raise VendorError("garbled", f"The vendor's stream could not be read ({_name(error)}).") from error
+
+
+def guarded_fail(protocol: Protocol, reply: Reply, call: Call) -> VendorError:
+    """The VendorError in an answer whose status says failure."""
+    try:
+        return protocol.fail(reply, call)
+    except TRIPS as error:
+        return VendorError("garbled", f"The vendor's error could not be read ({_name(error)}).", status=reply.status)
+
+
+def _name(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:200]
