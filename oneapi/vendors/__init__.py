@@ -52,6 +52,15 @@ def by_slug(slug: str) -> Vendor:
     return _SLUGS[slug]
 
 
+def suited(vendor: Vendor, body: dict[str, Any]) -> dict[str, Any]:
+    """The body with the row's renames and without what the vendor refuses; the body itself when nothing changes."""
+    if not (vendor.rename or vendor.drop) or body.keys().isdisjoint((*vendor.rename, *vendor.drop)):
+        return body
+    kept = {k: v for k, v in body.items() if k not in vendor.drop and k not in vendor.rename}
+    renamed = {new: body[old] for old, new in vendor.rename.items() if old in body and new not in body}
+    return kept | renamed
+
+
 def guarded_build(protocol: Protocol, call: Call) -> Request:
     """The request, or a VendorError("bad_request"): what `build` trips over is what the client sent."""
     try:
