@@ -1,0 +1,85 @@
+"""Channels: our accounts with vendors."""
+
+import json
+from enum import IntEnum
+from typing import Any
+
+from sqlalchemy import Float, String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from oneapi.models.base import Base, Count, Id, LongText, Missing, Name
+
+
+class Status(IntEnum):
+    UNKNOWN = 0
+    ENABLED = 1
+    DISABLED = 2  # by a person: nothing but a person enables it again
+    AUTO_DISABLED = 3
+
+
+class Channel(Base):
+    __tablename__ = "channels"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    type: Mapped[int] = mapped_column(Count, default=0, server_default="0")
+    key: Mapped[str | None] = mapped_column(LongText)
+    status: Mapped[int] = mapped_column(Count, default=Status.ENABLED, server_default="1")
+    name: Mapped[str | None] = mapped_column(Name, index=True)
+    weight: Mapped[int | None] = mapped_column(Count, default=0, server_default="0")
+    created_time: Mapped[int | None] = mapped_column(Count)
+    test_time: Mapped[int | None] = mapped_column(Count)
+    response_time: Mapped[int | None] = mapped_column(Count)  # milliseconds
+    base_url: Mapped[str | None] = mapped_column(Name, default="")
+    other: Mapped[str | None] = mapped_column(LongText)
+    balance: Mapped[float | None] = mapped_column(Float(53))
+    balance_updated_time: Mapped[int | None] = mapped_column(Count)
+    models: Mapped[str | None] = mapped_column(LongText)
+    group: Mapped[str] = mapped_column(LongText, default="default")
+    used_quota: Mapped[int] = mapped_column(Count, default=0, server_default="0")
+    model_mapping: Mapped[str | None] = mapped_column(LongText, default="")
+    priority: Mapped[int | None] = mapped_column(Count, default=0, server_default="0")
+    config: Mapped[str | None] = mapped_column(LongText)
+    system_prompt: Mapped[str | None] = mapped_column(LongText)
+    # Ours.
+    tag: Mapped[str | None] = mapped_column(String(64), index=True)
+    remark: Mapped[str | None] = mapped_column(LongText)
+    balance_currency: Mapped[str | None] = mapped_column(String(8))
+    status_reason: Mapped[str | None] = mapped_column(LongText)
+    status_time: Mapped[int | None] = mapped_column(Count)
+    test_model: Mapped[str | None] = mapped_column(String(191))
+    parameters: Mapped[str | None] = mapped_column(LongText)  # JSON object laid over every request body
+
+    def model_names(self) -> list[str]:
+        return split(self.models)
+
+    def group_names(self) -> list[str]:
+        return split(self.group) or ["default"]
+
+    def settings(self) -> dict[str, Any]:
+        """The config column as a dict; what is not a JSON object counts as empty."""
+        return json_object(self.config)
+
+
+def split(text: str | None) -> list[str]:
+    """A comma list as trimmed, distinct names in order."""
+    return list(dict.fromkeys(part for raw in (text or "").split(",") if (part := raw.strip())))
+
+
+def json_object(text: str | None) -> dict[str, Any]:
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def get(session: Session, id: int) -> Channel:
+    """The channel; raises Missing."""
+    channel = session.get(Channel, id)
+    if channel is None:
+        raise Missing("channel", id)
+    return channel
+
+
+def every(session: Session) -> list[Channel]:
+    return list(session.scalars(select(Channel).order_by(Channel.id)))

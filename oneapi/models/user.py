@@ -1,0 +1,87 @@
+"""People: accounts, balances, roles. `quota` is what is left and not leased to a worker; see models/ledger.py."""
+
+from enum import IntEnum
+
+from sqlalchemy import Boolean, ColumnElement, String, or_, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from oneapi.models.base import Base, Count, Id, Name
+
+
+class Role(IntEnum):
+    GUEST = 0
+    USER = 1
+    ADMIN = 10
+    ROOT = 100
+
+
+class Status(IntEnum):
+    ENABLED = 1
+    DISABLED = 2
+    DELETED = 3
+
+
+class User(Base):
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    username: Mapped[str | None] = mapped_column(Name, unique=True, index=True)
+    password: Mapped[str] = mapped_column(Name, nullable=False)
+    display_name: Mapped[str | None] = mapped_column(Name, index=True)
+    role: Mapped[int] = mapped_column(Count, default=Role.USER, server_default="1")
+    status: Mapped[int] = mapped_column(Count, default=Status.ENABLED, server_default="1")
+    email: Mapped[str | None] = mapped_column(Name, index=True)
+    github_id: Mapped[str | None] = mapped_column(Name, index=True)
+    wechat_id: Mapped[str | None] = mapped_column(Name, index=True)
+    lark_id: Mapped[str | None] = mapped_column(Name, index=True)
+    oidc_id: Mapped[str | None] = mapped_column(Name, index=True)
+    # The old project kept access tokens in clear here; ours are hashed below and this column is emptied when adopted.
+    access_token: Mapped[str | None] = mapped_column(String(32), unique=True, index=True)
+    quota: Mapped[int] = mapped_column(Count, default=0, server_default="0")
+    used_quota: Mapped[int] = mapped_column(Count, default=0, server_default="0")
+    request_count: Mapped[int] = mapped_column(Count, default=0, server_default="0")
+    group: Mapped[str] = mapped_column(String(32), default="default", server_default="default")
+    aff_code: Mapped[str | None] = mapped_column(String(32), unique=True, index=True)
+    inviter_id: Mapped[int | None] = mapped_column(Count, index=True)
+    # Ours.
+    access_token_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
+    github_uid: Mapped[str | None] = mapped_column(String(64), index=True)  # numeric id; logins can be renamed and re-registered
+    email_verified: Mapped[bool | None] = mapped_column(Boolean, default=False)
+    must_change_password: Mapped[bool | None] = mapped_column(Boolean, default=False)
+    session_epoch: Mapped[int | None] = mapped_column(Count, default=0)  # a session of an older epoch is signed out
+    created_time: Mapped[int | None] = mapped_column(Count)
+    language: Mapped[str | None] = mapped_column(String(16))
+    appearance: Mapped[str | None] = mapped_column(String(16))  # light, dark or system
+    reminded_at_quota: Mapped[int | None] = mapped_column(Count)  # balance at the last low-balance mail; NULL once topped up
+
+
+def get(session: Session, id: int) -> User | None:
+    """The user, deleted ones left out."""
+    user = session.get(User, id)
+    return user if user is not None and user.status != Status.DELETED else None
+
+
+def by_login(session: Session, name: str) -> User | None:
+    """The account behind what someone typed at sign-in: a user name first, else a verified or legacy e-mail that is unique."""
+    user = session.scalar(select(User).where(User.username == name, User.status != Status.DELETED))
+    if user is not None or "@" not in name:
+        return user
+    found = session.scalars(select(User).where(User.email == name, User.status != Status.DELETED).limit(2)).all()
+    return found[0] if len(found) == 1 else None
+
+
+def by_access_token_hash(session: Session, hashed: str) -> User | None:
+    return session.scalar(select(User).where(User.access_token_hash == hashed, User.status != Status.DELETED))
+
+
+def matching(keyword: str) -> ColumnElement[bool]:
+    """A condition for the search box: a prefix of name, e-mail or display name, or exactly the id."""
+    prefix = keyword.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    tests = [column.like(prefix, escape="\\") for column in (User.username, User.email, User.display_name)]
+    return or_(*tests, User.id == int(keyword)) if keyword.isdecimal() and len(keyword) < 18 else or_(*tests)
+
+
+def move_quota(session: Session, id: int, amount: int) -> bool:
+    """Add `amount` (may be negative) to a balance in one statement; False when it would fall below zero or the user is gone."""
+    wanted = [User.id == id] + ([User.quota >= -amount] if amount < 0 else [])
+    return session.execute(update(User).where(*wanted).values(quota=User.quota + amount)).rowcount == 1  # type: ignore[attr-defined]
