@@ -42,10 +42,12 @@ GATEWAY_BARE = ("/openai", "/compat", "/groq", "/deepseek")
 
 @lru_cache(maxsize=4096)
 def address(base: str, path: str, strip_v1: bool = False) -> str:
-    """Base URL and path joined: `/v1` goes once, and not at all where the base URL already stands in for it."""
-    if path.startswith("/v1/") and (strip_v1 or base.endswith("/v1") or base.startswith(GATEWAY) and base.endswith(GATEWAY_BARE)):
-        path = path[3:]
-    return base + path
+    """Base URL and path joined, however much of the path the base URL already holds: `/v1` never comes twice."""
+    if path.startswith("/v1/") and (strip_v1 or (base.startswith(GATEWAY) and base.endswith(GATEWAY_BARE))):
+        return base + path[3:]
+    parts = path.split("/")
+    heads = ("/".join(parts[:size]) for size in range(len(parts) - 1, 1, -1))
+    return base + path[len(next((head for head in heads if base.endswith(head)), "")) :]
 
 
 def url(call: Call) -> str:
@@ -62,10 +64,10 @@ def url(call: Call) -> str:
     return f"{found}?{query}" if query else found
 
 
-def body_of(call: Call) -> Json:
+def body_of(call: Call, *, refuses_usage: bool = False) -> Json:
     """The client's body itself, or a shallow copy when the stream has to be asked for its usage."""
     body = call.body
-    refuses = call.vendor is not None and call.vendor.refuses_usage
+    refuses = refuses_usage or (call.vendor is not None and call.vendor.refuses_usage)
     if refuses and "stream_options" in body:
         body = {k: v for k, v in body.items() if k != "stream_options"}
     if not call.streaming:
@@ -86,14 +88,19 @@ def _text(value: Any) -> str:
 
 
 def build(call: Call) -> Request:
+    return request_to(url(call), call, body_of(call))
+
+
+def request_to(url: str, call: Call, body: Json) -> Request:
+    """The request that carries this body, as a form when there are files."""
     headers = dict(call.headers)
     if call.vendor is not None and call.vendor.headers:
         headers.update(call.vendor.headers)
     if call.streaming:
         headers["Accept"] = "text/event-stream"
     if call.files:
-        return Request(url(call), headers=headers, files=call.files, form=form_of(body_of(call)))
-    return Request(url(call), body_of(call), headers)
+        return Request(url, headers=headers, files=call.files, form=form_of(body))
+    return Request(url, body, headers)
 
 
 def fault(body: Json, codes: Mapping[str, str] = CODE_KINDS) -> VendorError:

@@ -1,0 +1,281 @@
+"""What OpenAI's imitators do differently: small changes to bodies and answers around the pass-through protocol."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+from oneapi.vendors import openai
+from oneapi.vendors.contract import CODE_KINDS, Fail, Protocol, failure
+from oneapi.wire import Call, Event, Reply, Request, VendorError
+
+Json = dict[str, Any]
+# A mend changes one answer or chunk in place. `memo` lives as long as the answer, for what must be remembered between chunks.
+Mend = Callable[[Json, Call, Json], None]
+Reshape = Callable[[Json, Call], Json]
+
+
+def adapted(
+    *mends: Mend,
+    body: Reshape | None = None,
+    place: Callable[[Request, Call], Request] | None = None,
+    names: tuple[str, ...] = (),
+    fail: Fail = failure,
+) -> Protocol:
+    """OpenAI's protocol with changes: `body` before the request, `place` after it, `mends` on answers and chunks.
+
+    `names`, when given, are the SSE event names that carry chunks; events of other names are left out, errors are not.
+    """
+
+    def build(call: Call) -> Request:
+        request = openai.build(replace(call, body=body(call.body, call)) if body else call)
+        return place(request, call) if place else request
+
+    def parse(reply: Reply, call: Call) -> Json | Reply:
+        answer = reply.json()
+        if isinstance(answer, dict):
+            memo: Json = {}
+            for mend in mends:
+                mend(answer, call, memo)
+        return openai.check(answer, call)
+
+    def mended(events: Iterable[Event], call: Call) -> Iterator[Event]:
+        memo: Json = {}
+        for event in events:
+            if names and event.name not in names and event.name != "error":
+                continue
+            if isinstance(event.data, dict):
+                for mend in mends:
+                    mend(event.data, call, memo)
+            yield event
+
+    def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
+        return openai.stream(mended(events, call), call)
+
+    return Protocol(build, parse, stream, fail=fail)
+
+
+def spoken(piece: Json) -> Iterator[tuple[Json, Json]]:
+    """Each choice of an answer or chunk with its message or delta."""
+    for choice in piece.get("choices") or ():
+        yield choice, choice.get("message") or choice.get("delta") or {}
+
+
+# Bodies
+
+
+def reshaped(*steps: Reshape) -> Reshape:
+    """Several changes of the body, one after the other."""
+
+    def reshape(body: Json, call: Call) -> Json:
+        for step in steps:
+            body = step(body, call)
+        return body
+
+    return reshape
+
+
+def system_role(body: Json, call: Call) -> Json:
+    """`developer` means `system`, and most imitators know only that."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not any(m.get("role") == "developer" for m in messages):
+        return body
+    return body | {"messages": [m | {"role": "system"} if m.get("role") == "developer" else m for m in messages]}
+
+
+def at_most(name: str, limit: float) -> Reshape:
+    """Cap a parameter whose range is narrower than OpenAI's."""
+
+    def cap(body: Json, call: Call) -> Json:
+        value = body.get(name)
+        return body | {name: limit} if isinstance(value, int | float) and value > limit else body
+
+    return cap
+
+
+def with_default(name: str, value: Any, *, beside: str) -> Reshape:
+    """Set a parameter the client left out whenever another one is there."""
+    return lambda body, call: body | {name: value} if body.get(beside) and name not in body else body
+
+
+def reasoning_back(body: Json, call: Call) -> Json:
+    """Earlier reasoning returns under the name these vendors gave it."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not any("reasoning_content" in m for m in messages):
+        return body
+    return body | {"messages": [_renamed(m, "reasoning_content", "reasoning") for m in messages]}
+
+
+def _renamed(message: Json, old: str, new: str) -> Json:
+    if old not in message:
+        return message
+    return {new: message[old]} | {k: v for k, v in message.items() if k != old}
+
+
+# Answers
+
+
+def reasoning_name(piece: Json, call: Call, memo: Json) -> None:
+    """`reasoning` is also given under the usual name, reasoning_content."""
+    for _, message in spoken(piece):
+        if isinstance(message.get("reasoning"), str) and "reasoning_content" not in message:
+            message["reasoning_content"] = message["reasoning"]
+
+
+def cached(*names: str) -> Mend:
+    """Cached tokens that the vendor counts under a name of its own directly in usage."""
+
+    def mend(piece: Json, call: Call, memo: Json) -> None:
+        used = piece.get("usage")
+        tokens = next((used[name] for name in names if isinstance(used.get(name), int)), None) if isinstance(used, dict) else None
+        if isinstance(used, dict) and tokens is not None and "cached_tokens" not in (used.get("prompt_tokens_details") or {}):
+            used["prompt_tokens_details"] = {**(used.get("prompt_tokens_details") or {}), "cached_tokens": tokens}
+
+    return mend
+
+
+def reasoning_counted(piece: Json, call: Call, memo: Json) -> None:
+    """Completion tokens include reasoning: where they do not, the total tells so."""
+    used = piece.get("usage")
+    if not isinstance(used, dict):
+        return
+    prompt, completion, total = (used.get(f"{name}_tokens") or 0 for name in ("prompt", "completion", "total"))
+    details = used.get("completion_tokens_details") or {}
+    missing = total - prompt - completion
+    if missing > 0 and details.get("reasoning_tokens", missing) == missing:
+        used["completion_tokens"] = completion + missing
+        used["completion_tokens_details"] = {**details, "reasoning_tokens": missing}
+
+
+def usage_from(*path: str) -> Mend:
+    """Usage that a stream reports in another place, such as x_groq.usage."""
+
+    def mend(piece: Json, call: Call, memo: Json) -> None:
+        found: Any = piece
+        for key in path:
+            found = found.get(key) if isinstance(found, dict) else None
+        if isinstance(found, dict) and not piece.get("usage"):
+            piece["usage"] = found
+
+    return mend
+
+
+def usage_in_choice(piece: Json, call: Call, memo: Json) -> None:
+    """Usage that the last chunk's choice carries."""
+    for choice, _ in spoken(piece):
+        if isinstance(choice.get("usage"), dict):
+            piece.setdefault("usage", None)
+            piece["usage"] = piece["usage"] or choice["usage"]
+            del choice["usage"]
+
+
+def tool_finish(piece: Json, call: Call, memo: Json) -> None:
+    """Tool calls are numbered one by one, and an answer that holds some finishes with `tool_calls`, not `stop`."""
+    for choice, message in spoken(piece):
+        ids = memo.setdefault(choice.get("index", 0), [])
+        for tool in message.get("tool_calls") or ():
+            if tool.get("id") and tool["id"] not in ids:
+                ids.append(tool["id"])
+            if "delta" in choice:
+                tool["index"] = ids.index(tool["id"]) if tool.get("id") else max(len(ids) - 1, 0)
+        if ids and choice.get("finish_reason") == "stop":
+            choice["finish_reason"] = "tool_calls"
+
+
+def refused_by(status: Callable[[Json], tuple[Any, str]], codes: Mapping[str, str] = CODE_KINDS) -> Mend:
+    """An error inside HTTP 200: `status` finds code and message; no code, 0 and "" mean success."""
+
+    def mend(piece: Json, call: Call, memo: Json) -> None:
+        code, message = status(piece)
+        if code in (None, 0, "", "0"):
+            return
+        raise VendorError(codes.get(str(code), "server"), message or f"error {code}", status=200, code=str(code))
+
+    return mend
+
+
+# Mistral
+
+_MISTRAL_ID = re.compile(r"[a-zA-Z0-9]{9}")
+_MISTRAL_MESSAGE = ("role", "content", "tool_calls", "tool_call_id", "name", "prefix")
+
+
+def mistral_body(body: Json, call: Call) -> Json:
+    """Messages hold known fields only, reasoning is a part of content, and ids of tool calls are nine letters or digits."""
+    messages = body.get("messages")
+    return body | {"messages": [_mistral_message(m) for m in messages]} if isinstance(messages, list) else body
+
+
+def _mistral_message(message: Json) -> Json:
+    found = {k: message[k] for k in _MISTRAL_MESSAGE if k in message}
+    if found.get("tool_calls"):
+        found["tool_calls"] = [tool | {"id": _mistral_id(tool["id"])} for tool in found["tool_calls"]]
+    if found.get("tool_call_id"):
+        found["tool_call_id"] = _mistral_id(found["tool_call_id"])
+    if message.get("reasoning_content"):
+        thinking = {"type": "thinking", "thinking": [{"type": "text", "text": message["reasoning_content"]}]}
+        content = found.get("content") or []
+        found["content"] = [thinking, *([{"type": "text", "text": content}] if isinstance(content, str) else content)]
+    return found
+
+
+def _mistral_id(id: str) -> str:
+    """The id itself if it may pass, else nine hexadecimal digits that stand for it every time."""
+    return id if _MISTRAL_ID.fullmatch(id) else sha256(id.encode()).hexdigest()[:9]
+
+
+def mistral_parts(piece: Json, call: Call, memo: Json) -> None:
+    """Content that is a list of parts becomes text, and its thinking becomes reasoning_content."""
+    for _, message in spoken(piece):
+        parts = message.get("content")
+        if isinstance(parts, list):
+            message["content"] = "".join(part.get("text") or "" for part in parts if part.get("type") == "text")
+            inner = [text for part in parts if part.get("type") == "thinking" for text in part.get("thinking") or ()]
+            if inner:
+                message["reasoning_content"] = "".join(text.get("text") or "" for text in inner)
+
+
+# iFlytek Spark
+
+
+def spark_shape(piece: Json, call: Call, memo: Json) -> None:
+    """Spark leaves out what it takes for granted: object, model, finish reasons, and the list around one tool call."""
+    chunk = any("delta" in choice for choice in piece.get("choices") or ())
+    piece.setdefault("object", "chat.completion.chunk" if chunk else "chat.completion")
+    piece.setdefault("model", call.asked or call.model)
+    piece.setdefault("id", piece.get("sid") or f"chatcmpl-{call.id}")
+    piece.setdefault("created", int(call.now))
+    for key in ("code", "message", "sid"):
+        piece.pop(key, None)
+    for choice, message in spoken(piece):
+        if isinstance(message.get("tool_calls"), dict):
+            message["tool_calls"] = [message["tool_calls"] | ({"index": 0} if chunk else {})]
+        memo["tools"] = memo.get("tools") or bool(message.get("tool_calls"))
+        ends = "tool_calls" if memo["tools"] else "stop"
+        choice["finish_reason"] = choice.get("finish_reason") or (ends if piece.get("usage") else None)
+
+
+# SiliconFlow
+
+
+def image_body(body: Json, call: Call) -> Json:
+    """Images are counted in batches there and sized by another name."""
+    names = {"size": "image_size", "n": "batch_size"}
+    return {names.get(k, k): v for k, v in body.items()}
+
+
+def image_list(piece: Json, call: Call, memo: Json) -> None:
+    if "data" not in piece and isinstance(piece.get("images"), list):
+        piece["data"] = piece["images"]
+
+
+# Google
+
+
+def google_fail(reply: Reply, call: Call) -> VendorError:
+    """Google says 400 to a key it does not know."""
+    error = failure(reply, call)
+    if b"API_KEY_INVALID" in reply.body:
+        error.kind = "auth"
+    return error
