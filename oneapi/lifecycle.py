@@ -1,0 +1,42 @@
+"""When this process ends: whether it is draining, which connections rest, and what is to be called at the end."""
+
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from socket import SHUT_RD
+
+from oneapi.relay.sockets import Link
+
+resting: set[Link] = set()  # connections of clients between two requests
+_callbacks: list[Callable[[], None]] = []
+
+
+_draining = False
+
+
+def draining() -> bool:
+    """Whether this process has been told to stop: /readyz says so, and answers end their connections."""
+    return _draining
+
+
+def at_exit(callback: Callable[[], None]) -> Callable[[], None]:
+    """Have it called once, when the last request of this process has been served; the last registered goes first."""
+    _callbacks.append(callback)
+    return callback
+
+
+def run_exit_callbacks() -> None:
+    while _callbacks:
+        try:
+            _callbacks.pop()()
+        except Exception:  # the process ends: the others must run all the same
+            traceback.print_exc()
+
+
+def begin_draining() -> None:
+    """No connection waits for another request from now on; requests that were begun are finished."""
+    global _draining
+    _draining = True
+    for link in list(resting):
+        with suppress(OSError):
+            link.raw.shutdown(SHUT_RD)

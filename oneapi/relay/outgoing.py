@@ -1,0 +1,113 @@
+"""Turns a wire.Request into the bytes that go out, and its URL into the pool of connections they go over."""
+
+import json
+import re
+import secrets
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import orjson
+
+from oneapi.relay.dial import PORTS, Address, Pool, basic, pool_of
+from oneapi.relay.http1 import TOKEN
+from oneapi.wire import Request, VendorError
+
+_OURS = ("host", "content-length", "transfer-encoding", "connection", "expect", "upgrade", "te")  # headers we decide
+_DEFAULTS = (("Accept", "*/*"), ("Accept-Encoding", "identity"), ("User-Agent", "one-api"))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a URL comes down to."""
+
+    pool: Pool
+    target: str  # of the request line
+    lines: str  # Host, and what a forward proxy wants to see
+
+
+@lru_cache(4096)
+def plan_of(url: str, proxy: str, verify: bool) -> Plan:
+    try:
+        parts = urlsplit(url)
+        scheme, host, port = parts.scheme, parts.hostname or "", parts.port
+    except ValueError as error:
+        raise VendorError("unreachable", "the channel's address is not a URL") from error
+    if scheme not in ("http", "https", "ws", "wss") or not host:
+        raise VendorError("unreachable", "the channel's address must begin with http:// or https:// and name a host")
+    address = Address(scheme, host, port or PORTS[scheme], proxy, verify)
+    target = quote(parts.path or "/", safe="/:@!$&'()*+,;=~%-._") + (f"?{_query(parts.query)}" if parts.query else "")
+    lines = f"Host: {address.authority}\r\n"
+    forward = urlsplit(proxy)
+    if scheme == "http" and forward.scheme == "http":
+        target = f"http://{address.authority}{target}"
+        if forward.username is not None:
+            lines += f"Proxy-Authorization: {basic(forward.username, forward.password or '')}\r\n"
+    return Plan(pool_of(address), target, lines)
+
+
+def _query(query: str) -> str:
+    return quote(query, safe="/?:@!$&'()*+,;=~%-._[]|{}^`\\\"<>")
+
+
+@lru_cache(1024)
+def _shape(names: tuple[str, ...], json_body: bool) -> tuple[frozenset[str], str]:
+    """For these header names: which of them we drop, and the lines we add."""
+    lower = {name.lower() for name in names}
+    bad = next((name for name in names if not TOKEN.fullmatch(name)), None)
+    if bad is not None:
+        raise VendorError("bad_request", f"{bad!r} cannot be the name of a header")
+    lines = "".join(f"{name}: {value}\r\n" for name, value in _DEFAULTS if name.lower() not in lower)
+    if json_body and "content-type" not in lower:
+        lines += "Content-Type: application/json\r\n"
+    return frozenset(name for name in names if name.lower() in _OURS), lines
+
+
+def encode(request: Request, plan: Plan) -> bytes:
+    """The bytes of a request."""
+    body, headers = request.body, request.headers
+    if request.files or request.form:
+        body, content_type = _multipart(request)
+        headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+        headers["Content-Type"] = content_type
+    drop, more = _shape(tuple(headers), isinstance(body, dict))
+    if isinstance(body, dict):
+        body = _json(body)
+    if drop:
+        headers = {name: value for name, value in headers.items() if name not in drop}
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
+        raise VendorError("auth", "the channel's key or headers contain a line break")
+    length = "" if body is None and request.method in ("GET", "HEAD", "DELETE") else f"Content-Length: {len(body or b'')}\r\n"
+    head = f"{request.method} {plan.target} HTTP/1.1\r\n{plan.lines}{lines}{more}{length}\r\n"
+    try:
+        return head.encode("latin-1") + body if body else head.encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise VendorError("auth", "the channel's key or headers contain characters that cannot be sent") from error
+
+
+def _json(body: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # a lone surrogate, or a number beyond 64 bits: both are legal JSON
+        return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _multipart(request: Request) -> tuple[bytes, str]:
+    boundary = secrets.token_hex(16)
+    parts: list[bytes] = []
+    for name, value in request.form:
+        parts.append(f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{value}\r\n'.encode())
+    for file in request.files:
+        named = f'name="{_quoted(file.name)}"; filename="{_quoted(file.filename)}"'
+        head = f"--{boundary}\r\nContent-Disposition: form-data; {named}\r\n"
+        kind = re.sub(r"[\r\n]", "", file.content_type) or "application/octet-stream"
+        parts += [f"{head}Content-Type: {kind}\r\n\r\n".encode(), file.data, b"\r\n"]
+    parts.append(f"--{boundary}--\r\n".encode())
+    return b"".join(parts), f"multipart/form-data; boundary={boundary}"
+
+
+def _quoted(name: str) -> str:
+    """As browsers do: https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data"""
+    return name.replace("\r", "%0D").replace("\n", "%0A").replace('"', "%22")

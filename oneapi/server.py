@@ -1,0 +1,70 @@
+"""Our WSGI server: gevent's pywsgi with the lean handler, and an orderly end. `SERVER_HANDLER=standard` takes gevent's own."""
+
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+import gevent
+from gevent import socket
+from gevent.event import Event
+from gevent.pool import Pool
+from gevent.pywsgi import WSGIHandler, WSGIServer
+
+from oneapi.handler import Handler
+from oneapi.lifecycle import at_exit, begin_draining, draining, run_exit_callbacks
+from oneapi.relay.sockets import no_delay
+
+__all__ = ["Handler", "at_exit", "draining", "handler_class", "serve"]
+
+Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+def handler_class() -> type[WSGIHandler]:
+    return WSGIHandler if os.environ.get("SERVER_HANDLER") == "standard" else Handler
+
+
+def raise_file_limit() -> None:
+    """Each stream needs two descriptors, and the usual soft limit is 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def listen(host: str, port: int, backlog: int = 2048) -> Any:
+    """A listening socket; "" and "::" mean every address of both families where the system allows it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    no_delay(sock)
+    sock.bind((host, port))
+    sock.listen(backlog)
+    return sock
+
+
+def serve(app: Wsgi, host: str, port: int, *, grace_seconds: float = 30, connections: int = 10_000, log: Any = None) -> None:
+    """Serve until SIGTERM or SIGINT; then finish what was begun, within the grace period, and run the exit callbacks."""
+    raise_file_limit()
+    stop = Event()
+    pool = Pool(connections)
+    server = WSGIServer(listen(host, port), app, spawn=pool, log=log, handler_class=handler_class())
+    signals = [gevent.signal_handler(number, stop.set) for number in (signal.SIGTERM, signal.SIGINT)]
+    try:
+        server.start()
+        stop.wait()
+        server.close()
+        begin_draining()
+        if not pool.join(timeout=grace_seconds):
+            print(f"{len(pool)} requests did not end within {grace_seconds:g} seconds and were cut off", file=sys.stderr)
+            pool.kill(timeout=1)
+    finally:
+        server.close()
+        for handle in signals:
+            handle.cancel()
+        run_exit_callbacks()
