@@ -3,10 +3,16 @@
 A balance is users.quota plus what is leased and not yet spent: sum(ledger.amount) = quota + sum(lease.amount - lease.spent).
 """
 
-from sqlalchemy import Index, String, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from collections.abc import Iterable
+from uuid import uuid4
 
-from oneapi.models.base import Base, Count, Id
+from sqlalchemy import Index, String, UniqueConstraint, delete, func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from oneapi.models import user
+from oneapi.models.base import Base, Count, Id, Missing
+from oneapi.models.token import Token
 
 
 class Entry(Base):
@@ -62,3 +68,105 @@ class Worker(Base):
     version: Mapped[str] = mapped_column(String(32), default="")
     started_at: Mapped[int] = mapped_column(Count)
     alive_at: Mapped[int] = mapped_column(Count)
+
+
+def move(
+    session: Session, user_id: int, amount: int, *, kind: str, now: int, key: str = "", actor: int = 0, note: str = "",
+) -> bool:  # fmt: skip
+    """Move a balance and write why. False when it would fall below zero, the user is gone, or `key` was used before.
+
+    `key` makes the movement happen once however often it is asked for (an idempotency key or a redemption code).
+    """
+    entry = Entry(
+        request_id=f"{kind}:{key or uuid4().hex}"[:64], created_at=now, kind=kind, user_id=user_id, amount=amount, actor_id=actor,
+        note=note[:255],
+    )  # fmt: skip
+    try:
+        with session.begin_nested():
+            session.add(entry)
+            session.flush()
+            if not user.move_quota(session, user_id, amount):
+                raise _Short
+    except (IntegrityError, _Short):
+        return False
+    return True
+
+
+class _Short(Exception):
+    pass
+
+
+def leased(session: Session, kind: str, owner_ids: Iterable[int]) -> dict[int, int]:
+    """What workers hold and have not spent, by owner: add it to the stored column to get what is left."""
+    held = select(Lease.owner_id, func.sum(Lease.amount - Lease.spent)).where(
+        Lease.kind == kind, Lease.owner_id.in_(list(owner_ids))
+    )
+    return {owner: int(total) for owner, total in session.execute(held.group_by(Lease.owner_id)).tuples()}
+
+
+def balance(session: Session, user_id: int) -> int:
+    """What a user has left, leases included; 0 for nobody."""
+    quota = session.scalar(select(user.User.quota).where(user.User.id == user_id)) or 0
+    return quota + leased(session, "user", [user_id]).get(user_id, 0)
+
+
+def give_back(session: Session, lease: Lease) -> bool:
+    """End a lease and credit what it has not spent. False when it was ended, or spent from, since it was read."""
+    ended = session.execute(delete(Lease).where(Lease.id == lease.id, Lease.spent == lease.spent))
+    if not ended.rowcount:  # type: ignore[attr-defined]
+        return False
+    rest = lease.amount - lease.spent
+    if lease.kind == "user":
+        user.move_quota(session, lease.owner_id, rest)
+    else:
+        session.execute(update(Token).where(Token.id == lease.owner_id).values(remain_quota=Token.remain_quota + rest))
+    return True
+
+
+def recall(session: Session, kind: str, owner_id: int) -> None:
+    """Take every lease on one balance or budget back, so that its column alone says what is left.
+
+    A worker that settles against a lease which is gone charges the balance directly.
+    """
+    leases = select(Lease).where(Lease.kind == kind, Lease.owner_id == owner_id).execution_options(populate_existing=True)
+    for _ in range(100):
+        held = session.scalars(leases).all()
+        if all([give_back(session, lease) for lease in held]):
+            for lease in held:
+                session.expunge(lease)
+            return
+
+
+def set_balance(session: Session, user_id: int, quota: int, *, now: int, actor: int, note: str = "") -> int:
+    """Make a user's balance exactly `quota` (>= 0); returns what it was. Whatever was leased is taken back first."""
+    recall(session, "user", user_id)
+    for _ in range(100):
+        before = session.scalar(select(user.User.quota).where(user.User.id == user_id))
+        if before is None:
+            raise Missing("user", user_id)
+        changed = update(user.User).where(user.User.id == user_id, user.User.quota == before).values(quota=quota)
+        if session.execute(changed).rowcount:  # type: ignore[attr-defined]
+            break
+    session.add(
+        Entry(
+            request_id=f"adjust:{uuid4().hex}", created_at=now, kind="adjust", user_id=user_id, amount=quota - before, actor_id=actor,
+            note=note[:255],
+        )
+    )  # fmt: skip
+    return before
+
+
+def differences(session: Session) -> list[tuple[int, int, int]]:
+    """(user id, balance, what the ledger says) of every user whose balance the ledger does not explain."""
+    held = select(Lease.owner_id, func.sum(Lease.amount - Lease.spent).label("rest")).where(Lease.kind == "user")
+    leases = held.group_by(Lease.owner_id).subquery()
+    said = select(Entry.user_id, func.sum(Entry.amount).label("total")).group_by(Entry.user_id).subquery()
+    has, explained = user.User.quota + func.coalesce(leases.c.rest, 0), func.coalesce(said.c.total, 0)
+    rows = (
+        select(user.User.id, has, explained)
+        .outerjoin(leases, leases.c.owner_id == user.User.id)
+        .outerjoin(said, said.c.user_id == user.User.id)
+        .where(has != explained)
+        .order_by(user.User.id)
+    )
+    return [(id, int(a), int(b)) for id, a, b in session.execute(rows).tuples()]

@@ -1,0 +1,37 @@
+"""Serve One API: python app.py [--port 3000] [--log-dir ./logs] [--version] [--help]."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import argparse  # noqa: E402  (patch first, import later)
+import os  # noqa: E402
+import sys  # noqa: E402
+
+from dotenv import load_dotenv  # noqa: E402
+
+from oneapi import config, create_app, logs, server  # noqa: E402
+from oneapi.fields import Invalid  # noqa: E402
+
+
+def main() -> None:
+    load_dotenv(".env")
+    parser = argparse.ArgumentParser(description="One API: one address in front of every LLM vendor.")
+    parser.add_argument("--port", type=int, help="port to listen on (default 3000; the variable PORT beats it)")
+    parser.add_argument("--log-dir", help="folder of the log files (default ./logs)")
+    parser.add_argument("--version", action="version", version=config.VERSION)
+    flags = parser.parse_args()
+    if flags.port is not None:
+        os.environ.setdefault("PORT", str(flags.port))
+    if flags.log_dir is not None:
+        os.environ["LOG_DIR"] = flags.log_dir
+    try:
+        settings = config.load()
+    except Invalid as error:
+        sys.exit("\n".join(error.errors.values()))
+    logs.init(settings)
+    server.serve(create_app(settings), settings.host, settings.port, settings)
+
+
+if __name__ == "__main__":
+    main()

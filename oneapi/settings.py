@@ -1,0 +1,176 @@
+"""Every run-time setting, one Field each. Keys are those of the old project's options; storage is the options table."""
+
+import json
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from oneapi.fields import Field, Invalid, address, at_least, between
+
+GROUP_RATIO = {"default": 1, "vip": 1, "svip": 1}
+
+
+def ratios(value: dict[str, Any]) -> str | None:
+    """A check for tables of name → number."""
+    for name, number in value.items():
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or number != number:
+            return f"the value of {name!r} must be a number."
+        if number < 0:
+            return f"the value of {name!r} must not be negative."
+    return None
+
+
+def _limits(value: dict[str, Any]) -> str | None:
+    for group, limits in value.items():
+        if not isinstance(limits, dict) or set(limits) - {"rpm", "tpm", "concurrency"}:
+            return f"the value of {group!r} must be an object with rpm, tpm and concurrency."
+        if any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in limits.values()):
+            return f"the limits of {group!r} must be whole numbers, 0 for none."
+    return None
+
+
+def _setting(key: str, type_: type, default: Any, label: str, help: str = "", **more: Any) -> Field:
+    words = key
+    for written, word in (("GitHub", "Github"), ("WeChat", "Wechat"), ("SMTP", "Smtp"), ("QRCode", "Qrcode"), ("URL", "Url")):
+        words = words.replace(written, word)
+    name = "".join("_" + c.lower() if c.isupper() and i else c.lower() for i, c in enumerate(words))
+    return Field(name, type_, default, label, help, key=key, **more)
+
+
+def _section(title: str, *fields: Field) -> tuple[Field, ...]:
+    return tuple(Field(**{**{s: getattr(f, s) for s in Field.__slots__}, "section": title}) for f in fields)
+
+
+FIELDS: tuple[Field, ...] = (
+    *_section(
+        "site",
+        _setting("SystemName", str, "One API", "System name", "Shown in the header, the browser's title and mails."),
+        _setting("ServerAddress", str, "http://localhost:3000", "Server address", "Public address of this server, used in links of mails and sign-in.", check=address),
+        _setting("Logo", str, "", "Logo", "Address of an image."),
+        _setting("Footer", str, "", "Footer", "HTML or Markdown below every page.", multiline=True),
+        _setting("Notice", str, "", "Notice", "Markdown shown to everybody after sign-in.", multiline=True),
+        _setting("About", str, "", "About page", "Markdown, HTML, or an https address that is shown in a frame.", multiline=True),
+        _setting("HomePageContent", str, "", "Home page", "Markdown, HTML, or an https address; empty shows the built-in page.", multiline=True),
+        _setting("TopUpLink", str, "", "Top-up link", "Where people buy quota.", check=address),
+        _setting("ChatLink", str, "", "Chat link", "A chat client's address for the open-in links."),
+        _setting("Theme", str, "default", "Theme", "Palette of the whole site.", choices=("default", "berry", "air")),
+        _setting("ThemeAccent", str, "", "Accent colour", "A CSS colour such as #4f46e5; empty takes the theme's."),
+        _setting("ThemeRadius", str, "", "Corner radius", "Such as 8px; empty takes the theme's."),
+        _setting("ThemeFont", str, "", "Font family", "Empty takes the theme's."),
+        _setting("OpenInLinks", dict, {}, "Open-in links", "Name → address template with {key} and {address}."),
+    ),
+    *_section(
+        "sign-in",
+        _setting("PasswordLoginEnabled", bool, True, "Sign in with password"),
+        _setting("PasswordRegisterEnabled", bool, True, "Register with password"),
+        _setting("RegisterEnabled", bool, True, "New registrations", "Also governs first sign-ins through other providers."),
+        _setting("EmailVerificationEnabled", bool, False, "Verify e-mail", "Registration asks for a code sent by mail."),
+        _setting("EmailDomainRestrictionEnabled", bool, False, "Restrict e-mail domains"),
+        _setting("EmailDomainWhitelist", str, "gmail.com,163.com,126.com,qq.com,outlook.com,hotmail.com,icloud.com,yahoo.com,foxmail.com", "Allowed e-mail domains", "Comma list."),
+        _setting("SelfDeletionEnabled", bool, True, "People may delete their account"),
+        _setting("GitHubOAuthEnabled", bool, False, "Sign in with GitHub"),
+        _setting("GitHubClientId", str, "", "GitHub client id"),
+        _setting("GitHubClientSecret", str, "", "GitHub client secret", secret=True),
+        _setting("GitHubBaseUrl", str, "https://github.com", "GitHub address", "For GitHub Enterprise.", check=address),
+        _setting("GitHubApiUrl", str, "https://api.github.com", "GitHub API address", check=address),
+        _setting("OidcEnabled", bool, False, "Sign in with OIDC"),
+        _setting("OidcClientId", str, "", "OIDC client id"),
+        _setting("OidcClientSecret", str, "", "OIDC client secret", secret=True),
+        _setting("OidcWellKnown", str, "", "OIDC discovery address", "…/.well-known/openid-configuration", check=address),
+        _setting("OidcAuthorizationEndpoint", str, "", "OIDC authorization endpoint", "Empty takes discovery's.", check=address),
+        _setting("OidcTokenEndpoint", str, "", "OIDC token endpoint", "Empty takes discovery's.", check=address),
+        _setting("OidcUserinfoEndpoint", str, "", "OIDC userinfo endpoint", "Empty takes discovery's.", check=address),
+        _setting("LarkClientId", str, "", "Feishu app id", "Set to offer Feishu sign-in."),
+        _setting("LarkClientSecret", str, "", "Feishu app secret", secret=True),
+        _setting("LarkAccountsUrl", str, "https://accounts.feishu.cn", "Feishu accounts address", "For Lark: https://accounts.larksuite.com", check=address),
+        _setting("LarkOpenUrl", str, "https://open.feishu.cn", "Feishu open platform address", "For Lark: https://open.larksuite.com", check=address),
+        _setting("LarkPassportUrl", str, "https://passport.feishu.cn", "Feishu passport address", check=address),
+        _setting("WeChatAuthEnabled", bool, False, "Sign in with WeChat"),
+        _setting("WeChatServerAddress", str, "", "WeChat server address", check=address),
+        _setting("WeChatServerToken", str, "", "WeChat server token", secret=True),
+        _setting("WeChatAccountQRCodeImageURL", str, "", "WeChat QR code image"),
+        _setting("TurnstileCheckEnabled", bool, False, "Cloudflare Turnstile"),
+        _setting("TurnstileSiteKey", str, "", "Turnstile site key"),
+        _setting("TurnstileSecretKey", str, "", "Turnstile secret key", secret=True),
+        _setting("TurnstileVerifyUrl", str, "https://challenges.cloudflare.com/turnstile/v0/siteverify", "Turnstile verify address", check=address),
+    ),
+    *_section(
+        "notices",
+        _setting("SMTPServer", str, "", "SMTP server"),
+        _setting("SMTPPort", int, 587, "SMTP port", "465 speaks TLS from the start, others STARTTLS.", check=between(1, 65535)),
+        _setting("SMTPAccount", str, "", "SMTP account"),
+        _setting("SMTPFrom", str, "", "Sender", "Empty takes the account."),
+        _setting("SMTPToken", str, "", "SMTP password", secret=True),
+        _setting("SMTPCertificateCheck", bool, True, "Check the mail server's certificate"),
+        _setting("MessagePusherAddress", str, "", "Message Pusher address", check=address),
+        _setting("MessagePusherToken", str, "", "Message Pusher token", secret=True),
+        _setting("WebhookUrl", str, "", "Webhook address", "Gets a POST with JSON for every notice.", check=address),
+        _setting("WebhookSecret", str, "", "Webhook secret", "Signs the body with HMAC-SHA-256.", secret=True),
+        _setting("QuotaRemindThreshold", int, 1000, "Remind below", "Quota at which people with an e-mail address are told.", check=at_least(0)),
+    ),
+    *_section(
+        "quota",
+        _setting("QuotaForNewUser", int, 0, "Quota for new users", check=at_least(0)),
+        _setting("QuotaForInviter", int, 0, "Quota for inviters", check=at_least(0)),
+        _setting("QuotaForInvitee", int, 0, "Quota for the invited", check=at_least(0)),
+        _setting("PreConsumedQuota", int, 500, "Tokens to reserve", "Reserved for an answer whose length the client did not limit.", check=at_least(0)),
+        _setting("QuotaPerUnit", float, 500000.0, "Quota per dollar", check=at_least(1)),
+        _setting("DisplayInCurrencyEnabled", bool, True, "Show money instead of quota"),
+        _setting("DisplayTokenStatEnabled", bool, True, "Billing routes speak of the token", "Off: of its owner."),
+        _setting("GroupRatio", dict, GROUP_RATIO, "Group ratios", "Also the list of groups.", check=ratios),
+        _setting("GroupLimits", dict, {}, "Group limits", "Group → {rpm, tpm, concurrency} for each of its users.", check=_limits),
+        _setting("ModelRatio", dict, {}, "Model ratios", "1 = $0.002 per 1,000 tokens; beats the built-in table.", check=ratios),
+        _setting("CompletionRatio", dict, {}, "Completion ratios", "Price of answers against prompts.", check=ratios),
+        _setting("CacheRatio", dict, {}, "Cached input ratios", "Price of cached input against input.", check=ratios),
+        _setting("AudioRatio", dict, {}, "Audio input ratios", "Price of audio input against text input.", check=ratios),
+        _setting("ImageRatio", dict, {}, "Image input ratios", "Price of image input against text input.", check=ratios),
+        _setting("CallPrice", dict, {}, "Prices per call", "Dollars for one call, whatever its length.", check=ratios),
+        _setting("UnknownModelPolicy", str, "refuse", "Models without a price", "refuse, or charge ratio 30 as the old project did.", choices=("refuse", "30")),
+    ),
+    *_section(
+        "relay",
+        _setting("RetryTimes", int, 0, "Retries", "Other channels to try after a failure.", check=between(0, 20)),
+        _setting("ChannelDisableThreshold", float, 5.0, "Slow after (seconds)", "Tests slower than this disable a channel; 0 is no limit.", check=at_least(0)),
+        _setting("AutomaticDisableChannelEnabled", bool, False, "Disable broken channels"),
+        _setting("AutomaticEnableChannelEnabled", bool, False, "Enable recovered channels", "Only those that were disabled automatically."),
+        _setting("ChannelBalanceThreshold", float, 0.0, "Disable below balance", "Balance at which an automatic update disables a channel; 0 is off.", check=at_least(0)),
+        _setting("CooldownSeconds", int, 30, "Rest after 429 (seconds)", "When the vendor names no time.", check=between(0, 3600)),
+        _setting("LogConsumeEnabled", bool, True, "Log consumption"),
+        _setting("LogRetentionDays", int, 0, "Keep logs (days)", "0 keeps them for ever.", check=at_least(0)),
+        _setting("ApproximateTokenEnabled", bool, False, "Approximate token counts", "Counts bytes × 0.38 where a vendor reports no usage."),
+        _setting("PrivateNetworksEnabled", bool, True, "Channels on private networks", "Off refuses channel addresses in private networks."),
+        _setting("UserRequestsPerMinute", int, 0, "Requests per minute and user", "0 is no limit.", check=at_least(0)),
+        _setting("UserTokensPerMinute", int, 0, "Tokens per minute and user", "0 is no limit.", check=at_least(0)),
+        _setting("UserConcurrency", int, 0, "Requests in flight per user", "0 is no limit.", check=at_least(0)),
+    ),
+)  # fmt: skip
+
+BY_KEY = {f.stored_as: f for f in FIELDS}
+
+
+class Settings(SimpleNamespace):
+    """One attribute per Field, by snake_case name."""
+
+    def __repr__(self) -> str:  # holds secrets
+        return "Settings()"
+
+
+def read(rows: Mapping[str, str], theme: str = "default") -> Settings:
+    """The settings in force, from stored texts. A stored text that no longer parses counts as its default."""
+    values = {}
+    for field in FIELDS:
+        values[field.name] = field.default
+        if field.stored_as in rows:
+            try:
+                values[field.name] = field.parse(rows[field.stored_as])
+            except Invalid:
+                continue
+    if "Theme" not in rows:
+        values["theme"] = theme
+    return Settings(**values)
+
+
+def stored_text(key: str, value: Any) -> str:
+    """The text to store for a value given by key; raises Invalid when its Field objects."""
+    field = BY_KEY[key]
+    return field.text(field.parse(value if isinstance(value, str) else json.dumps(value)))
