@@ -204,6 +204,36 @@ def well_formed(outcome: Any, call: Call) -> None:
         assert len(ends) == len(set(ends)), "a choice finished twice"
 
 
+def stream_of(case: Path) -> tuple[Call, list[Event]]:
+    """The events of a case that streams a whole answer to chat, else none."""
+    call, told = call_of(case), list(replies(case))
+    golden = load(case / "golden.json") if (case / "golden.json").exists() else None
+    if call.kind not in ("chat", "completions") or not told or not told[-1][0] or not isinstance(golden, list):
+        return call, []
+    return call, list(framing.events(told[-1][0], [told[-1][1].body]))
+
+
+def is_error(outcome: Any) -> bool:
+    return isinstance(outcome, dict)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case.parent.name}/{case.name}" for case in CASES])
+def test_a_stream_that_stops_before_its_end_is_an_error(case: Path) -> None:
+    call, events = stream_of(case)
+    for size in range(len(events)):
+        outcome = streamed(call.vendor, events[:size], call)
+        finished = not is_error(outcome) and any(c.get("finish_reason") for piece in outcome for c in piece.get("choices") or ())
+        assert is_error(outcome) or finished, f"{size} of {len(events)} events passed for a whole answer"
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case.parent.name}/{case.name}" for case in CASES])
+def test_a_stream_with_rubbish_inside_is_an_error(case: Path) -> None:
+    call, events = stream_of(case)
+    if events:
+        at = len(events) // 3
+        assert is_error(streamed(call.vendor, [*events[:at], Event("\ufffd rubbish", events[0].name), *events[at:]], call))
+
+
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.parent.name}/{case.name}" for case in CASES])
 def test_a_wire_case_names_the_page_it_relies_on(case: Path) -> None:
     assert load(case / "ask.json").get("source", "").startswith("https://")

@@ -95,5 +95,25 @@ def guarded_fail(protocol: Protocol, reply: Reply, call: Call) -> VendorError:
         return VendorError("garbled", f"The vendor's error could not be read ({_name(error)}).", status=reply.status)
 
 
+def guarded_balance(vendor: Vendor, reply: Reply, call: Call) -> tuple[float, str] | Request:
+    """Amount and currency, the next request, or a VendorError. Give it every reply, whatever its status."""
+    if vendor.balance is None:
+        raise VendorError("bad_request", "This vendor does not tell how much is left.")
+    try:
+        return vendor.balance.parse(reply, call)
+    except TRIPS as error:
+        raise VendorError("garbled", f"The vendor's balance could not be read ({_name(error)}).", status=reply.status) from error
+
+
+def guarded_models(vendor: Vendor, reply: Reply, call: Call) -> list[str] | Request:
+    """The names of models, the next request, or a VendorError. Give it every reply, whatever its status."""
+    if vendor.model_list is None:
+        raise VendorError("bad_request", "This vendor does not list its models.")
+    try:
+        return vendor.model_list.parse(reply, call)
+    except TRIPS as error:
+        raise VendorError("garbled", f"The vendor's models could not be read ({_name(error)}).", status=reply.status) from error
+
+
 def _name(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:200]

@@ -203,8 +203,8 @@ VENDORS = (
     ),
     Vendor(
         49, "ali-bailian", "Alibaba Model Studio (Bailian)", "https://dashscope.aliyuncs.com",
-        with_chat(BAILIAN, only(*OPENAI_LIKE)), at("/compatible-mode/v1", *OPENAI_LIKE), rename=OLD_LIMIT, model_list=balances.models("/compatible-mode/v1/models"),
-        owned_by="alibailian", documents="https://help.aliyun.com/zh/model-studio/qwen-api-reference",
+        with_chat(BAILIAN, only(*OPENAI_LIKE)), at("/compatible-mode/v1", *OPENAI_LIKE), rename=OLD_LIMIT,
+        model_list=balances.models("/compatible-mode/v1/models"), owned_by="alibailian", documents="https://help.aliyun.com/zh/model-studio/qwen-api-reference",
     ),
     Vendor(
         50, "openai-compatible", "OpenAI compatible", strip_v1=True, balance=balances.DASHBOARD, model_list=balances.MODELS,

@@ -129,8 +129,12 @@ def check(answer: Any, call: Call) -> Json:
     key = LISTS.get(call.kind)
     if key and not isinstance(answer.get(key), list):
         raise VendorError("garbled", f"The vendor's answer has no list of {key}.", status=200)
-    if call.kind in CHOICES and not all(isinstance(choice, dict) for choice in answer["choices"]):
-        raise VendorError("garbled", "The vendor's answer has a choice that is not an object.", status=200)
+    if call.kind in CHOICES and not (answer["choices"] and all(isinstance(choice, dict) for choice in answer["choices"])):
+        raise VendorError("garbled", "The vendor's answer has no choice, or one that is not an object.", status=200)
+    for choice in answer["choices"] if call.kind == "chat" else ():
+        if not isinstance(choice.get("message"), dict):
+            raise VendorError("garbled", "The vendor's answer has a choice without a message.", status=200)
+        choice["message"].setdefault("role", "assistant")
     if call.asked and call.asked != call.model and "model" in answer:
         answer["model"] = call.asked
     return answer
@@ -168,6 +172,8 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
             continue
         for choice in choices or ():
             finished = finished or bool(choice.get("finish_reason"))
+            if call.kind == "chat" and not isinstance(choice.get("delta"), dict):
+                choice["delta"] = dict(choice.get("delta") or {})
         if not chat:  # audio and images end with an event of their own
             finished = str(data.get("type")).endswith((".done", ".completed"))
         if rename and "model" in data:
