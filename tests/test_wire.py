@@ -231,7 +231,7 @@ def test_a_stream_with_rubbish_inside_is_an_error(case: Path) -> None:
     call, events = stream_of(case)
     if events:
         at = len(events) // 3
-        assert is_error(streamed(call.vendor, [*events[:at], Event("\ufffd rubbish", events[0].name), *events[at:]], call))
+        assert is_error(streamed(call.vendor, [*events[:at], Event("\ufffd rubbish", events[at].name), *events[at:]], call))
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.parent.name}/{case.name}" for case in CASES])

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from oneapi.fields import Field
 from oneapi.vendors import balances, openai, quirks
 from oneapi.vendors.contract import Protocol, Vendor, bearer
-from oneapi.vendors.quirks import adapted, cached, reasoning_counted, reasoning_name, refused_by, reshaped, system_role
+from oneapi.vendors.quirks import adapted, cached, reasoning_counted, reasoning_name, reshaped, system_role
 from oneapi.wire import Call, Request
 
 OLD_LIMIT = {"max_completion_tokens": "max_tokens"}
@@ -26,28 +26,6 @@ def with_chat(chat: Protocol, kinds: Mapping[str, Protocol] = openai.PROTOCOLS) 
     return {**kinds, "chat": chat}
 
 
-# https://platform.minimax.io/docs/api-reference/text-openai-api, errors: /docs/api-reference/errorcode
-MINIMAX_CODES = {
-    "1000": "server", "1001": "timeout", "1002": "rate_limited", "1004": "auth", "1008": "quota", "1013": "server",
-    "1024": "server", "1026": "content_filter", "1027": "content_filter", "1033": "server", "1039": "rate_limited",
-    "1041": "rate_limited", "1042": "bad_request", "2013": "bad_request", "2045": "rate_limited", "2049": "auth",
-    "2056": "quota",
-}  # fmt: skip
-# https://www.xfyun.cn/doc/spark/HTTP调用文档.html
-SPARK_CODES = {
-    "10007": "rate_limited", "10013": "content_filter", "10014": "content_filter", "10019": "content_filter",
-    "10907": "too_long", "11200": "auth", "11201": "rate_limited", "11202": "rate_limited", "11203": "rate_limited",
-    "10163": "bad_request", "10404": "no_model", "10003": "bad_request", "10004": "bad_request", "10005": "bad_request",
-}  # fmt: skip
-
-
-def spark_place(request: Request, call: Call) -> Request:
-    """The reasoning models are served under /v2. https://www.xfyun.cn/doc/spark/X1http.html"""
-    if call.model.lower() in ("x1", "spark-x", "spark-x1"):
-        request.url = request.url.replace("/v1/chat/", "/v2/chat/")
-    return request
-
-
 def thinks_only_streamed(body: quirks.Json, call: Call) -> quirks.Json:
     """Open Qwen3 models think unless told not to, and then refuse to answer in one piece.
 
@@ -64,15 +42,8 @@ def appid(request: Request, call: Call) -> Request:
     return bearer(request, call)
 
 
-MINIMAX = adapted(
-    refused_by(
-        lambda piece: ((piece.get("base_resp") or {}).get("status_code"), (piece.get("base_resp") or {}).get("status_msg") or ""),
-        MINIMAX_CODES,
-    ),
-    body=system_role,
-)
-MISTRAL = adapted(quirks.mistral_parts, body=reshaped(system_role, quirks.mistral_body))
 GROQ = adapted(quirks.usage_from("x_groq", "usage"), reasoning_name, body=quirks.reasoning_back)
+# The row names us by title and localhost, as https://openrouter.ai/docs/app-attribution wants it of apps without a site.
 OPENROUTER = adapted(reasoning_name)
 FASTGPT = adapted(names=("", "answer", "fastAnswer"))
 MOONSHOT = adapted(quirks.usage_in_choice, cached("cached_tokens"), body=reshaped(system_role, quirks.at_most("temperature", 1)))
@@ -82,10 +53,6 @@ TOGETHER = adapted(reasoning_name)
 XAI = adapted(reasoning_counted)
 BAILIAN = adapted(body=thinks_only_streamed)
 GEMINI = adapted(quirks.tool_finish, reasoning_counted, fail=quirks.google_fail)
-SPARK = adapted(
-    refused_by(lambda piece: (piece.get("code"), str(piece.get("message") or "")), SPARK_CODES), quirks.spark_shape,
-    body=reshaped(system_role, quirks.with_default("tool_calls_switch", True, beside="tools")), place=spark_place,
-)  # fmt: skip
 SILICONFLOW_IMAGES = adapted(quirks.image_list, body=quirks.image_body)
 
 OPENAI_LIKE = ("chat", "completions", "embeddings")
@@ -122,7 +89,8 @@ VENDORS = (
         documents="https://ai.360.com/open/docs",
     ),
     Vendor(
-        20, "openrouter", "OpenRouter", "https://openrouter.ai/api", with_chat(OPENROUTER), headers={"X-Title": "One API"},
+        20, "openrouter", "OpenRouter", "https://openrouter.ai/api", with_chat(OPENROUTER),
+        headers={"HTTP-Referer": "http://localhost:3000", "X-Title": "One API"},
         balance=balances.OPENROUTER, model_list=balances.MODELS, owned_by="openrouter",
         documents="https://openrouter.ai/docs/api-reference/overview",
     ),
@@ -138,18 +106,6 @@ VENDORS = (
     Vendor(
         26, "baichuan", "Baichuan", "https://api.baichuan-ai.com", rename=OLD_LIMIT, owned_by="baichuan",
         documents="https://platform.baichuan-ai.com/docs/api",
-    ),
-    Vendor(
-        27, "minimax", "MiniMax", "https://api.minimaxi.com", with_chat(MINIMAX, {}),
-        rename={"max_tokens": "max_completion_tokens"}, model_list=balances.MODELS, owned_by="minimax",
-        documents="https://platform.minimaxi.com/docs/api-reference/text-openai-api",
-    ),
-    Vendor(
-        28, "mistral", "Mistral AI", "https://api.mistral.ai", with_chat(MISTRAL, openai.PROTOCOLS),
-        rename={"seed": "random_seed", **OLD_LIMIT}, refuses_usage=True,
-        drop=("logit_bias", "logprobs", "top_logprobs", "user", "store", "service_tier", "stream_options", "modalities", "audio",
-              "verbosity", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "web_search_options"),
-        model_list=balances.MODELS, owned_by="mistralai", documents="https://docs.mistral.ai/api/",
     ),
     Vendor(
         29, "groq", "Groq", "https://api.groq.com/openai", with_chat(GROQ), drop=("logit_bias", "logprobs", "top_logprobs"),
@@ -195,11 +151,6 @@ VENDORS = (
         fields=(Field("appid", str, "", "Application id", "Optional: usage is then counted for this application of the key."),),
         key_label="API key (bce-v3/ALTAK-…)", model_list=balances.models("/v2/models"), owned_by="baiduv2",
         documents="https://cloud.baidu.com/doc/qianfan-api/s/3m9b5lqft",
-    ),
-    Vendor(
-        48, "xunfei-v2", "iFlytek Spark v2", "https://spark-api-open.xf-yun.com", with_chat(SPARK, {}), rename=OLD_LIMIT,
-        key_label="HTTP API password, or APIKey:APISecret", owned_by="xunfeiv2",
-        documents="https://www.xfyun.cn/doc/spark/HTTP%E8%B0%83%E7%94%A8%E6%96%87%E6%A1%A3.html",
     ),
     Vendor(
         49, "ali-bailian", "Alibaba Model Studio (Bailian)", "https://dashscope.aliyuncs.com",

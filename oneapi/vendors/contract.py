@@ -37,7 +37,6 @@ CODE_KINDS = {
     "content_filter": "content_filter", "content_policy_violation": "content_filter", "moderation_blocked": "content_filter",
     "model_not_found": "no_model", "model_not_exist": "no_model", "DeploymentNotFound": "no_model",
     "overloaded_error": "overloaded", "server_overloaded": "overloaded", "engine_overloaded_error": "overloaded",
-    "server_error": "server", "api_error": "server", "internal_error": "server",
 }  # fmt: skip
 
 
@@ -69,7 +68,9 @@ def failure(reply: Reply, call: Call, codes: Mapping[str, str] = CODE_KINDS) -> 
     body = body if isinstance(body, dict) else {}
     error = body.get("error")
     error = error if isinstance(error, dict) else {"message": error} if isinstance(error, str) else body
-    message = next((error[k] for k in ("message", "msg", "error_msg", "detail", "err", "code_msg") if isinstance(error.get(k), str)), "")
+    message = next(
+        (error[k] for k in ("message", "msg", "error_msg", "detail", "err", "code_msg") if isinstance(error.get(k), str)), ""
+    )
     code, type_, param = error.get("code"), error.get("type"), error.get("param")
     kind = codes.get(str(code)) or codes.get(str(type_)) or codes.get(str(error.get("status")))
     return VendorError(

@@ -1,9 +1,7 @@
 """What OpenAI's imitators do differently: small changes to bodies and answers around the pass-through protocol."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from hashlib import sha256
 from typing import Any
 
 from oneapi.vendors import openai
@@ -193,67 +191,6 @@ def refused_by(status: Callable[[Json], tuple[Any, str]], codes: Mapping[str, st
         raise VendorError(codes.get(str(code), "server"), message or f"error {code}", status=200, code=str(code))
 
     return mend
-
-
-# Mistral
-
-_MISTRAL_ID = re.compile(r"[a-zA-Z0-9]{9}")
-_MISTRAL_MESSAGE = ("role", "content", "tool_calls", "tool_call_id", "name", "prefix")
-
-
-def mistral_body(body: Json, call: Call) -> Json:
-    """Messages hold known fields only, reasoning is a part of content, and ids of tool calls are nine letters or digits."""
-    messages = body.get("messages")
-    return body | {"messages": [_mistral_message(m) for m in messages]} if isinstance(messages, list) else body
-
-
-def _mistral_message(message: Json) -> Json:
-    found = {k: message[k] for k in _MISTRAL_MESSAGE if k in message}
-    if found.get("tool_calls"):
-        found["tool_calls"] = [tool | {"id": _mistral_id(tool["id"])} for tool in found["tool_calls"]]
-    if found.get("tool_call_id"):
-        found["tool_call_id"] = _mistral_id(found["tool_call_id"])
-    if message.get("reasoning_content"):
-        thinking = {"type": "thinking", "thinking": [{"type": "text", "text": message["reasoning_content"]}]}
-        content = found.get("content") or []
-        found["content"] = [thinking, *([{"type": "text", "text": content}] if isinstance(content, str) else content)]
-    return found
-
-
-def _mistral_id(id: str) -> str:
-    """The id itself if it may pass, else nine hexadecimal digits that stand for it every time."""
-    return id if _MISTRAL_ID.fullmatch(id) else sha256(id.encode()).hexdigest()[:9]
-
-
-def mistral_parts(piece: Json, call: Call, memo: Json) -> None:
-    """Content that is a list of parts becomes text, and its thinking becomes reasoning_content."""
-    for _, message in spoken(piece):
-        parts = message.get("content")
-        if isinstance(parts, list):
-            message["content"] = "".join(part.get("text") or "" for part in parts if part.get("type") == "text")
-            inner = [text for part in parts if part.get("type") == "thinking" for text in part.get("thinking") or ()]
-            if inner:
-                message["reasoning_content"] = "".join(text.get("text") or "" for text in inner)
-
-
-# iFlytek Spark
-
-
-def spark_shape(piece: Json, call: Call, memo: Json) -> None:
-    """Spark leaves out what it takes for granted: object, model, finish reasons, and the list around one tool call."""
-    chunk = any("delta" in choice for choice in piece.get("choices") or ())
-    piece.setdefault("object", "chat.completion.chunk" if chunk else "chat.completion")
-    piece.setdefault("model", call.asked or call.model)
-    piece.setdefault("id", piece.get("sid") or f"chatcmpl-{call.id}")
-    piece.setdefault("created", int(call.now))
-    for key in ("code", "message", "sid"):
-        piece.pop(key, None)
-    for choice, message in spoken(piece):
-        if isinstance(message.get("tool_calls"), dict):
-            message["tool_calls"] = [message["tool_calls"] | ({"index": 0} if chunk else {})]
-        memo["tools"] = memo.get("tools") or bool(message.get("tool_calls"))
-        ends = "tool_calls" if memo["tools"] else "stop"
-        choice["finish_reason"] = choice.get("finish_reason") or (ends if piece.get("usage") else None)
 
 
 # SiliconFlow
