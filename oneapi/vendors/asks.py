@@ -1,0 +1,191 @@
+"""What an OpenAI-shaped request says, read in one way for every protocol with its own wire format."""
+
+import base64
+import json
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from oneapi.vendors import shapes
+from oneapi.wire import VendorError
+
+Json = dict[str, Any]
+
+# Parameters of OpenAI's chat API. What a body has besides is meant for the vendor and travels on.
+# https://platform.openai.com/docs/api-reference/chat/create
+OPENAI = frozenset({
+    "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "temperature", "top_p", "n", "stop",
+    "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs", "seed", "user", "safety_identifier",
+    "prompt_cache_key", "prompt_cache_retention", "tools", "tool_choice", "parallel_tool_calls", "functions", "function_call",
+    "response_format", "reasoning_effort", "reasoning", "include_reasoning", "verbosity", "modalities", "audio", "prediction",
+    "store", "metadata", "service_tier", "web_search_options", "extra_body",
+})  # fmt: skip
+
+NO_TOOLS = "Do not call any tool in this answer."
+
+
+def extras(body: Json) -> Json:
+    """What the body says beyond OpenAI's own parameters."""
+    return {k: v for k, v in body.items() if k not in OPENAI}
+
+
+def conversation(body: Json) -> tuple[list[Json], list[Json]]:
+    """System messages, and the turns without them; a conversation of system messages alone is the user speaking."""
+    messages = list(_modern(body.get("messages") or ()))
+    system = [message for message in messages if message["role"] in ("system", "developer")]
+    turns = [message for message in messages if message["role"] not in ("system", "developer")]
+    return (system, turns) if turns else ([], [message | {"role": "user"} for message in system])
+
+
+def _modern(messages: Any) -> Iterator[Json]:
+    """Messages with the older function_call and role "function" put as tool calls, whose ids follow from the name."""
+    for message in messages:
+        role, called = message["role"], message.get("function_call")
+        if role == "function":
+            yield {"role": "tool", "tool_call_id": f"call_{message['name']}", "content": message.get("content")}
+        elif called and not message.get("tool_calls"):
+            name, given = called["name"], called.get("arguments", "")
+            yield message | {"tool_calls": [shapes.tool_call(f"call_{name}", name, given)]}
+        else:
+            yield message
+
+
+def parts(content: Any) -> list[Json]:
+    """A message's content as a list of parts, without texts that say nothing."""
+    listed = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+    listed = [{"type": "text", "text": part} if isinstance(part, str) else part for part in listed]
+    return [part for part in listed if part.get("type") != "text" or str(part.get("text") or "").strip()]
+
+
+def system_text(system: list[Json]) -> str:
+    return "\n\n".join(text for message in system if (text := shapes.text_of(message.get("content")).strip()))
+
+
+def image_url(part: Json) -> str:
+    image = part["image_url"]
+    return image if isinstance(image, str) else image["url"]
+
+
+def file(part: Json) -> tuple[str, str, str]:
+    """Media type, base64 text and name of a `file` part that carries its data."""
+    given = part["file"]
+    if not isinstance(given.get("file_data"), str):
+        raise VendorError("bad_request", "A file part needs file_data, a data URL: files uploaded elsewhere cannot be read here.")
+    media_type, data = shapes.data_url(given["file_data"])
+    return media_type, data, given.get("filename") or "document"
+
+
+def unsupported(part: Json) -> VendorError:
+    return VendorError("bad_request", f"This vendor does not take message parts of type {part.get('type')!r}.")
+
+
+def arguments(call: Json) -> Json:
+    """The arguments of a tool call as an object; nothing said means no arguments."""
+    text = call["function"].get("arguments") or ""
+    try:
+        found = json.loads(text) if text.strip() else {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise VendorError("bad_request", "tool_calls[].function.arguments must be the text of a JSON object.")
+    return found
+
+
+def compact(value: Any) -> str:
+    """JSON as OpenAI writes arguments: without blanks."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def result(text: str) -> Json | None:
+    """A tool's answer as an object when it is one."""
+    try:
+        found = json.loads(text) if text.lstrip().startswith("{") else None
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def choice(body: Json) -> tuple[str, str]:
+    """How tools are to be used: "", auto, none, required or named, and the name."""
+    match body.get("tool_choice", body.get("function_call")):
+        case "any":
+            return "required", ""
+        case str(mode):
+            return mode, ""
+        case {"type": "allowed_tools", "allowed_tools": {"mode": str(mode)}}:
+            return mode, ""
+        case {"function": {"name": str(name)}} | {"name": str(name)}:
+            return "named", name
+        case {"type": ("auto" | "none" | "any") as mode}:
+            return ("required" if mode == "any" else mode), ""
+    return "", ""
+
+
+def tools(body: Json) -> list[Json]:
+    """The tools in OpenAI's form, only the allowed ones where the choice names them; other forms are the vendor's own."""
+    listed = body.get("tools") or [{"type": "function", "function": function} for function in body.get("functions") or ()]
+    match body.get("tool_choice"):
+        case {"type": "allowed_tools", "allowed_tools": {"tools": list(allowed)}}:
+            names = {tool.get("function", tool).get("name") for tool in allowed}
+            return [tool for tool in listed if tool.get("function", tool).get("name") in names]
+    return list(listed)
+
+
+def effort(body: Json) -> str:
+    """How hard to think: "", none, minimal, low, medium, high, xhigh or max."""
+    reasoning = body.get("reasoning")
+    said = body.get("reasoning_effort") or (reasoning.get("effort") if isinstance(reasoning, dict) else "")
+    return str(said or "").lower()
+
+
+def budget(body: Json) -> int | None:
+    """Tokens to think with, where the client says so by number (OpenRouter's `reasoning.max_tokens`)."""
+    reasoning = body.get("reasoning")
+    return reasoning.get("max_tokens") if isinstance(reasoning, dict) else None
+
+
+def json_mode(body: Json) -> tuple[bool, Json | None]:
+    """Whether JSON is wanted, and the `json_schema` object with its `schema` if one is given."""
+    match body.get("response_format"):
+        case {"type": "json_schema", "json_schema": {"schema": dict()} as named}:
+            return True, named
+        case {"type": "json_object" | "json_schema"}:
+            return True, None
+    return False, None
+
+
+def json_instruction(named: Json | None) -> str:
+    """For models that cannot be held to JSON otherwise."""
+    wanted = "Answer with one JSON object and nothing else: no prose, no code fence."
+    return f"{wanted} It must match this JSON schema: {compact(named['schema'])}" if named else wanted
+
+
+def reasoning(message: Json, format: str) -> list[Json]:
+    """The reasoning a client hands back, as far as it is this vendor's: nobody else can check a signature."""
+    details = message.get("reasoning_details") or []
+    return [detail for detail in details if detail.get("format", format) == format]
+
+
+def inputs(body: Json) -> list[str]:
+    """The texts to embed; tokens of a foreign vocabulary cannot be embedded."""
+    given = body["input"]
+    texts = [given] if isinstance(given, str) else given
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise VendorError("bad_request", "input must be a text or a list of texts: this vendor cannot embed token numbers.")
+    return list(texts)
+
+
+def vector(values: list[float], body: Json) -> Any:
+    """An embedding as the client wants it: a list, or base64 of little-endian float32."""
+    if body.get("encoding_format") != "base64":
+        return values
+    return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
+
+
+def pictures(images: list[tuple[str, str]], body: Json, created: int, used: Json | None = None) -> Json:
+    """OpenAI's list of images from media types and base64 texts; who wants a URL gets a data URL."""
+    if not images:
+        raise VendorError("content_filter", "The vendor made no image: the prompt or the result was filtered.", status=200)
+    as_url = body.get("response_format") == "url"
+    data = [{"url": f"data:{kind};base64,{image}"} if as_url else {"b64_json": image} for kind, image in images]
+    return {"created": created, "data": data} | ({"usage": used} if used else {})

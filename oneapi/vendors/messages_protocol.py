@@ -1,0 +1,179 @@
+"""Answers, streams and errors of Anthropic's Messages API, wherever Claude is served. No row lives here.
+
+https://platform.claude.com/docs/en/build-with-claude/streaming
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from oneapi.vendors import asks, shapes
+from oneapi.vendors.contract import failure
+from oneapi.vendors.messages_request import FORMAT
+from oneapi.wire import Call, Event, Reply, VendorError
+
+Json = dict[str, Any]
+
+# https://platform.claude.com/docs/en/api/errors
+KINDS = {
+    "invalid_request_error": "bad_request", "authentication_error": "auth", "permission_error": "auth", "billing_error": "quota",
+    "not_found_error": "no_model", "request_too_large": "too_long", "rate_limit_error": "rate_limited",
+    "timeout_error": "timeout", "api_error": "server", "overloaded_error": "overloaded",
+}  # fmt: skip
+# An invalid_request_error may mean something better told apart, by its words only.
+WORDS = {
+    "prompt is too long": "too_long", "exceed context limit": "too_long", "credit balance is too low": "quota",
+    "content filtering policy": "content_filter", "organization has been disabled": "auth",
+}  # fmt: skip
+FINISH = {
+    "end_turn": "stop", "stop_sequence": "stop", "pause_turn": "stop", "max_tokens": "length",
+    "model_context_window_exceeded": "length", "tool_use": "tool_calls", "refusal": "content_filter",
+}  # fmt: skip
+REFUSED = "The model refused to answer."
+
+
+def fail(reply: Reply, call: Call) -> VendorError:
+    return _sharpened(failure(reply, call, KINDS))
+
+
+def fault(error: Mapping[str, Any]) -> VendorError:
+    """The VendorError in an error object that came under HTTP 200 or in mid-stream."""
+    kind = str(error.get("type") or "")
+    return _sharpened(VendorError(KINDS.get(kind, "server"), str(error.get("message") or kind), status=200, type=kind))
+
+
+def _sharpened(error: VendorError) -> VendorError:
+    if error.kind == "bad_request":
+        error.kind = next((kind for words, kind in WORDS.items() if words in error.message), error.kind)
+    error.code = error.code or error.type
+    return error
+
+
+def usage(told: Mapping[str, Any]) -> Json:
+    """OpenAI's usage; the vendor's `input_tokens` leaves out what went to or came from the cache."""
+    read, written = told.get("cache_read_input_tokens"), told.get("cache_creation_input_tokens")
+    thought = (told.get("output_tokens_details") or {}).get("thinking_tokens")
+    prompt = (told.get("input_tokens") or 0) + (read or 0) + (written or 0)
+    return shapes.usage(prompt, told.get("output_tokens") or 0, cached=read, cache_write=written or None, reasoning=thought)
+
+
+def parse(reply: Reply, call: Call) -> Json:
+    answer = reply.json()
+    if answer["type"] == "error":
+        raise fault(answer["error"])
+    message: Json = {"content": None}
+    for block in answer["content"]:
+        _take(block, message)
+    finish = FINISH.get(answer.get("stop_reason"), "stop")
+    if finish == "content_filter":
+        message["refusal"] = (answer.get("stop_details") or {}).get("explanation") or REFUSED
+    if message["content"] is None and "tool_calls" not in message:
+        message["content"] = ""
+    return shapes.completion(call, message, finish, usage(answer["usage"]), id=f"chatcmpl-{answer['id']}")
+
+
+def _take(block: Json, message: Json) -> None:
+    """Put a block of the answer into OpenAI's message; blocks of the vendor's own tools have no place there."""
+    match block:
+        case {"type": "text", "text": text}:
+            message["content"] = (message["content"] or "") + text
+            if notes := _annotations(block.get("citations")):
+                message.setdefault("annotations", []).extend(notes)
+        case {"type": "thinking", "thinking": text}:
+            message["reasoning_content"] = message.get("reasoning_content", "") + text
+            _detail(message, type="reasoning.text", text=text, signature=block.get("signature"))
+        case {"type": "redacted_thinking", "data": data}:
+            _detail(message, type="reasoning.encrypted", data=data)
+        case {"type": "tool_use", "id": id, "name": name}:
+            calls = message.setdefault("tool_calls", [])
+            calls.append(shapes.tool_call(id, name, asks.compact(block.get("input") or {})))
+
+
+def _detail(message: Json, **detail: Any) -> None:
+    details = message.setdefault("reasoning_details", [])
+    details.append({**detail, "format": FORMAT, "index": len(details)})
+
+
+def _annotations(citations: Any) -> list[Json]:
+    """OpenAI knows citations of web pages only."""
+    cited = [citation for citation in citations or () if citation.get("url")]
+    return [{"type": "url_citation", "url_citation": {"url": c["url"], "title": c.get("title") or ""}} for c in cited]
+
+
+class _Blocks:
+    """The blocks of a streamed answer by the vendor's index: which tool or thought they are, and what a tool was given."""
+
+    def __init__(self) -> None:
+        self.tools: dict[int, int] = {}
+        self.thoughts: dict[int, int] = {}
+        self.given: dict[int, str] = {}
+
+    def begin(self, index: int, block: Json) -> Json | None:
+        match block:
+            case {"type": "tool_use", "id": id, "name": name}:
+                self.tools[index], self.given[index] = len(self.tools), asks.compact(block.get("input") or {})
+                return {"tool_calls": [shapes.tool_call(id, name, "", index=self.tools[index])]}
+            case {"type": "redacted_thinking", "data": data}:
+                return self._thought(index, type="reasoning.encrypted", data=data)
+            case {"type": "text", "text": str(text)} if text:
+                return {"content": text}
+            case {"type": "thinking", "thinking": str(text)} if text:
+                return {"reasoning_content": text} | self._thought(index, type="reasoning.text", text=text)
+        return None
+
+    def go_on(self, index: int, delta: Json) -> Json | None:
+        match delta:
+            case {"type": "text_delta", "text": text}:
+                return {"content": text}
+            case {"type": "input_json_delta", "partial_json": str(text)} if text and index in self.tools:
+                self.given[index] = ""
+                return {"tool_calls": [{"index": self.tools[index], "function": {"arguments": text}}]}
+            case {"type": "thinking_delta", "thinking": text}:
+                return {"reasoning_content": text} | self._thought(index, type="reasoning.text", text=text)
+            case {"type": "signature_delta", "signature": signature}:
+                return self._thought(index, type="reasoning.text", signature=signature)
+            case {"type": "citations_delta", "citation": citation}:
+                notes = _annotations([citation])
+                return {"annotations": notes} if notes else None
+        return None
+
+    def end(self, index: int) -> Json | None:
+        """A tool that was given nothing piece by piece gets what it was given at once, if only `{}`."""
+        given = self.given.pop(index, "")
+        return {"tool_calls": [{"index": self.tools[index], "function": {"arguments": given}}]} if given else None
+
+    def _thought(self, index: int, **detail: Any) -> Json:
+        number = self.thoughts.setdefault(index, len(self.thoughts))
+        return {"reasoning_details": [{**detail, "format": FORMAT, "index": number}]}
+
+
+def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
+    id, blocks = "", _Blocks()
+    told: Json = {}
+    stop: Json = {}
+    for data in shapes.objects(events):
+        delta: Json | None = None
+        match data:
+            case {"type": "message_start", "message": message}:
+                id, delta = f"chatcmpl-{message['id']}", {"role": "assistant", "content": ""}
+                told = dict(message.get("usage") or {})
+            case {"type": "content_block_start", "index": index, "content_block": block}:
+                delta = blocks.begin(index, block)
+            case {"type": "content_block_delta", "index": index, "delta": piece}:
+                delta = blocks.go_on(index, piece)
+            case {"type": "content_block_stop", "index": index}:
+                delta = blocks.end(index)
+            case {"type": "message_delta", "delta": stop}:  # its numbers are totals, not additions
+                told |= {k: v for k, v in (data.get("usage") or {}).items() if v is not None}
+            case {"type": "error", "error": error}:
+                raise fault(error)
+            case {"type": "message_stop"}:
+                break
+        if delta:
+            yield shapes.chunk(call, delta, id=id)
+    if not stop.get("stop_reason"):
+        raise VendorError("garbled", "The vendor's stream ended before the answer did.")
+    finish = FINISH.get(stop["stop_reason"], "stop")
+    if finish == "content_filter":
+        yield shapes.chunk(call, {"refusal": (stop.get("stop_details") or {}).get("explanation") or REFUSED}, id=id)
+    yield shapes.chunk(call, {}, finish, id=id)
+    yield shapes.usage_chunk(call, usage(told), id=id)
