@@ -163,7 +163,7 @@ class State:
 
     def _load(self, session: Session, key: str) -> Caller | None:
         row = token.by_key(session, key)
-        owner = row and session.get(user.User, row.user_id)
+        owner = session.get(user.User, row.user_id) if row is not None else None
         if row is None or owner is None:
             return None
         return caller(row, owner, self.settings)

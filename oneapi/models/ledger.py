@@ -131,7 +131,8 @@ def recall(session: Session, kind: str, owner_id: int) -> None:
     leases = select(Lease).where(Lease.kind == kind, Lease.owner_id == owner_id).execution_options(populate_existing=True)
     for _ in range(100):
         held = session.scalars(leases).all()
-        if all([give_back(session, lease) for lease in held]):
+        ended = [give_back(session, lease) for lease in held]
+        if all(ended):
             for lease in held:
                 session.expunge(lease)
             return
@@ -140,20 +141,23 @@ def recall(session: Session, kind: str, owner_id: int) -> None:
 def set_balance(session: Session, user_id: int, quota: int, *, now: int, actor: int, note: str = "") -> int:
     """Make a user's balance exactly `quota` (>= 0); returns what it was. Whatever was leased is taken back first."""
     recall(session, "user", user_id)
-    for _ in range(100):
+    before = _replace_quota(session, user_id, quota)
+    entry = Entry(
+        request_id=f"adjust:{uuid4().hex}", created_at=now, kind="adjust", user_id=user_id, amount=quota - before, actor_id=actor,
+        note=note[:255],
+    )  # fmt: skip
+    session.add(entry)
+    return before
+
+
+def _replace_quota(session: Session, user_id: int, quota: int) -> int:
+    while True:
         before = session.scalar(select(user.User.quota).where(user.User.id == user_id))
         if before is None:
             raise Missing("user", user_id)
         changed = update(user.User).where(user.User.id == user_id, user.User.quota == before).values(quota=quota)
         if session.execute(changed).rowcount:  # type: ignore[attr-defined]
-            break
-    session.add(
-        Entry(
-            request_id=f"adjust:{uuid4().hex}", created_at=now, kind="adjust", user_id=user_id, amount=quota - before, actor_id=actor,
-            note=note[:255],
-        )
-    )  # fmt: skip
-    return before
+            return before
 
 
 def differences(session: Session) -> list[tuple[int, int, int]]:
