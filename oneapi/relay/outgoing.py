@@ -3,6 +3,7 @@
 import json
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -64,8 +65,8 @@ def _shape(names: tuple[str, ...], json_body: bool) -> tuple[frozenset[str], str
     return frozenset(name for name in names if name.lower() in _OURS), lines
 
 
-def encode(request: Request, plan: Plan) -> bytes:
-    """The bytes of a request."""
+def encode(request: Request, plan: Plan, own: Mapping[str, str] | None = None) -> bytes:
+    """The bytes of a request; `own` are headers that only the transport may set."""
     body, headers = request.body, request.headers
     if request.files or request.form:
         body, content_type = _multipart(request)
@@ -73,13 +74,15 @@ def encode(request: Request, plan: Plan) -> bytes:
         headers["Content-Type"] = content_type
     drop, more = _shape(tuple(headers), isinstance(body, dict))
     if isinstance(body, dict):
-        body = _json(body)
+        body = text_of(body)
     if drop:
         headers = {name: value for name, value in headers.items() if name not in drop}
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
         raise VendorError("auth", "the channel's key or headers contain a line break")
     length = "" if body is None and request.method in ("GET", "HEAD", "DELETE") else f"Content-Length: {len(body or b'')}\r\n"
+    if own:
+        more += "".join([f"{name}: {value}\r\n" for name, value in own.items()])
     head = f"{request.method} {plan.target} HTTP/1.1\r\n{plan.lines}{lines}{more}{length}\r\n"
     try:
         return head.encode("latin-1") + body if body else head.encode("latin-1")
@@ -87,7 +90,10 @@ def encode(request: Request, plan: Plan) -> bytes:
         raise VendorError("auth", "the channel's key or headers contain characters that cannot be sent") from error
 
 
-def _json(body: dict[str, Any]) -> bytes:
+def text_of(body: bytes | dict[str, Any]) -> bytes:
+    """A body as bytes; a dict becomes compact JSON."""
+    if isinstance(body, bytes):
+        return body
     try:
         return orjson.dumps(body)
     except TypeError:  # a lone surrogate, or a number beyond 64 bits: both are legal JSON

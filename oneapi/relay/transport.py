@@ -50,12 +50,16 @@ def send(request: Request, route: Route = _DIRECT, client: Link | None = None) -
     return Reply(incoming.status, incoming.headers, incoming.read())
 
 
-def open_stream(request: Request, route: Route = _DIRECT, client: Link | None = None) -> "Incoming":
-    """The vendor's answer as soon as its head is there. If `client` leaves meanwhile, or later, ClientLeft is raised."""
+def open_stream(request: Request, route: Route = _DIRECT, client: Link | None = None) -> Any:
+    """The Incoming answer as soon as its head is there. If `client` leaves meanwhile, or later, ClientLeft is raised."""
     if request.framing == "websocket":
         from oneapi.relay import websocket  # here, because it builds on this module
 
         return websocket.open_stream(request, route, client)
+    return _open(request, route, client)
+
+
+def _open(request: Request, route: Route, client: Link | None) -> "Incoming":
     plan = plan_of(request.url, route.proxy, route.verify)
     data = encode(request, plan)
     link = plan.pool.take()
@@ -106,10 +110,10 @@ def _gave_up(link: Link) -> NoReturn:
 class Incoming:
     """A vendor's answer whose head has come. Iterate over it, or `read` it whole; `close` in any case."""
 
-    __slots__ = ("status", "headers", "chunked", "link", "pool", "dechunk", "left", "inflate", "_data", "_keep", "_idle", "_end")
+    __slots__ = ("status", "headers", "chunked", "link", "pool", "dechunk", "left", "inflate", "idle", "end", "_data", "_keep")
 
     def __init__(self, pool: Pool, link: Link, first: bytes, method: str, idle: float, end: float):
-        self.pool, self._idle, self._end = pool, idle, end
+        self.pool, self.idle, self.end = pool, idle, end
         self.link: Link | None = link
         try:
             head = self._head(first)
@@ -156,11 +160,38 @@ class Incoming:
         data, self._data = self._data, b""
         return data
 
+    def peek(self) -> bytes:
+        """The first bytes of the body, without chunk framing, waiting for them if need be; they stay to be read.
+
+        b"" means that the body is empty. It may be asked only before anything was read.
+        """
+        while self.link is not None:
+            try:
+                dechunk = Dechunk()
+                payload = dechunk.feed(self._data) if self.dechunk else self._data
+            except Malformed as error:
+                raise VendorError("garbled", str(error)) from error
+            if payload or dechunk.over:
+                return payload
+            try:
+                self._data += self._more()
+            except VendorError as error:
+                if error.kind == "garbled" and self.left is None and not self.chunked:
+                    return b""
+                raise
+        return self._data
+
+    def finished(self) -> None:
+        """Tell that someone else read the chunked body to its end."""
+        assert self.dechunk is not None
+        self._keep = self._keep and not self.dechunk.rest
+        self.close(whole=True)
+
     def _more(self) -> bytes:
         """The next bytes off the connection; b"" never."""
         link = self.link
         assert link is not None
-        link.deadline = min(monotonic() + self._idle, self._end)
+        link.deadline = min(monotonic() + self.idle, self.end)
         try:
             data = link.receive()
         except OSError:
@@ -189,8 +220,7 @@ class Incoming:
                 except Malformed as error:
                     raise VendorError("garbled", str(error)) from error
                 if dechunk.over:
-                    self._keep = self._keep and not dechunk.rest
-                    self.close(whole=True)
+                    self.finished()
                 if piece:
                     yield piece
                 if dechunk.over:

@@ -1,0 +1,218 @@
+"""Copies a chunked answer from a vendor's socket to a client's in the event loop, waking no greenlet for a piece."""
+
+from time import monotonic
+from typing import Any
+
+from gevent.event import Event
+
+from oneapi.relay.http1 import Malformed
+from oneapi.relay.sockets import AGAIN, BUFFER, VIEW, Link
+
+MAX_HELD = 16 * 1024 * 1024  # bytes of the last event, which is held back until it is settled
+
+
+class Copy:
+    """Copies in the event loop: chunk framing unchanged, reading paused while the client's socket is full."""
+
+    __slots__ = (
+        "body",
+        "client",
+        "source",
+        "head",
+        "wake",
+        "why",
+        "rest",
+        "running",
+        "blocked",
+        "error",
+        "dechunk",
+        "see",
+        "idle",
+        "end",
+    )
+
+    def __init__(self, body: Any, client: Link, head: bytes):
+        assert body.incoming.link is not None and body.incoming.dechunk is not None
+        self.body, self.client, self.source, self.head = body, client, body.incoming.link, head
+        self.dechunk, self.see = body.incoming.dechunk, body.observer.see
+        self.idle, self.end = body.incoming.idle, body.incoming.end
+        self.wake = Event()
+        self.why = ""  # what the greenlet has to see to
+        self.rest = b""  # what did not fit into the client's socket
+        self.running = False
+        self.error: BaseException | None = None
+
+    def run(self) -> bool:
+        self.source.client = None  # we watch the client ourselves, and at once
+        try:
+            data = self.body.incoming.take_buffered()
+            if data:
+                self.take(data)
+            elif self.head:
+                self.forward(b"")
+            while True:
+                if not self.why:
+                    self.start()
+                    self.wake.wait()
+                    self.wake.clear()
+                self.stop()
+                if self.error is not None:
+                    raise self.error
+                why, self.why = self.why, ""
+                if why == "whole" or why == "over":
+                    self.settle()
+                    if self.dechunk.over:
+                        self.body.incoming.finished()
+                        return True
+                else:
+                    return self.broken(why)
+        finally:
+            self.stop()
+            self.body.incoming.close()
+
+    # ---- in the greenlet
+
+    def settle(self) -> None:
+        body = self.body
+        body.finish("complete")
+        body.settled = True
+        held, body.held = b"".join(body.held), []
+        if self.rest:
+            held, self.rest = self.rest + held, b""
+        if self.head:
+            held, self.head = self.head + held, b""
+        self.client.push(held)
+
+    def broken(self, why: str) -> bool:
+        body = self.body
+        settled = bool(body.outcome)
+        if why == "vendor_broke" and self.source.fate == "timeout":
+            why = "idle_timeout"
+        body.finish(why)
+        if why == "client_left":
+            return False
+        if settled and self.dechunk.between:  # the last event was whole; only the end of the body was missing
+            self.client.push(b"0\r\n\r\n")
+            return True
+        if body.farewell is None or not self.dechunk.between:
+            return False
+        words = body.farewell(why)
+        self.client.push(self.head + self.rest + b"%x\r\n%b\r\n0\r\n\r\n" % (len(words), words))
+        return True
+
+    # ---- in the event loop
+
+    def start(self) -> None:
+        self.running = True
+        self.source.deadline = min(monotonic() + self.idle, self.end)
+        self.client.sock._read_event.start(self.on_client)
+        if self.rest:
+            self.block()
+        else:
+            self.source.sock._read_event.start(self.on_data)
+
+    def stop(self) -> None:
+        if self.running:
+            self.running = False
+            self.client.sock._read_event.stop()
+            self.client.sock._write_event.stop()
+            self.source.sock._read_event.stop()
+            self.client.deadline = float("inf")
+
+    def call(self, why: str) -> None:
+        """Have the greenlet go on; nothing is copied until it has."""
+        self.why = why
+        self.stop()
+        self.wake.set()
+
+    def on_data(self) -> None:
+        try:
+            size = self.source.read_into(BUFFER)
+        except AGAIN:
+            return
+        except OSError:
+            size = 0
+        if not size:
+            self.call("vendor_broke")
+            return
+        self.source.deadline = min(monotonic() + self.idle, self.end)
+        try:
+            self.take(bytes(VIEW[:size]))
+        except BaseException as error:  # an observer's fault must not be lost in the event loop
+            self.error = error
+            self.call("error")
+            return
+        if self.why:
+            self.call(self.why)
+
+    def take(self, data: bytes) -> None:
+        """Look at the next bytes, and send them on unless they belong to the end."""
+        body = self.body
+        try:
+            payload = self.dechunk.feed(data)
+        except Malformed:
+            self.why = "vendor_broke"
+            return
+        if payload:
+            self.see(payload)
+        if self.dechunk.over and self.dechunk.rest:
+            data = data[: -len(self.dechunk.rest)]
+        if body.settled or not body.ends(payload):
+            if not self.dechunk.over:
+                self.forward(data)
+                return
+        elif not self.dechunk.over and not body.whole:
+            body.held.append(data)
+            if body.last > MAX_HELD:
+                self.why = "vendor_broke"
+            return
+        body.held.append(data)
+        self.why = "over" if self.dechunk.over else "whole"
+
+    def forward(self, data: bytes) -> None:
+        if self.head:
+            data, self.head = self.head + data, b""
+        if self.rest:
+            self.rest += data
+            return
+        try:
+            sent = self.client.send_some(data)
+        except AGAIN:
+            sent = 0
+        except OSError:
+            self.why = "client_left"
+            return
+        if sent != len(data):
+            self.rest = data[sent:]
+            if self.running:
+                self.block()
+
+    def block(self) -> None:
+        """The client is slow: read no more from the vendor until it has taken what is there."""
+        self.source.sock._read_event.stop()
+        self.source.deadline = float("inf")
+        self.client.deadline = monotonic() + self.client.patience
+        self.client.sock._write_event.start(self.on_room)
+
+    def on_room(self) -> None:
+        try:
+            sent = self.client.send_some(self.rest)
+        except AGAIN:
+            return
+        except OSError:
+            self.call("client_left")
+            return
+        self.rest = self.rest[sent:]
+        self.client.deadline = monotonic() + self.client.patience
+        if not self.rest:
+            self.client.deadline = float("inf")
+            self.client.sock._write_event.stop()
+            self.source.deadline = min(monotonic() + self.idle, self.end)
+            self.source.sock._read_event.start(self.on_data)
+
+    def on_client(self) -> None:
+        """The client sent something: its next request, which has to wait, or its farewell."""
+        if self.client.left():
+            self.call("client_left")
+        else:
+            self.client.sock._read_event.stop()
