@@ -45,7 +45,7 @@ VENDORS = (
         protocols={"chat": Protocol(build, messages_protocol.parse, messages_protocol.stream, fail=messages_protocol.fail)},
         sign=header("x-api-key"),
         compatible=Vendor(
-            14, "anthropic-openai", "Anthropic (OpenAI)", "https://api.anthropic.com", owned_by="anthropic",
+            14, "anthropic-compatible", "Anthropic (OpenAI)", "https://api.anthropic.com", owned_by="anthropic",
             documents="https://platform.claude.com/docs/en/api/openai-sdk",
         ),
         model_list=ModelList(models, names),
