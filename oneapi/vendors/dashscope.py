@@ -1,0 +1,241 @@
+"""Alibaba DashScope's native chat: one service for text and one for everything that sees or hears.
+
+`-internet` behind a model's name searches the web. Pictures, embeddings, rankings and sound are in dashscope_media.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from re import compile
+from typing import Any
+
+from oneapi.fields import Field
+from oneapi.vendors import asks, balances, openai, pieces, quirks, shapes
+from oneapi.vendors import dashscope_media as media
+from oneapi.vendors.contract import Protocol, Vendor
+from oneapi.vendors.dashscope_media import address, fail, troubled
+from oneapi.wire import Call, Event, Reply, Request, VendorError
+
+Json = dict[str, Any]
+
+TEXT = "/services/aigc/text-generation/generation"
+SEARCH = "-internet"
+# Since Qwen3.5 every model is served by the multimodal service. https://help.aliyun.com/en/model-studio/qwen-api-via-dashscope
+SEEING = compile(r"-vl|qvq|-ocr|-audio|omni|qwen3\.[5-9]|qwen[4-9]|gui-")
+KEPT = (
+    "temperature", "top_p", "top_k", "presence_penalty", "repetition_penalty", "seed", "n", "logprobs", "top_logprobs",
+    "response_format", "parallel_tool_calls", "enable_thinking", "thinking_budget", "preserve_thinking", "enable_search",
+    "search_options", "enable_code_interpreter", "vl_high_resolution_images", "ocr_options", "translation_options",
+    "skill", "max_input_tokens",
+)  # fmt: skip
+FINISH = {"stop": "stop", "length": "length", "tool_calls": "tool_calls", "content_filter": "content_filter"}
+
+
+def searching(call: Call) -> tuple[str, bool]:
+    """The vendor's name of the model, and whether the client's name asks to search the web."""
+    return call.model.removesuffix(SEARCH), call.model.endswith(SEARCH)
+
+
+def build(call: Call) -> Request:
+    body = call.body
+    model, search = searching(call)
+    system, turns = asks.conversation(body)
+    parts = [p for m in turns if isinstance(m.get("content"), list) for p in m["content"]]
+    sees = bool(SEEING.search(model.lower())) or any(part.get("type") not in ("text", "refusal") for part in parts)
+    parameters: Json = {"result_format": "message", **{k: body[k] for k in KEPT if body.get(k) is not None}, **tools(body)}
+    if (limit := shapes.max_tokens(body)) is not None:
+        parameters["max_tokens"] = limit
+    if stop := shapes.stop_list(body):
+        parameters["stop"] = stop
+    if (effort := asks.effort(body)) and "enable_thinking" not in body:
+        parameters["enable_thinking"] = effort not in ("none", "minimal")
+    if search:
+        parameters["enable_search"] = True
+    if call.streaming:
+        parameters["incremental_output"] = True
+    messages = [turn(message, sees, bool(body.get("preserve_thinking"))) for message in (*system, *turns)]
+    request = Request(
+        address(call, media.MULTIMODAL if sees else TEXT),
+        {"model": model, "input": {"messages": messages}, "parameters": parameters},
+        media.headers(call),
+    )
+    if call.streaming:
+        request.headers |= {"Accept": "text/event-stream", "X-DashScope-SSE": "enable"}
+    return request
+
+
+def turn(message: Json, sees: bool, thoughts: bool) -> Json:
+    role = "system" if message["role"] == "developer" else message["role"]
+    content = message.get("content")
+    if sees:
+        parts = content if isinstance(content, list) else [{"type": "text", "text": content}] if content else []
+        said: Json = {"role": role, "content": [_part(part) for part in parts]}
+    else:
+        said = {"role": role, "content": shapes.text_of(content)}
+    if message.get("tool_calls"):
+        said["tool_calls"] = message["tool_calls"]
+    if thoughts and message.get("reasoning_content"):
+        said["reasoning_content"] = message["reasoning_content"]
+    return said | {k: message[k] for k in ("tool_call_id", "name", "partial") if k in message}
+
+
+def _part(part: Json) -> Json:
+    limits: Json = {k: part[k] for k in ("min_pixels", "max_pixels", "fps") if k in part}
+    match part:
+        case {"type": "text", "text": text}:
+            return {"text": text}
+        case {"type": "image_url", "image_url": {"url": url}}:
+            return {"image": url, **limits}
+        case {"type": "input_audio", "input_audio": {"data": data, **more}}:
+            whole = data.startswith(("http", "data:"))
+            return {"audio": data if whole else f"data:audio/{more.get('format', 'wav')};base64,{data}"}
+        case {"type": "video_url", "video_url": {"url": url}}:
+            return {"video": url, **limits}
+        case {"type": "video", "video": frames}:
+            return {"video": frames, **limits}
+    raise asks.unsupported(part)
+
+
+def tools(body: Json) -> Json:
+    """A call can be demanded only by name."""
+    found: Json = {"tools": asks.tools(body)}
+    if not found["tools"]:
+        return {}
+    if name := pieces.demanded(body):
+        return found | {"tool_choice": {"type": "function", "function": {"name": name}}}
+    mode = asks.choice(body)[0]
+    return found | ({"tool_choice": mode} if mode in ("auto", "none") else {})
+
+
+def used(usage: Json) -> Json:
+    """DashScope counts in OpenAI's two manners at once, and not every model tells the details."""
+    before = usage.get("prompt_tokens_details") or usage.get("input_tokens_details") or {}
+    after = usage.get("output_tokens_details") or usage.get("completion_tokens_details") or {}
+    written = before.get("cache_creation_input_tokens")
+    return shapes.usage(
+        usage.get("input_tokens") or 0,
+        usage.get("output_tokens") or 0,
+        cached=before.get("cached_tokens"),
+        cache_write=written or None,
+        reasoning=after.get("reasoning_tokens"),
+    )
+
+
+def text(content: Any) -> str:
+    """Content is text, or a list of parts of the multimodal service."""
+    return content if isinstance(content, str) else "".join(part.get("text") or "" for part in content or ())
+
+
+def finish(reason: Any, called: bool) -> str:
+    found = FINISH.get(reason, "stop")
+    return "tool_calls" if called and found == "stop" else found
+
+
+def parse(reply: Reply, call: Call) -> Json:
+    answer = reply.json()
+    troubled(answer, reply.status)
+    output = answer["output"]
+    choices = output.get("choices") or [{"message": {"content": output["text"]}, "finish_reason": output.get("finish_reason")}]
+    told = [_choice(choice, number) for number, choice in enumerate(choices)]
+    found = shapes.completion(call, {}, "stop", used(answer.get("usage") or {}), id=answer["request_id"])
+    return found | {"choices": told}
+
+
+def _choice(choice: Json, number: int) -> Json:
+    told = choice["message"]
+    message: Json = {"role": "assistant", "content": text(told.get("content"))}
+    if told.get("reasoning_content"):
+        message["reasoning_content"] = told["reasoning_content"]
+    if calls := told.get("tool_calls"):
+        named = [(tool["id"], tool["function"]["name"], tool["function"].get("arguments") or "{}") for tool in calls]
+        message |= {"content": message["content"] or None, "tool_calls": [shapes.tool_call(*tool) for tool in named]}
+    reason = finish(choice.get("finish_reason"), bool(calls))
+    return {"index": number, "message": message, "logprobs": choice.get("logprobs"), "finish_reason": reason}
+
+
+def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
+    id, calls = "", pieces.ToolCalls()
+    usage: Json = {}
+    reasons: dict[int, str] = {}
+    for event in events:
+        piece = event.data
+        if event.name == "error":
+            raise pieces.refusal(media.CODES, piece.get("code"), piece.get("message"))
+        troubled(piece)
+        if not id:
+            id = piece["request_id"]
+            yield shapes.chunk(call, {"role": "assistant", "content": ""}, id=id)
+        usage = piece.get("usage") or usage
+        for number, choice in enumerate(piece["output"].get("choices") or ()):
+            at = choice.get("index", number)
+            for delta in deltas(choice["message"], calls):
+                yield _at(at, shapes.chunk(call, delta, id=id))
+            if choice.get("finish_reason") not in (None, "", "null"):
+                reasons[at] = choice["finish_reason"]
+    if not reasons:
+        raise VendorError("garbled", "The vendor's stream ended before the answer did.")
+    for at, reason in reasons.items():
+        yield _at(at, shapes.chunk(call, {}, finish(reason, bool(calls)), id=id))
+    yield shapes.usage_chunk(call, used(usage), id=id)
+
+
+def _at(number: int, chunk: Json) -> Json:
+    """The chunk as one of choice `number`, when several answers were asked for."""
+    chunk["choices"][0]["index"] = number
+    return chunk
+
+
+def deltas(told: Json, calls: pieces.ToolCalls) -> Iterator[Json]:
+    if told.get("reasoning_content"):
+        yield {"reasoning_content": told["reasoning_content"]}
+    if said := text(told.get("content")):
+        yield {"content": said}
+    for tool in told.get("tool_calls") or ():
+        function = tool.get("function") or {}
+        key = tool.get("index", tool.get("id") or None)
+        yield from calls.deltas(key, tool.get("id") or "", function.get("name") or "", function.get("arguments") or "")
+
+
+# Compatible mode. https://help.aliyun.com/en/model-studio/deep-thinking
+
+
+def compatible_body(body: Json, call: Call) -> Json:
+    """Web search by name works here too; open hybrid models refuse to think in one piece."""
+    model, search = searching(call)
+    hybrid = model.startswith("qwen3-") and model.endswith("b") and "coder" not in model
+    sent = body | ({"model": model, "enable_search": True} if search else {})
+    return sent | ({"enable_thinking": False} if hybrid and not call.streaming and "enable_thinking" not in sent else {})
+
+
+def compatible_place(request: Request, call: Call) -> Request:
+    """Both modes live at one host, so that the base URL may be that of either."""
+    path = openai.PATHS[call.kind].removeprefix("/v1")
+    request.headers |= media.headers(call)
+    return replace(request, url=f"{media.host(call)}/compatible-mode/v1{path}")
+
+
+def named(piece: Json, call: Call, memo: Json) -> None:
+    if "model" in piece:
+        piece["model"] = call.asked or call.model
+
+
+CHAT = quirks.adapted(named, body=compatible_body, place=compatible_place, fail=fail)
+PLAIN = quirks.adapted(place=compatible_place, fail=fail)
+FIELDS = (
+    Field("plugin", str, "", "Plugin", "Value of the header X-DashScope-Plugin, for the native protocol."),
+    Field("workspace", str, "", "Workspace", "Optional: the workspace that pays, when it is not the default one."),
+)
+COMPATIBLE = Vendor(
+    17, "dashscope", "Alibaba DashScope", "https://dashscope.aliyuncs.com",
+    {**media.PROTOCOLS, "chat": CHAT, "completions": PLAIN, "embeddings": PLAIN},
+    rename={"max_completion_tokens": "max_tokens"}, sign=pieces.at_home(), fields=FIELDS,
+    model_list=balances.models("/compatible-mode/v1/models"), owned_by="ali",
+    documents="https://help.aliyun.com/zh/model-studio/qwen-api-via-openai-chat-completions",
+)  # fmt: skip
+VENDORS = (
+    Vendor(
+        17, "dashscope", "Alibaba DashScope", "https://dashscope.aliyuncs.com",
+        {**media.PROTOCOLS, "chat": Protocol(build, parse, stream, fail=fail)}, sign=pieces.at_home(), fields=FIELDS,
+        compatible=COMPATIBLE, prefer_compatible=True, model_list=balances.models("/compatible-mode/v1/models"), owned_by="ali",
+        documents="https://help.aliyun.com/en/model-studio/qwen-api-via-dashscope",
+    ),
+)  # fmt: skip
