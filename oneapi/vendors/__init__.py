@@ -57,8 +57,7 @@ def suited(vendor: Vendor, body: dict[str, Any]) -> dict[str, Any]:
     if not (vendor.rename or vendor.drop) or body.keys().isdisjoint((*vendor.rename, *vendor.drop)):
         return body
     kept = {k: v for k, v in body.items() if k not in vendor.drop and k not in vendor.rename}
-    renamed = {new: body[old] for old, new in vendor.rename.items() if old in body and new not in body}
-    return kept | renamed
+    return kept | {new: body[old] for old, new in vendor.rename.items() if old in body}
 
 
 def guarded_build(protocol: Protocol, call: Call) -> Request:

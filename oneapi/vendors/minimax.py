@@ -14,6 +14,13 @@ CODES = {
 }  # fmt: skip
 
 
+def new_limit(body: Json, call: Call) -> Json:
+    """The older name of the limit is on its way out."""
+    if "max_tokens" not in body:
+        return body
+    return {"max_completion_tokens": body["max_tokens"]} | {k: v for k, v in body.items() if k != "max_tokens"}
+
+
 def with_thinking(body: Json, call: Call) -> Json:
     """Thinking is asked for beside the text, not inside it, and goes back in the form it came in."""
     if "reasoning_split" not in body and call.model.lower().startswith("minimax-m"):
@@ -55,13 +62,13 @@ CHAT = adapted(
         CODES,
     ),
     reasoning,
-    body=reshaped(system_role, with_thinking),
+    body=reshaped(system_role, new_limit, with_thinking),
 )
 
 VENDORS = (
     Vendor(
         27, "minimax", "MiniMax", "https://api.minimaxi.com", {"chat": CHAT},
-        rename={"max_tokens": "max_completion_tokens"}, model_list=balances.MODELS, owned_by="minimax",
+        model_list=balances.MODELS, owned_by="minimax",
         documents="https://platform.minimaxi.com/docs/api-reference/text-openai-api",
     ),
 )  # fmt: skip
