@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,19 @@ class _Connection(sqlite3.Connection):
         _pooled(super().rollback)
 
 
-def _pooled(function: Any, *args: Any) -> Any:
-    return gevent.get_hub().threadpool.apply(function, args)
+def _pooled(function: Callable[..., Any], *args: Any) -> Any:
+    result, error = gevent.get_hub().threadpool.apply(_outcome, (function, args))
+    if error is not None:
+        raise error
+    return result
+
+
+def _outcome(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:
+    """What came of a call. gevent prints every exception of its threads, and a broken constraint is an everyday one."""
+    try:
+        return function(*args), None
+    except Exception as error:
+        return None, error
 
 
 def url(dsn: str, *, sqlite_path: str) -> URL:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, MetaData, String, Text
+from sqlalchemy import CHAR, BigInteger, Integer, MetaData, String, Text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase
 
@@ -12,6 +12,12 @@ Count = BigInteger()
 # A string that is indexed, unique or has a default is varchar(191) on MySQL and text elsewhere.
 Name = Text().with_variant(String(191), "mysql", "mariadb")
 LongText = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+
+
+def code(length: int) -> String:
+    """A key of at most this many characters. PostgreSQL pads char(n) with blanks, so it gets varchar there."""
+    return CHAR(length).with_variant(String(length), "postgresql")
+
 
 NAMING = {"ix": "idx_%(table_name)s_%(column_0_name)s", "uq": "uni_%(table_name)s_%(column_0_name)s"}
 

@@ -6,7 +6,7 @@ A balance is users.quota plus what is leased and not yet spent: sum(ledger.amoun
 from collections.abc import Iterable
 from uuid import uuid4
 
-from sqlalchemy import Index, String, UniqueConstraint, delete, func, select, update
+from sqlalchemy import Index, String, UniqueConstraint, cast, delete, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -174,3 +174,14 @@ def differences(session: Session) -> list[tuple[int, int, int]]:
         .order_by(user.User.id)
     )
     return [(id, int(a), int(b)) for id, a, b in session.execute(rows).tuples()]
+
+
+def open_accounts(session: Session, *, now: int) -> None:
+    """An opening entry for everybody with a balance that no entry explains, as adopted users are."""
+    unexplained = ~select(Entry.id).where(Entry.user_id == user.User.id).exists()
+    opening = select(
+        literal("opening:").concat(cast(user.User.id, String(20))), literal(now), literal("opening"), user.User.id, literal(0),
+        literal(0), user.User.quota, literal(0), literal(0), literal(""),
+    ).where(user.User.quota != 0, unexplained)  # fmt: skip
+    columns = "request_id created_at kind user_id token_id channel_id amount written_off actor_id note".split()
+    session.execute(insert(Entry).from_select(columns, opening))

@@ -2,10 +2,9 @@
 
 from enum import IntEnum
 
-from sqlalchemy import CHAR
 from sqlalchemy.orm import Mapped, mapped_column
 
-from oneapi.models.base import Base, Count, Id, Name
+from oneapi.models.base import Base, Count, Id, Name, code
 
 
 class Status(IntEnum):
@@ -19,7 +18,7 @@ class Redemption(Base):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     user_id: Mapped[int | None] = mapped_column(Count)  # who made it
-    key: Mapped[str] = mapped_column(CHAR(32), unique=True, index=True)
+    key: Mapped[str] = mapped_column(code(32), unique=True, index=True)
     status: Mapped[int] = mapped_column(Count, default=Status.ENABLED, server_default="1")
     name: Mapped[str | None] = mapped_column(Name, index=True)
     quota: Mapped[int] = mapped_column(Count, default=100, server_default="100")

@@ -2,10 +2,10 @@
 
 from enum import IntEnum
 
-from sqlalchemy import CHAR, Boolean, select
+from sqlalchemy import Boolean, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from oneapi.models.base import Base, Count, Id, LongText, Missing, Name
+from oneapi.models.base import Base, Count, Id, LongText, Missing, Name, code
 
 
 class Status(IntEnum):
@@ -20,7 +20,7 @@ class Token(Base):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     user_id: Mapped[int | None] = mapped_column(Count, index=True)
-    key: Mapped[str] = mapped_column(CHAR(48), unique=True, index=True)
+    key: Mapped[str] = mapped_column(code(48), unique=True, index=True)
     status: Mapped[int] = mapped_column(Count, default=Status.ENABLED, server_default="1")
     name: Mapped[str | None] = mapped_column(Name, index=True)
     created_time: Mapped[int | None] = mapped_column(Count)
@@ -46,4 +46,6 @@ def owned(session: Session, id: int, user_id: int) -> Token:
 
 
 def by_key(session: Session, key: str) -> Token | None:
-    return session.scalar(select(Token).where(Token.key == key))
+    """The token with exactly this key; MySQL by itself would ignore case and trailing blanks."""
+    token = session.scalar(select(Token).where(Token.key == key))
+    return token if token is not None and token.key == key else None

@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from sqlalchemy import Boolean, ColumnElement, String, or_, select, update
+from sqlalchemy import Boolean, ColumnElement, String, func, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from oneapi.models.base import Base, Count, Id, Name
@@ -85,3 +85,17 @@ def move_quota(session: Session, id: int, amount: int) -> bool:
     """Add `amount` (may be negative) to a balance in one statement; False when it would fall below zero or the user is gone."""
     wanted = [User.id == id] + ([User.quota >= -amount] if amount < 0 else [])
     return session.execute(update(User).where(*wanted).values(quota=User.quota + amount)).rowcount == 1  # type: ignore[attr-defined]
+
+
+def count(session: Session) -> int:
+    return session.scalar(select(func.count()).select_from(User)) or 0
+
+
+def clear_access_tokens(session: Session) -> list[tuple[int, str]]:
+    """(id, access token) of those that the old project left in clear."""
+    rows = select(User.id, User.access_token).where(User.access_token.is_not(None), User.access_token != "")
+    return [(id, str(clear)) for id, clear in session.execute(rows).tuples()]
+
+
+def hide_access_token(session: Session, id: int, hashed: str) -> None:
+    session.execute(update(User).where(User.id == id).values(access_token=None, access_token_hash=hashed))
