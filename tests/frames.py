@@ -2,7 +2,6 @@
 
 import json
 from binascii import crc32
-from collections.abc import Iterable
 from typing import Any
 
 
@@ -25,18 +24,3 @@ def aws(event: str, payload: Any) -> bytes:
     kind, name = ("exception", event[11:]) if event.startswith(":exception:") else ("event", event)
     headers = {f":{kind}-type": name, ":content-type": "application/json", ":message-type": kind}
     return aws_message(headers, json.dumps(payload, ensure_ascii=False).encode())
-
-
-def websocket(payload: bytes, opcode: int = 1, *, final: bool = True) -> bytes:
-    """One frame as a server sends it."""
-    size = len(payload)
-    length = (
-        bytes((size,)) if size < 126 else b"\x7e" + size.to_bytes(2, "big") if size < 65536 else b"\x7f" + size.to_bytes(8, "big")
-    )
-    return bytes((0x80 * final | opcode,)) + length + payload
-
-
-def messages(texts: Iterable[Any]) -> bytes:
-    """A whole WebSocket conversation of the server: text messages, then a close."""
-    frames = [websocket((text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)).encode()) for text in texts]
-    return b"".join(frames) + websocket((1000).to_bytes(2, "big"), 8)

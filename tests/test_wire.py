@@ -122,7 +122,7 @@ def replies(case: Path) -> Iterator[tuple[str, Reply]]:
 def encoded(path: Path, extension: str) -> bytes:
     if extension == "awsjson":
         return b"".join(frames.aws(item["event"], item["payload"]) for item in load(path))
-    return frames.messages(load(path)) if extension == "ws.json" else path.read_bytes()
+    return path.read_bytes()
 
 
 def streamed(row: Vendor, events: list[Event], call: Call) -> Any:
@@ -141,7 +141,10 @@ def cuts(body: bytes) -> Iterator[int]:
 
 
 def uncut(framing_name: str, body: bytes) -> list[Event]:
-    """The events of a body, which must not depend on where the network cuts it."""
+    """The events of a body, which must not depend on where the network cuts it; WebSocket messages come whole."""
+    if framing_name == "websocket":
+        texts = (message if isinstance(message, str) else json.dumps(message) for message in json.loads(body))
+        return list(framing.events(framing_name, (text.encode() for text in texts)))
     events = list(framing.events(framing_name, [body]))
     assert list(framing.events(framing_name, (body[i : i + 1] for i in range(len(body))))) == events
     for i in cuts(body):
@@ -210,7 +213,7 @@ def stream_of(case: Path) -> tuple[Call, list[Event]]:
     golden = load(case / "golden.json") if (case / "golden.json").exists() else None
     if call.kind not in ("chat", "completions") or not told or not told[-1][0] or not isinstance(golden, list):
         return call, []
-    return call, list(framing.events(told[-1][0], [told[-1][1].body]))
+    return call, uncut(told[-1][0], told[-1][1].body)
 
 
 def is_error(outcome: Any) -> bool:

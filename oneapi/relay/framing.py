@@ -1,4 +1,4 @@
-"""Bytes to events, however a vendor frames its stream. Pure: each parser is fed bytes as they arrive, cut anywhere."""
+"""Bytes to events, however a vendor frames its stream. Pure: a parser is fed bytes as they arrive, cut anywhere."""
 
 import struct
 from binascii import crc32
@@ -196,81 +196,21 @@ def _aws_headers(data: bytes) -> dict[str, Any]:
     return headers
 
 
-class WebSocket:
-    """Frames of RFC 6455 as a server sends them. The transport answers `pings` and stops when `closed` is set."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._message = bytearray()
-        self.pings: list[bytes] = []
-        self.closed: int | None = None  # the peer's close code; 1005 when it gave none
+class Messages:
+    """WebSocket messages, which the transport takes out of their frames: each piece is one."""
 
     def feed(self, data: bytes) -> list[Event]:
-        self._buffer += data
-        found: list[Event] = []
-        while self.closed is None and (frame := self._frame()):
-            self._take(*frame, found)
-        return found
+        return [Event(decoded(data))]
 
     def end(self) -> list[Event]:
-        if self.closed is None and (self._buffer or self._message):
-            raise VendorError("garbled", "The vendor's WebSocket ended inside a message.")
         return []
 
-    def _frame(self) -> tuple[bool, int, bytes] | None:
-        """Final, opcode and payload of the next whole frame."""
-        buffer, at = self._buffer, 2
-        if len(buffer) < at:
-            return None
-        size = buffer[1] & 0x7F
-        if size >= 126:
-            width = 2 if size == 126 else 8
-            if len(buffer) < at + width:
-                return None
-            size, at = int.from_bytes(buffer[at : at + width], "big"), at + width
-        if buffer[0] & 0x70 or buffer[1] & 0x80 or size + len(self._message) > MAX_EVENT:
-            raise VendorError("garbled", "The vendor's WebSocket sent a frame that is not allowed.")
-        if len(buffer) < at + size:
-            return None
-        final, opcode, payload = bool(buffer[0] & 0x80), buffer[0] & 0x0F, bytes(buffer[at : at + size])
-        del buffer[: at + size]
-        return final, opcode, payload
 
-    def _take(self, final: bool, opcode: int, payload: bytes, found: list[Event]) -> None:
-        match opcode:
-            case 0 | 1 | 2:
-                self._message += payload
-                if final:
-                    found.append(Event(decoded(bytes(self._message))))
-                    self._message.clear()
-            case 8:
-                self.closed = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
-            case 9:
-                self.pings.append(payload)
-            case 10:
-                pass
-            case _:
-                raise VendorError("garbled", "The vendor's WebSocket sent a frame of an unknown kind.")
-
-
-def websocket_frame(payload: bytes, mask: bytes, opcode: int = 1) -> bytes:
-    """One whole frame as a client must send it: masked with four random bytes, which the caller brings."""
-    size = len(payload)
-    if size < 126:
-        head = bytes((0x80 | opcode, 0x80 | size))
-    elif size < 65536:
-        head = bytes((0x80 | opcode, 0x80 | 126)) + size.to_bytes(2, "big")
-    else:
-        head = bytes((0x80 | opcode, 0x80 | 127)) + size.to_bytes(8, "big")
-    key = int.from_bytes((mask * (size // 4 + 1))[:size], "big")
-    return head + mask + (int.from_bytes(payload, "big") ^ key).to_bytes(size, "big")
-
-
-PARSERS: dict[str, type[SSE] | type[NDJSON] | type[AWS] | type[WebSocket]] = {
+PARSERS: dict[str, type[SSE] | type[NDJSON] | type[AWS] | type[Messages]] = {
     "sse": SSE,
     "ndjson": NDJSON,
     "aws": AWS,
-    "websocket": WebSocket,
+    "websocket": Messages,
 }
 
 
