@@ -102,6 +102,7 @@ class Exchange:
 
     build: Build
     parse: Callable[[Reply, Call], tuple[str, float]]
+    needed: Callable[[Call], bool] | None = None  # for vendors some of whose keys need no exchange; None means always
 
 
 @dataclass(frozen=True, slots=True)
