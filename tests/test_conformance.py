@@ -136,7 +136,7 @@ def test_a_request_can_be_built_and_signed(row: Vendor, kind: str, streaming: bo
     try:
         request = row.sign(vendors.guarded_build(row.protocols[kind], call), call)
     except VendorError as error:
-        assert error.kind == "bad_request", f"{error.kind}: {error.message}"
+        assert error.kind in ("bad_request", "no_model"), f"{error.kind}: {error.message}"
         return
     assert isinstance(request, Request)
     assert request.url.startswith(("http://", "https://", "wss://"))
@@ -210,3 +210,12 @@ def test_a_model_list_is_names_or_an_error(row: Vendor) -> None:
             assert error.kind in KINDS
         else:
             assert isinstance(found, Request) or all(isinstance(name, str) for name in found)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.exchange], ids=named)
+def test_a_key_is_exchanged_for_a_token_or_an_error(row: Vendor) -> None:
+    assert row.exchange
+    for name, reply in (REFUSALS | NONSENSE | SHAPES).items():
+        with pytest.raises(VendorError) as caught:
+            vendors.guarded_exchange(row.exchange, reply, call_of(row, "chat"))
+        assert caught.value.kind in KINDS, name

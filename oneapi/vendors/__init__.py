@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from oneapi.vendors import openai
-from oneapi.vendors.contract import Protocol, Vendor
+from oneapi.vendors.contract import Exchange, Protocol, Vendor
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
 # What an adapter trips over when a vendor's answer is not of the shape it promised.
@@ -92,6 +92,17 @@ def guarded_fail(protocol: Protocol, reply: Reply, call: Call) -> VendorError:
         return protocol.fail(reply, call)
     except TRIPS as error:
         return VendorError("garbled", f"The vendor's error could not be read ({_name(error)}).", status=reply.status)
+
+
+def guarded_exchange(exchange: Exchange, reply: Reply, call: Call) -> tuple[str, float]:
+    """The short-lived token and its lifetime in seconds, or a VendorError."""
+    try:
+        token, lifetime = exchange.parse(reply, call)
+        if not token or not isinstance(token, str) or not lifetime > 0:
+            raise ValueError("no token")
+    except TRIPS as error:
+        raise VendorError("garbled", f"The vendor's token could not be read ({_name(error)}).", status=reply.status) from error
+    return token, lifetime
 
 
 def guarded_balance(vendor: Vendor, reply: Reply, call: Call) -> tuple[float, str] | Request:

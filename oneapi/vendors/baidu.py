@@ -60,10 +60,11 @@ def ask_token(call: Call) -> Request:
 
 def read_token(reply: Reply, call: Call) -> tuple[str, float]:
     """Baidu names what is wrong with a key by OAuth's words, mostly with status 401."""
+    answer: Any = None
     try:
         answer = reply.json()
         return answer["access_token"], float(answer["expires_in"])
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         pass
     answer = answer if isinstance(answer, dict) else {}
     kind = "auth" if answer.get("error") else "server"
