@@ -1,0 +1,281 @@
+"""Cohere's v2 API: chat with tools, citations and thinking, embeddings, and rerank."""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from oneapi.vendors import openai, shapes
+from oneapi.vendors.contract import ModelList, Protocol, Vendor, failure
+from oneapi.wire import Call, Event, Reply, Request, VendorError
+
+Json = dict[str, Any]
+
+FINISH = {
+    "COMPLETE": "stop",
+    "STOP_SEQUENCE": "stop",
+    "MAX_TOKENS": "length",
+    "TOOL_CALL": "tool_calls",
+    "ERROR_TOXIC": "content_filter",
+}
+BROKEN = {"ERROR": "server", "TIMEOUT": "timeout"}
+PASSED = (
+    "seed", "logprobs", "documents", "citation_options", "safety_mode", "thinking", "priority", "strict_tools", "k", "p",
+)  # fmt: skip
+CHOICES = {"required": "REQUIRED", "none": "NONE"}
+BUDGETS = {"minimal": 512, "low": 1024, "medium": 8192}  # tokens of thinking; the higher efforts have no limit
+STATUSES = {498: "content_filter"}  # blocked input or output, https://docs.cohere.com/reference/errors
+
+
+def model_name(call: Call) -> str:
+    """Without the suffix that once meant web search: v2 has no connectors, and the name must go on working."""
+    return call.model.removesuffix("-internet")
+
+
+def build(call: Call) -> Request:
+    """https://docs.cohere.com/reference/chat"""
+    body = call.body
+    out: Json = {"model": model_name(call), "messages": [message(turn) for turn in body["messages"]], "stream": call.streaming}
+    out |= {name: body[name] for name in PASSED if body.get(name) is not None} | sampling(body) | tools(body)
+    if (effort := body.get("reasoning_effort")) is not None and "thinking" not in out:
+        out["thinking"] = {"type": "disabled"} if effort == "none" else {"type": "enabled"}
+        if effort in BUDGETS:
+            out["thinking"]["token_budget"] = BUDGETS[effort]
+    match body.get("response_format"):
+        case {"type": "json_object"}:
+            out["response_format"] = {"type": "json_object"}
+        case {"type": "json_schema", "json_schema": {"schema": schema}}:
+            out["response_format"] = {"type": "json_object", "json_schema": schema}
+    return Request(call.base_url + "/v2/chat", out)
+
+
+def sampling(body: Json) -> Json:
+    """Numbers under Cohere's names and within its narrower bounds."""
+    found: Json = {}
+    for name, ours, low, high in (
+        ("temperature", "temperature", 0, 1), ("top_p", "p", 0.01, 0.99), ("top_k", "k", 0, 500),
+        ("frequency_penalty", "frequency_penalty", 0, 1), ("presence_penalty", "presence_penalty", 0, 1),
+    ):  # fmt: skip
+        if body.get(name) is not None:
+            found[ours] = min(max(body[name], low), high)
+    if (limit := shapes.max_tokens(body)) is not None:
+        found["max_tokens"] = limit
+    if stop := shapes.stop_list(body):
+        found["stop_sequences"] = stop
+    return found
+
+
+def tools(body: Json) -> Json:
+    """Tools and the choice among them; a choice of some is a list that holds only those."""
+    offered, choice = body.get("tools") or [], body.get("tool_choice")
+    if not offered:
+        return {}
+    match choice:
+        case {"type": "function", "function": {"name": name}}:
+            offered, choice = [tool for tool in offered if tool["function"]["name"] == name], "required"
+        case {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": allowed}}:
+            names = {tool["function"]["name"] for tool in allowed}
+            offered, choice = [tool for tool in offered if tool["function"]["name"] in names], mode
+    out: Json = {"tools": [{"type": "function", "function": bare(tool["function"])} for tool in offered]}
+    if any(tool["function"].get("strict") for tool in offered):
+        out["strict_tools"] = True
+    return out | ({"tool_choice": CHOICES[choice]} if choice in CHOICES else {})
+
+
+def bare(function: Json) -> Json:
+    return {name: value for name, value in function.items() if name != "strict"}
+
+
+def message(turn: Json) -> Json:
+    role, content = turn["role"], turn.get("content")
+    if role in ("system", "developer"):
+        return {"role": "system", "content": shapes.text_of(content)}
+    if role == "tool":
+        return {"role": "tool", "tool_call_id": turn["tool_call_id"], "content": shapes.text_of(content)}
+    if role == "user":
+        return {"role": "user", "content": content if isinstance(content, str) else [part_of(part) for part in content]}
+    text, thought, calls = shapes.text_of(content), turn.get("reasoning_content"), turn.get("tool_calls")
+    if calls:
+        out: Json = {
+            "role": "assistant",
+            "tool_calls": [{key: call[key] for key in ("id", "type", "function")} for call in calls],
+        }
+        return out | ({"tool_plan": thought} if thought else {}) | ({"content": text} if text else {})
+    if thought:
+        return {"role": "assistant", "content": [{"type": "thinking", "thinking": thought}, {"type": "text", "text": text}]}
+    return {"role": "assistant", "content": text}
+
+
+def part_of(part: Json) -> Json:
+    if part["type"] not in ("text", "image_url"):
+        raise VendorError("bad_request", f"This vendor reads text and images, not parts of type {part['type']!r}.")
+    return part
+
+
+def used(report: Json | None) -> Json:
+    """Tokens are what was read and written; billed units leave out what the vendor added itself."""
+    report = report or {}
+    tokens = report.get("tokens") or report.get("billed_units") or {}
+    cached = report.get("cached_tokens")
+    return shapes.usage(
+        int(tokens.get("input_tokens") or 0),
+        int(tokens.get("output_tokens") or 0),
+        cached=None if cached is None else int(cached),
+    )
+
+
+def finish(reason: str, error: str | None = None) -> str:
+    if reason in BROKEN:
+        raise VendorError(BROKEN[reason], error or f"The vendor stopped with {reason}.", status=200, code=reason)
+    return FINISH.get(reason, "stop")
+
+
+def parse(reply: Reply, call: Call) -> Json:
+    answer = reply.json()
+    said, reason = answer["message"], finish(answer["finish_reason"])
+    parts = said.get("content") or []
+    text = "".join(part["text"] for part in parts if part["type"] == "text")
+    thought = "".join(part["thinking"] for part in parts if part["type"] == "thinking") or said.get("tool_plan")
+    calls = said.get("tool_calls")
+    out: Json = {"content": None if calls and not text else text}
+    if thought:
+        out["reasoning_content"] = thought
+    if calls:
+        out["tool_calls"] = [tool_call(made) for made in calls]
+    if said.get("citations"):
+        out["citations"] = said["citations"]
+    return shapes.completion(call, out, reason, used(answer.get("usage")), id=f"chatcmpl-{answer['id']}")
+
+
+def tool_call(made: Json) -> Json:
+    return shapes.tool_call(made["id"], made["function"]["name"], made["function"].get("arguments") or "{}")
+
+
+def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
+    """https://docs.cohere.com/docs/streaming"""
+    made, silent = -1, False  # tool calls so far; whether the last of them has no arguments yet
+
+    def arguments(text: str) -> Json:
+        return shapes.chunk(call, {"tool_calls": [{"index": made, "function": {"arguments": text}}]})
+
+    for data in shapes.objects(events):
+        match data:
+            case {"type": "message-start"}:
+                yield shapes.chunk(call, {"role": "assistant", "content": ""})
+            case {"type": "content-start" | "content-delta", "delta": {"message": {"content": {"thinking": str(text)}}}}:
+                if text:
+                    yield shapes.chunk(call, {"reasoning_content": text})
+            case {"type": "content-start" | "content-delta", "delta": {"message": {"content": {"text": str(text)}}}}:
+                if text:
+                    yield shapes.chunk(call, {"content": text})
+            case {"type": "tool-plan-delta", "delta": {"message": {"tool_plan": text}}}:
+                yield shapes.chunk(call, {"reasoning_content": text})
+            case {"type": "tool-call-start", "delta": {"message": {"tool_calls": {"id": id_, "function": function}}}}:
+                made, silent = made + 1, not function.get("arguments")
+                yield shapes.chunk(call, {"tool_calls": [shapes.tool_call(id_, function["name"], "", index=made)]})
+                if not silent:
+                    yield arguments(function["arguments"])
+            case {"type": "tool-call-delta", "delta": {"message": {"tool_calls": {"function": {"arguments": str(text)}}}}}:
+                silent = silent and not text
+                yield arguments(text)
+            case {"type": "tool-call-end"} if silent:
+                silent = False
+                yield arguments("{}")
+            case {"type": "citation-start", "delta": {"message": {"citations": citation}}}:
+                yield shapes.chunk(call, {"citations": citation if isinstance(citation, list) else [citation]})
+            case {"type": "message-end", "delta": {"finish_reason": reason} as delta}:
+                yield shapes.chunk(call, {}, finish(reason, delta.get("error")))
+                yield shapes.usage_chunk(call, used(delta.get("usage")))
+                return
+            case {"type": str()}:
+                pass
+            case _:
+                raise VendorError("server", str(data.get("message") or "The vendor sent an event without a type."), status=200)
+    raise VendorError("garbled", "The vendor's stream ended before the answer did.")
+
+
+def build_embeddings(call: Call) -> Request:
+    """https://docs.cohere.com/reference/embed"""
+    body, given = call.body, call.body["input"]
+    texts = [given] if isinstance(given, str) else given
+    if not all(isinstance(text, str) for text in texts):
+        raise VendorError(
+            "bad_request", "This vendor embeds texts and data URLs only: give input as a string or a list of strings."
+        )
+    kind = "images" if texts and all(text.startswith("data:image/") for text in texts) else "texts"
+    out: Json = {"model": model_name(call), kind: texts, "embedding_types": ["float"]}
+    out["input_type"] = body.get("input_type") or ("image" if kind == "images" else "search_document")
+    out |= {name: body[name] for name in ("truncate", "max_tokens", "priority") if body.get(name) is not None}
+    return Request(
+        call.base_url + "/v2/embed", out | ({"output_dimension": body["dimensions"]} if body.get("dimensions") else {})
+    )
+
+
+def parse_embeddings(reply: Reply, call: Call) -> Json:
+    answer = reply.json()
+    billed = (answer.get("meta") or {}).get("billed_units") or {}
+    tokens = int(billed.get("input_tokens") or 0) + int(billed.get("image_tokens") or 0)
+    return shapes.embeddings(call, answer["embeddings"]["float"], shapes.usage(tokens))
+
+
+def build_rerank(call: Call) -> Request:
+    """https://docs.cohere.com/reference/rerank"""
+    body = call.body
+    out = {"model": model_name(call), "query": body["query"], "documents": [document(item) for item in body["documents"]]}
+    out |= {name: body[name] for name in ("top_n", "max_tokens_per_doc", "priority") if body.get(name) is not None}
+    return Request(call.base_url + "/v2/rerank", out)
+
+
+def document(item: Any) -> str:
+    """v2 ranks texts; a document with fields is ranked by its text, or by all of its fields."""
+    if isinstance(item, str):
+        return item
+    return item["text"] if isinstance(item.get("text"), str) else json.dumps(item, ensure_ascii=False)
+
+
+def parse_rerank(reply: Reply, call: Call) -> Json:
+    answer = reply.json()
+    units = ((answer.get("meta") or {}).get("billed_units") or {}).get("search_units") or 1
+    rows = [{"index": row["index"], "relevance_score": row["relevance_score"]} for row in answer["results"]]
+    if call.body.get("return_documents"):
+        given = call.body["documents"]
+        rows = [row | {"document": {"text": document(given[row["index"]])}} for row in rows]
+    told = {"id": answer.get("id") or f"rerank-{call.id}", "model": call.asked or call.model, "results": rows}
+    return told | {"usage": shapes.usage() | {"search_units": int(units)}}
+
+
+def fail(reply: Reply, call: Call) -> VendorError:
+    error = failure(reply, call)
+    error.kind = STATUSES.get(reply.status, error.kind)
+    return error
+
+
+def models(call: Call) -> Request:
+    after = f"&page_token={call.memo['after']}" if call.memo.get("after") else ""
+    return Request(f"{call.base_url}/v1/models?page_size=1000{after}", method="GET")
+
+
+def names(reply: Reply, call: Call) -> list[str] | Request:
+    if reply.status >= 400:
+        raise failure(reply, call)
+    page, found = reply.json(), call.memo.setdefault("models", [])
+    found += [model["name"] for model in page["models"]]
+    call.memo["after"] = page.get("next_page_token")
+    return models(call) if call.memo["after"] else list(found)
+
+
+COMPATIBLE = {"chat": "/compatibility/v1/chat/completions", "embeddings": "/compatibility/v1/embeddings"}
+VENDORS = (
+    Vendor(
+        35, "cohere", "Cohere", "https://api.cohere.com",
+        protocols={
+            "chat": Protocol(build, parse, stream, fail=fail),
+            "embeddings": Protocol(build_embeddings, parse_embeddings, fail=fail),
+            "rerank": Protocol(build_rerank, parse_rerank, fail=fail),
+        },
+        compatible=Vendor(
+            35, "cohere-openai", "Cohere (OpenAI)", "https://api.cohere.com", paths=COMPATIBLE, owned_by="cohere",
+            protocols=dict.fromkeys(COMPATIBLE, openai.OPENAI), documents="https://docs.cohere.com/docs/compatibility-api",
+        ),
+        model_list=ModelList(models, names), owned_by="cohere", documents="https://docs.cohere.com/reference/chat",
+    ),
+)  # fmt: skip
