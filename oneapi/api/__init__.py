@@ -1,0 +1,7 @@
+"""JSON for programs: the management API under /api, one module per resource."""
+
+from flask import Flask
+
+
+def init(app: Flask) -> None:
+    """Register every resource."""

@@ -101,7 +101,7 @@ def leased(session: Session, kind: str, owner_ids: Iterable[int]) -> dict[int, i
     held = select(Lease.owner_id, func.sum(Lease.amount - Lease.spent)).where(
         Lease.kind == kind, Lease.owner_id.in_(list(owner_ids))
     )
-    return {owner: int(total) for owner, total in session.execute(held.group_by(Lease.owner_id)).tuples()}
+    return {owner: int(total) for owner, total in session.execute(held.group_by(Lease.owner_id))}
 
 
 def balance(session: Session, user_id: int) -> int:
@@ -173,7 +173,7 @@ def differences(session: Session) -> list[tuple[int, int, int]]:
         .where(has != explained)
         .order_by(user.User.id)
     )
-    return [(id, int(a), int(b)) for id, a, b in session.execute(rows).tuples()]
+    return [(id, int(a), int(b)) for id, a, b in session.execute(rows)]
 
 
 def open_accounts(session: Session, *, now: int) -> None:

@@ -17,7 +17,7 @@ class Option(Base):
 
 
 def all_rows(session: Session) -> dict[str, str]:
-    return {key: value or "" for key, value in session.execute(select(Option.key, Option.value)).tuples()}
+    return {key: value or "" for key, value in session.execute(select(Option.key, Option.value))}
 
 
 def put(session: Session, key: str, value: str, *, now: int, by: int) -> None:

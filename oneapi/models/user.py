@@ -94,7 +94,7 @@ def count(session: Session) -> int:
 def clear_access_tokens(session: Session) -> list[tuple[int, str]]:
     """(id, access token) of those that the old project left in clear."""
     rows = select(User.id, User.access_token).where(User.access_token.is_not(None), User.access_token != "")
-    return [(id, str(clear)) for id, clear in session.execute(rows).tuples()]
+    return [(id, str(clear)) for id, clear in session.execute(rows)]
 
 
 def hide_access_token(session: Session, id: int, hashed: str) -> None:

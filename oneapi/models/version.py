@@ -26,7 +26,7 @@ def bump(session: Session, topic: str) -> None:
 
 
 def numbers(session: Session) -> dict[str, int]:
-    return dict(session.execute(select(Version.topic, Version.number)).tuples().all())
+    return dict(session.execute(select(Version.topic, Version.number)).all())
 
 
 def ensure(session: Session) -> None:

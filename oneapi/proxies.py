@@ -1,0 +1,64 @@
+"""Where a request comes from when proxies stand in between: only those in TRUSTED_PROXIES are believed. Pure."""
+
+import ipaddress
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+
+
+def ip_of(environ: Mapping[str, Any], trusted: Iterable[Network]) -> str:
+    """The client's address in a WSGI environment: the last forwarded one that is no trusted proxy."""
+    peer, trusted = str(environ.get("REMOTE_ADDR", "")), tuple(trusted)
+    if not is_trusted(peer, trusted):
+        return peer
+    forwarded = [part.strip() for part in str(environ.get("HTTP_X_FORWARDED_FOR", "")).split(",") if part.strip()]
+    if not forwarded and (real := str(environ.get("HTTP_X_REAL_IP", "")).strip()):
+        forwarded = [real]
+    for address in reversed(forwarded):
+        if address_of(address) is None:
+            return peer  # a chain that cannot be read proves nothing
+        if not is_trusted(address, trusted):
+            return address
+        peer = address
+    return peer
+
+
+def is_trusted(address: str, trusted: Iterable[Network]) -> bool:
+    """Whether a peer is one of our proxies. A Unix socket has no address: only a local proxy reaches it."""
+    parsed = address_of(address)
+    return not address or (parsed is not None and any(parsed in network for network in trusted))
+
+
+def address_of(text: str) -> Address | None:
+    try:
+        parsed = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return getattr(parsed, "ipv4_mapped", None) or parsed
+
+
+class Forwarded:
+    """WSGI: what a trusted proxy says about client and scheme becomes true for everything behind it."""
+
+    def __init__(self, app: Callable[..., Any], trusted: tuple[Network, ...]):
+        self.app, self.trusted = app, trusted
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        if is_trusted(str(environ.get("REMOTE_ADDR", "")), self.trusted):
+            scheme = str(environ.get("HTTP_X_FORWARDED_PROTO", "")).split(",")[-1].strip().lower()
+            if scheme in ("http", "https"):
+                environ["wsgi.url_scheme"] = scheme
+        environ["REMOTE_ADDR"] = ip_of(environ, self.trusted)
+        return self.app(environ, start_response)
+
+
+def neighbourhood(ip: str) -> str:
+    """What an address is counted as: an IPv6 client owns a whole /64."""
+    parsed = address_of(ip)
+    return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed and parsed.version == 6 else ip
