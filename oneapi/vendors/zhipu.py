@@ -145,7 +145,25 @@ def parse_chat(reply: Reply, call: Call) -> Json | Reply | Request:
 
 def stream_chat(events: Iterable[Event], call: Call) -> Iterator[Json]:
     assert V4.stream
-    return stream_v3(events, call) if old(call) else V4.stream(events, call)
+    return stream_v3(events, call) if old(call) else tidy(V4.stream(events, call))
+
+
+def tidy(chunks: Iterable[Json]) -> Iterator[Json]:
+    """Zhipu names the role in every chunk and puts the usage on the last one; OpenAI has a chunk of its own for each."""
+    first, usage = True, None
+    piece: Json = {}
+    for piece in chunks:
+        if first:
+            opening = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+            yield {k: v for k, v in piece.items() if k != "usage"} | {"choices": [opening]}
+        first, usage = False, piece.pop("usage", None) or usage
+        for _, delta in quirks.spoken(piece):
+            delta.pop("role", None)
+            if delta.get("content") == "":
+                del delta["content"]
+        yield piece
+    if usage:
+        yield piece | {"choices": [], "usage": usage}
 
 
 # Version 3
@@ -180,12 +198,13 @@ def used_v3(usage: Json) -> Json:
 
 def stream_v3(events: Iterable[Event], call: Call) -> Iterator[Json]:
     name, joined, used = "", False, None
-    yield shapes.chunk(call, {"role": "assistant", "content": ""})
     for event in events:
         if isinstance(event.data, dict):  # a refusal comes as plain JSON
             troubled(event.data, call, {})
         field, _, value = str(event.data).partition(":")
         if field == "event":
+            if not name:
+                yield shapes.chunk(call, {"role": "assistant", "content": ""})
             name, joined = value.strip(), False
         elif field == "data" and name in ("error", "interrupted"):
             raise VendorError("content_filter" if name == "interrupted" else "server", value, status=200, code=name)
@@ -255,7 +274,7 @@ VENDORS = (
             "rerank": Protocol(build_rerank, parse_rerank, fail=fail),
             "speech": AUDIO, "transcriptions": AUDIO,
         },
-        sign=pieces.at_home(sign), owned_by="zhipu", key_label="API key (id.secret)",
+        sign=pieces.at_home(sign), refuses_usage=True, owned_by="zhipu", key_label="API key (id.secret)",
         fields=(Field("auth", str, "key", "Authorization", "The key as it is, or a token signed with it for old deployments.",
                       choices=("key", "jwt")),),
         documents="https://docs.bigmodel.cn/api-reference/模型-api/对话补全",
