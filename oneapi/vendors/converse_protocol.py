@@ -1,0 +1,182 @@
+"""Answers, streams and errors of Bedrock's Converse. No row lives here.
+
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from oneapi.vendors import asks, shapes
+from oneapi.vendors.contract import failure, status_kind
+from oneapi.vendors.messages_request import FORMAT
+from oneapi.wire import Call, Event, Reply, VendorError
+
+Json = dict[str, Any]
+
+# https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html
+KINDS = {
+    "AccessDeniedException": "auth", "UnrecognizedClientException": "auth", "InvalidSignatureException": "auth",
+    "ExpiredTokenException": "auth", "IncompleteSignatureException": "auth", "MissingAuthenticationTokenException": "auth",
+    "InvalidClientTokenId": "auth", "NotAuthorized": "auth", "OptInRequired": "auth", "ThrottlingException": "rate_limited",
+    "TooManyRequestsException": "rate_limited", "ServiceQuotaExceededException": "quota", "ResourceNotFoundException": "no_model",
+    "ValidationException": "bad_request", "ModelTimeoutException": "timeout", "ModelErrorException": "server",
+    "ModelStreamErrorException": "server", "ModelNotReadyException": "overloaded", "ServiceUnavailableException": "overloaded",
+    "InternalServerException": "server", "InternalFailure": "server", "ConflictException": "server",
+    "RequestEntityTooLargeException": "too_long",
+}  # fmt: skip
+# What a ValidationException or AccessDeniedException may mean, told apart by words only.
+WORDS = {
+    "input is too long": "too_long", "too many input tokens": "too_long", "prompt is too long": "too_long",
+    "model identifier is invalid": "no_model", "throughput isn": "no_model", "access to the model": "no_model",
+    "doesn't support": "no_model", "end of its life": "no_model",
+}  # fmt: skip
+FINISH = {
+    "end_turn": "stop", "stop_sequence": "stop", "tool_use": "tool_calls", "max_tokens": "length",
+    "model_context_window_exceeded": "length", "guardrail_intervened": "content_filter", "content_filtered": "content_filter",
+}  # fmt: skip
+
+
+def fail(reply: Reply, call: Call) -> VendorError:
+    """The class of the error stands in a header, sometimes in the body, with an address after a colon or before a hash."""
+    error = failure(reply, call)
+    try:
+        told = reply.json()
+    except ValueError:
+        told = {}
+    told = told if isinstance(told, dict) else {}
+    name = reply.headers.get("x-amzn-errortype") or str(told.get("__type") or told.get("code") or "")
+    if isinstance(told.get("Message"), str):
+        error.message = told["Message"]
+    name = name.partition(":")[0].rpartition("#")[2]
+    error.kind = KINDS.get(name) or status_kind(reply.status)
+    return _sharpened(error, name)
+
+
+def fault(event: Event) -> VendorError:
+    """The VendorError in an exception of a stream."""
+    name = event.name.removeprefix(":exception:")
+    name = name[:1].upper() + name[1:]
+    told = event.data if isinstance(event.data, dict) else {}
+    message = told.get("originalMessage") or told.get("message") or name or "The vendor's stream failed."
+    return _sharpened(VendorError(KINDS.get(name, "server"), str(message), status=200), name)
+
+
+def _sharpened(error: VendorError, name: str) -> VendorError:
+    error.code = error.type = name or error.code
+    if name in ("ValidationException", "AccessDeniedException"):
+        said = error.message.lower()
+        error.kind = next((kind for words, kind in WORDS.items() if words in said), error.kind)
+    return error
+
+
+def usage(told: Json) -> Json:
+    """OpenAI's usage; the vendor's inputTokens leave out what went to or came from the cache."""
+    read, written = told.get("cacheReadInputTokens"), told.get("cacheWriteInputTokens")
+    prompt = (told.get("inputTokens") or 0) + (read or 0) + (written or 0)
+    return shapes.usage(prompt, told.get("outputTokens") or 0, cached=read, cache_write=written or None)
+
+
+def parse(reply: Reply, call: Call) -> Json:
+    answer = reply.json()
+    message: Json = {"content": None}
+    for block in answer["output"]["message"]["content"]:
+        _take(block, message)
+    if message["content"] is None and "tool_calls" not in message:
+        message["content"] = ""
+    return shapes.completion(call, message, FINISH.get(answer["stopReason"], "stop"), usage(answer["usage"]))
+
+
+def _take(block: Json, message: Json) -> None:
+    match block:
+        case {"text": text}:
+            message["content"] = (message["content"] or "") + text
+        case {"citationsContent": {"content": cited}}:
+            message["content"] = (message["content"] or "") + "".join(piece.get("text") or "" for piece in cited)
+        case {"toolUse": {"toolUseId": id, "name": name, "input": given}}:
+            message.setdefault("tool_calls", []).append(shapes.tool_call(id, name, asks.compact(given)))
+        case {"reasoningContent": {"reasoningText": {"text": text} as told}}:
+            message["reasoning_content"] = message.get("reasoning_content", "") + text
+            if told.get("signature"):
+                _detail(message, type="reasoning.text", text=text, signature=told["signature"])
+        case {"reasoningContent": {"redactedContent": data}}:
+            _detail(message, type="reasoning.encrypted", data=data)
+        case {"image": {"format": kind, "source": {"bytes": data}}}:
+            url = f"data:image/{kind};base64,{data}"
+            message.setdefault("images", []).append({"type": "image_url", "image_url": {"url": url}})
+
+
+def _detail(message: Json, **detail: Any) -> None:
+    details = message.setdefault("reasoning_details", [])
+    details.append({**detail, "format": FORMAT, "index": len(details)})
+
+
+class _Blocks:
+    """The blocks of a streamed answer by the vendor's index, since those of parallel calls may come interleaved."""
+
+    def __init__(self) -> None:
+        self.tools: dict[int, int] = {}
+        self.thoughts: dict[int, int] = {}
+        self.silent: set[int] = set()  # tools that were given nothing yet
+
+    def begin(self, index: int, start: Json) -> Json | None:
+        match start:
+            case {"toolUse": {"toolUseId": id, "name": name}}:
+                self.tools[index] = len(self.tools)
+                self.silent.add(index)
+                return {"tool_calls": [shapes.tool_call(id, name, "", index=self.tools[index])]}
+        return None
+
+    def go_on(self, index: int, delta: Json) -> Json | None:
+        match delta:
+            case {"text": text}:
+                return {"content": text}
+            case {"toolUse": {"input": str(text)}} if text and index in self.tools:
+                self.silent.discard(index)
+                return {"tool_calls": [{"index": self.tools[index], "function": {"arguments": text}}]}
+            case {"reasoningContent": {"text": text}}:
+                return {"reasoning_content": text} | self._thought(index, type="reasoning.text", text=text)
+            case {"reasoningContent": {"signature": signature}}:
+                return self._thought(index, type="reasoning.text", signature=signature)
+            case {"reasoningContent": {"redactedContent": data}}:
+                return self._thought(index, type="reasoning.encrypted", data=data)
+        return None
+
+    def end(self, index: int) -> Json | None:
+        if index not in self.silent:
+            return None
+        self.silent.discard(index)
+        return {"tool_calls": [{"index": self.tools[index], "function": {"arguments": "{}"}}]}
+
+    def _thought(self, index: int, **detail: Any) -> Json:
+        number = self.thoughts.setdefault(index, len(self.thoughts))
+        return {"reasoning_details": [{**detail, "format": FORMAT, "index": number}]}
+
+
+def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
+    blocks, reason, told = _Blocks(), "", None
+    for event in events:
+        if not isinstance(event.data, dict):
+            raise VendorError("garbled", "The vendor sent an event that is not a JSON object.")
+        delta: Json | None = None
+        match event.name, event.data:
+            case "messageStart", _:
+                delta = {"role": "assistant", "content": ""}
+            case "contentBlockStart", {"contentBlockIndex": index, "start": start}:
+                delta = blocks.begin(index, start)
+            case "contentBlockDelta", {"contentBlockIndex": index, "delta": piece}:
+                delta = blocks.go_on(index, piece)
+            case "contentBlockStop", {"contentBlockIndex": index}:
+                delta = blocks.end(index)
+            case "messageStop", {"stopReason": reason}:
+                pass
+            case "metadata", {"usage": told}:
+                pass
+            case str(name), _ if name.startswith(":exception:"):
+                raise fault(event)
+        if delta:
+            yield shapes.chunk(call, delta)
+    if not reason:
+        raise VendorError("garbled", "The vendor's stream ended before the answer did.")
+    yield shapes.chunk(call, {}, FINISH.get(reason, "stop"))
+    if told:
+        yield shapes.usage_chunk(call, usage(told))
