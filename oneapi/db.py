@@ -1,22 +1,28 @@
 """Databases: engine options per kind, sessions, health. With models the only user of SQLAlchemy."""
 
+import os
 import re
 import sqlite3
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs
 
+import certifi
 import gevent
+import psycopg
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Engine, event, make_url, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
 from oneapi.config import Config
-from oneapi.models import Base
+from oneapi.fields import Invalid
+from oneapi.models import Base, sealed
 
 db = SQLAlchemy(metadata=Base.metadata)
 
@@ -38,6 +44,10 @@ class _Cursor(sqlite3.Cursor):
 
 
 class _Connection(sqlite3.Connection):
+    def __init__(self, *args: Any, timeout: float = 5.0, **more: Any):
+        super().__init__(*args, timeout=timeout, **more)
+        self.busy_ms = round(timeout * 1000)
+
     def cursor(self, factory: Any = _Cursor) -> Any:
         return super().cursor(factory)
 
@@ -63,49 +73,113 @@ def _outcome(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, 
         return None, error
 
 
-def url(dsn: str, *, sqlite_path: str) -> URL:
-    """The SQLAlchemy URL behind a DSN in any form that either project documents; empty means SQLite."""
-    if not dsn:
-        return URL.create("sqlite", database=sqlite_path)
-    if dsn.startswith(("postgres://", "postgresql://")):
-        return make_url("postgresql+psycopg://" + dsn.partition("://")[2])
-    go = re.fullmatch(
-        r"(?P<user>[^:@/]*)(?::(?P<password>.*))?@(?P<net>\w+)\((?P<address>[^)]*)\)/(?P<name>[^?]*)(?:\?(?P<query>.*))?", dsn
-    )
-    if go:
-        return _go_mysql(go)
-    parsed = make_url(dsn)
-    if parsed.drivername in ("mysql", "mariadb"):
-        parsed = parsed.set(drivername="mysql+pymysql")
-    if parsed.get_backend_name() in ("mysql", "mariadb"):
-        parsed = parsed.update_query_dict({"charset": "utf8mb4"})
-    return parsed
+class Unfit(RuntimeError):
+    """A database that cannot be served; the message says why and what to do."""
 
 
-def _go_mysql(go: re.Match[str]) -> URL:
-    """user:password@tcp(host:port)/name?params, as Go's MySQL driver writes it; its own parameters mean nothing here."""
+ADVICE = (
+    "give user:password@tcp(host:3306)/name for MySQL, postgres://user:password@host:5432/name for PostgreSQL, "
+    "an SQLAlchemy URL, or nothing for SQLite."
+)
+GO_MYSQL = re.compile(
+    r"(?:(?P<user>[^:@/]*)(?::(?P<password>.*))?@)?(?P<net>tcp|unix)?(?:\((?P<address>[^)]*)\))?/(?P<name>[^/?]*)(?:\?(?P<query>.*))?"
+)
+# What Go's PostgreSQL drivers understand and libpq does not; other unknown names are settings of the server.
+GO_ONLY = re.compile(r"pool_\w+|statement_cache_\w+|description_cache_\w+|default_query_exec_mode|prefer_simple_protocol")
+
+
+def url(dsn: str, *, sqlite_path: str, name: str = "SQL_DSN") -> URL:
+    """The SQLAlchemy URL behind a DSN in any form that either project documents; empty means SQLite. Raises Invalid."""
+    dsn = dsn.strip()
+    try:
+        found = _parse(dsn) if dsn else URL.create("sqlite", database=sqlite_path)
+    except (ArgumentError, ValueError, psycopg.Error):  # their messages quote the DSN, password and all
+        found = None
+    if found is None or not (found.database or found.query.get("service")):
+        raise Invalid({name.lower(): f"{name}: {ADVICE}"})
+    return found
+
+
+def _parse(dsn: str) -> URL | None:
+    scheme, mark, rest = dsn.partition("://")
+    if mark and re.fullmatch(r"[a-z+0-9]+", scheme):
+        kind = scheme.partition("+")[0]
+        if kind in ("postgres", "postgresql"):
+            return _postgresql(make_url("postgresql+psycopg://" + _escaped(rest)))
+        if kind in ("mysql", "mariadb"):
+            return make_url("mysql+pymysql://" + _escaped(rest)).update_query_dict({"charset": "utf8mb4"})
+        return make_url(dsn) if kind == "sqlite" else None
+    if re.match(r"\s*[a-z_]+\s*=", dsn):
+        return _keyword_postgresql(dsn)
+    go = GO_MYSQL.fullmatch(dsn)
+    return _go_mysql(go) if go else None
+
+
+def _escaped(rest: str) -> str:
+    """user:password@host… with the @ of a password escaped; Go takes the last one for the end of the password."""
+    place, slash, path = rest.partition("/")
+    login, at, host = place.rpartition("@")
+    return f"{login.replace('@', '%40')}{at}{host}{slash}{path}"
+
+
+def _postgresql(at: URL) -> URL:
+    known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+    strange = {k: v for k, v in at.query.items() if k not in known}
+    settings = [f"-c {k}={v}" for k, v in strange.items() if not GO_ONLY.fullmatch(k)]
+    at = at.difference_update_query(strange)
+    if not settings:
+        return at
+    return at.update_query_dict({"options": " ".join(filter(None, [str(at.query.get("options", "")), *settings]))})
+
+
+def _keyword_postgresql(dsn: str) -> URL | None:
+    """host=… user=… password=… dbname=…, as libpq and Go's driver write it."""
+    pairs = re.findall(r"([A-Za-z_]+)\s*=\s*('(?:[^'\\]|\\.)*'|[^\s']+)", dsn)
+    values = {k: re.sub(r"\\(.)", r"\1", v[1:-1]) if v.startswith("'") else v for k, v in pairs}
+    if not values.keys() & {"host", "hostaddr", "dbname", "service"}:
+        return None
+    user, host = values.pop("user", None), values.pop("host", None)
+    port, name = values.pop("port", None), values.pop("dbname", None) or user
+    made = URL.create("postgresql+psycopg", user, values.pop("password", None), None, int(port) if port else None, name, values)
+    if host and host.startswith("/"):
+        return _postgresql(made.update_query_dict({"host": host}))
+    return _postgresql(made.set(host=host))
+
+
+def _go_mysql(go: re.Match[str]) -> URL | None:
+    """user:password@tcp(host:port)/name?params, as Go's MySQL driver writes it; most of its parameters mean nothing here."""
+    given = parse_qs(go["query"] or "")
+    options = {"charset": "utf8mb4"}
+    tls = given.get("tls", ["false"])[0].lower()
+    if tls not in ("false", "0", "preferred"):
+        authorities = ssl.get_default_verify_paths().cafile or certifi.where()
+        options |= {"ssl_check_hostname": "false"} if tls == "skip-verify" else {"ssl_ca": authorities}
+    address = go["address"] or ""
     if go["net"] == "unix":
-        return make_url(
-            f"mysql+pymysql://{quote(go['user'], '')}:{quote(go['password'] or '', '')}@/{go['name']}"
-        ).update_query_dict({"unix_socket": go["address"], "charset": "utf8mb4"})
-    host, _, port = go["address"].rpartition(":") if ":" in go["address"] else (go["address"], "", "3306")
-    return URL.create(
-        "mysql+pymysql", go["user"], go["password"] or None, host or "127.0.0.1", int(port), go["name"], {"charset": "utf8mb4"}
-    )
+        return URL.create(
+            "mysql+pymysql", go["user"], go["password"] or None, None, None, go["name"], {**options, "unix_socket": address}
+        )
+    place = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(\d+))?", address)
+    if place is None:
+        return None
+    host, port = (place[1] or "127.0.0.1").strip("[]"), int(place[2] or 3306)
+    return URL.create("mysql+pymysql", go["user"], go["password"] or None, host, port, go["name"], options)
 
 
 def engine_options(at: URL, config: Config) -> dict[str, Any]:
     """Pool and connection options for one kind of database."""
+    options: dict[str, Any] = {"hide_parameters": True}  # they hold keys, and errors end in logs
     if at.get_backend_name() == "sqlite":
         arguments = {"factory": _Connection, "check_same_thread": False, "timeout": config.sqlite_busy_timeout / 1000}
-        return {"connect_args": arguments, "echo": config.debug_sql, "pool_size": 8, "max_overflow": 24}
+        return options | {"connect_args": arguments, "pool_size": 8, "max_overflow": 24}
     lifetime = config.sql_max_lifetime or config.sql_conn_max_lifetime * 60
-    options: dict[str, Any] = {
-        "pool_size": config.sql_max_idle_conns,
-        "max_overflow": max(0, config.sql_max_open_conns - config.sql_max_idle_conns),
+    idle = min(config.sql_max_idle_conns, config.sql_max_open_conns)
+    options |= {
+        "pool_size": idle,
+        "max_overflow": config.sql_max_open_conns - idle,
         "pool_recycle": lifetime or -1,
         "pool_pre_ping": True,
-        "echo": config.debug_sql,
+        "connect_args": {"connect_timeout": 10},
     }
     if at.get_backend_name() == "mysql":
         options["isolation_level"] = "READ COMMITTED"  # as PostgreSQL; MySQL's own default makes waiting writers deadlock
@@ -114,16 +188,21 @@ def engine_options(at: URL, config: Config) -> dict[str, Any]:
 
 @event.listens_for(Engine, "connect")
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    """Settings of every SQLite connection. What was asked for may not be in force, so each is read back."""
     if not isinstance(connection, _Connection):
         return
     cursor = connection.cursor()
-    mode = cursor.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
-    # A mode that was asked for may not be in force, e.g. on some network file systems.
-    if mode not in ("wal", "memory"):
-        raise RuntimeError(
-            f"SQLite refused WAL mode (it says {mode!r}): put the file on a local disk, or use MySQL or PostgreSQL."
+    if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        mode = cursor.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        if mode not in ("wal", "memory"):  # e.g. on some network file systems
+            raise Unfit(f"SQLite refused WAL mode (it says {mode!r}): put the file on a local disk, or use MySQL or PostgreSQL.")
+    if cursor.execute("PRAGMA busy_timeout").fetchone()[0] != connection.busy_ms:
+        raise Unfit("SQLite refused to wait for locks (PRAGMA busy_timeout): use another build of Python or another database.")
+    if cursor.execute("PRAGMA synchronous").fetchone()[0] != 2:
+        raise Unfit(
+            "SQLite refused to make its writes durable (PRAGMA synchronous): use another build of Python or another database."
         )
     cursor.close()
 
@@ -134,15 +213,25 @@ def begin_immediate(session: Session) -> None:
         session.connection().exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def sqlite_file(config: Config) -> str:
+    """SQLITE_PATH, else the file of the old project when it lies in the working directory, else one of ours."""
+    if config.sqlite_path:
+        return str(Path(config.sqlite_path.partition("?")[0]).absolute())
+    old = Path("one-api.db")
+    if "instance_path" not in config.sources and old.is_file():
+        return str(old.absolute())
+    return str((Path(config.instance_path) / "one-api.db").absolute())
+
+
 class Databases:
     """The main database and the one of the logs, which is the same unless LOG_SQL_DSN names another."""
 
     def __init__(self, config: Config, app: Flask):
-        path = str(Path(config.sqlite_path or Path(config.instance_path) / "one-api.db").absolute())
-        self.url = url(config.sql_dsn, sqlite_path=path)
-        self.log_url = url(config.log_sql_dsn, sqlite_path=path) if config.log_sql_dsn else self.url
-        if self.url.get_backend_name() == "sqlite":
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        self.url = url(config.sql_dsn, sqlite_path=sqlite_file(config))
+        self.log_url = url(config.log_sql_dsn, sqlite_path="", name="LOG_SQL_DSN") if config.log_sql_dsn else self.url
+        sealed.use(config.encryption_key)
+        for at in (self.url, self.log_url):
+            _make_folder(at)
         app.config["SQLALCHEMY_DATABASE_URI"] = self.url
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(self.url, config)
         if self.log_url != self.url:
@@ -181,3 +270,23 @@ class Databases:
     def dispose(self) -> None:
         for engine in {self.engine, self.log_engine}:
             engine.dispose()
+
+
+def _make_folder(at: URL) -> None:
+    if at.get_backend_name() != "sqlite" or not at.database:
+        return
+    folder = Path(at.database).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unfit(f"The folder {folder} of the SQLite file cannot be made: {error.strerror}.") from None
+    if not os.access(folder, os.W_OK):
+        raise Unfit(f"The folder {folder} of the SQLite file is not writable: SQLite keeps its journal there.")
+
+
+def trouble(error: Exception, at: URL) -> Unfit:
+    """What to tell somebody whose database did not answer, in one sentence and without the password."""
+    original = getattr(error, "orig", None) or error
+    cause = str(original.args[-1] if original.args else original).strip().splitlines()[0].rstrip(".")
+    place = at.database if at.get_backend_name() == "sqlite" else f"{at.host or 'localhost'}:{at.port or ''}/{at.database}"
+    return Unfit(f"The {at.get_backend_name()} database {place} cannot be used: {cause}. Check that it runs, and SQL_DSN.")

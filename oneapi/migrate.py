@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import bcrypt
@@ -13,21 +14,19 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from oneapi.config import Config
-from oneapi.db import Databases
-from oneapi.models import ledger, token, user, version
+from oneapi.db import Databases, Unfit, trouble
+from oneapi.models import Base, channel, ledger, schema, token, user, version
 
 log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).resolve().parent.parent / "migrations"
 ROOT_QUOTA = 500_000_000_000_000
 LOCK_NAME, LOCK_NUMBER, LOCK_SECONDS = "one-api-upgrade", 7_108_301_116, 600
-
-
-class Unfit(RuntimeError):
-    """A database that this version cannot serve; the message says why and what to do."""
+LOGS_ONLY = ("logs",)  # the tables of a database that LOG_SQL_DSN names
 
 
 def upgrade(databases: Databases, config: Config, *, now: int) -> None:
@@ -36,48 +35,131 @@ def upgrade(databases: Databases, config: Config, *, now: int) -> None:
         _revise(connection, only=())
         with Session(connection, expire_on_commit=False, join_transaction_mode="control_fully") as session, session.begin():
             _hide_access_tokens(session)
+            channel.seal_all(session)
             if user.count(session) == 0:
                 _first_start(session, config, now)
             version.ensure(session)
             ledger.open_accounts(session, now=now)
     if databases.separate_logs:
         with _alone(databases.log_engine) as connection:
-            _revise(connection, only=("logs",))
+            _revise(connection, only=LOGS_ONLY)
+            connection.commit()
 
 
-def script() -> ScriptDirectory:
+def require(databases: Databases) -> None:
+    """For nodes that must not upgrade: raises Unfit with a sentence when somebody else has to do it first."""
+    for engine, only in _parts(databases):
+        with _connected(engine) as connection:
+            if not _current(connection, only):
+                raise Unfit("The database is not ready for this version: start the master node (NODE_TYPE=master) first.")
+
+
+def ready(databases: Databases) -> bool:
+    """Whether both databases answer and are of this version."""
+    try:
+        require(databases)
+    except Unfit:
+        return False
+    return True
+
+
+def plan(databases: Databases) -> list[str]:
+    """What `upgrade` would do, one line each, without doing it."""
+    lines: list[str] = []
+    for engine, only in _parts(databases):
+        place = f"{engine.url.database}: "
+        if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).is_file():
+            lines.append(f"{place}create the file and every table in it")
+            lines += [f"{place}make the first account, root"] * (not only)
+            continue
+        with _connected(engine) as connection:
+            lines += [place + change.says for change in schema.changes(connection, Base.metadata, only or None)]
+            lines += [place + line for line in ([] if only else _planned_rows(connection))]
+            if not _current(connection, only):
+                lines.append(f"{place}note the revision {_head()}")
+    return lines
+
+
+def log_indexes(databases: Databases) -> Iterator[str]:
+    """Make the indexes that a large logs table still lacks, one after the other; what is done stays done when stopped."""
+    with _connected(databases.log_engine) as connection:
+        for index in schema.missing_indexes(connection, Base.metadata.tables["logs"]):
+            yield str(index.name)
+            schema.create_index_online(connection, index)
+
+
+def hash_of(access_token: str) -> str:
+    return hashlib.sha256(access_token.encode()).hexdigest()
+
+
+def scripts() -> ScriptDirectory:
     return ScriptDirectory(str(FOLDER))
+
+
+@cache
+def _head() -> str:
+    return str(scripts().get_current_head())
+
+
+def _parts(databases: Databases) -> list[tuple[Engine, tuple[str, ...]]]:
+    return [(databases.engine, ())] + ([(databases.log_engine, LOGS_ONLY)] if databases.separate_logs else [])
+
+
+def _version_table(only: tuple[str, ...]) -> str:
+    return "alembic_version_logs" if only else "alembic_version"
+
+
+def _current(connection: Connection, only: tuple[str, ...]) -> bool:
+    context = MigrationContext.configure(connection, opts={"version_table": _version_table(only)})
+    return context.get_current_revision() == _head()
 
 
 def _revise(connection: Connection, *, only: tuple[str, ...]) -> None:
     """Run the revisions that this database has not seen. `only` names the tables of a database that holds no others."""
-    scripts = script()
-    context = MigrationContext.configure(
-        connection,
-        opts={
-            "fn": lambda heads, _: scripts._upgrade_revs("head", heads),
-            "script": scripts,
-            "only": only,
-            "version_table": "alembic_version_logs" if only else "alembic_version",
-        },
-    )
+    known = scripts()
+    options = {"fn": lambda heads, _: known._upgrade_revs("head", heads), "script": known, "only": only}
+    context = MigrationContext.configure(connection, opts={**options, "version_table": _version_table(only)})
     try:
         with Operations.context(context):
             context.run_migrations()
     except (CommandError, ResolutionError) as error:
-        raise Unfit(
-            f"The database was made by a newer version of One API ({error}). Install that version, or a backup."
-        ) from None
+        raise Unfit(f"The database was made by a newer version of One API ({error}). Start that version.") from None
+
+
+def _planned_rows(connection: Connection) -> Iterator[str]:
+    present = schema.tables(connection)
+    if "users" not in present:
+        yield "make the first account, root"
+        return
+    with Session(connection) as session:
+        if user.count(session) == 0:
+            yield "make the first account, root"
+        if clear := user.count_clear_access_tokens(session):
+            yield f"keep {clear} access tokens as hashes only"
+        opened = ledger.unexplained(session) if "ledger" in present else user.count(session, with_quota=True)
+        if opened:
+            yield f"open the ledger for {opened} balances"
+
+
+@contextmanager
+def _connected(engine: Engine) -> Iterator[Connection]:
+    """A connection; what keeps it from being one is told in a sentence."""
+    try:
+        connection = engine.connect()
+    except (DBAPIError, OSError) as error:
+        raise trouble(error, engine.url) from None
+    with connection:
+        yield connection
 
 
 @contextmanager
 def _alone(engine: Engine) -> Iterator[Connection]:
     """A connection that no other process upgrades beside."""
-    with engine.connect() as connection:
+    with _connected(engine) as connection:
         if engine.dialect.name == "sqlite":
             yield from _alone_on_sqlite(connection)
             return
-        with engine.connect() as guard:
+        with _connected(engine) as guard:
             _lock(guard)
             try:
                 yield connection
@@ -110,12 +192,8 @@ def _lock(guard: Connection) -> None:
 
 def _hide_access_tokens(session: Session) -> None:
     """Access tokens that the Go project kept in clear are kept as hashes from now on."""
-    for id, clear in user.clear_access_tokens(session):
-        user.hide_access_token(session, id, hash_of(clear.strip()))
-
-
-def hash_of(access_token: str) -> str:
-    return hashlib.sha256(access_token.encode()).hexdigest()
+    while found := user.clear_access_tokens(session):
+        user.hide_access_tokens(session, [(id, hash_of(clear.strip())) for id, clear in found])
 
 
 def _first_start(session: Session, config: Config, now: int) -> None:

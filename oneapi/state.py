@@ -195,9 +195,11 @@ OTHER_MEANS = {3: "api_version", 18: "api_version", 24: "api_version", 21: "libr
 
 
 def lane(row: channel.Channel, config: Config) -> Lane | None:
-    """The channel made ready; None when its type is unknown here."""
-    vendor = vendors.REGISTRY.get(row.type)
-    if vendor is None:
+    """The channel made ready; None when its type is unknown here or its key cannot be read."""
+    vendor, secret = vendors.REGISTRY.get(row.type), row.plain_key()
+    if secret is None:
+        log.error("channel %s is not used: its key was sealed with another ENCRYPTION_KEY than this process has", row.id)
+    if vendor is None or secret is None:
         return None
     options = row.settings()
     if row.other and row.type in OTHER_MEANS:
@@ -209,7 +211,7 @@ def lane(row: channel.Channel, config: Config) -> Lane | None:
     return Lane(
         id=row.id, name=row.name or "", type=row.type, vendor=vendor,
         base_url=(row.base_url or vendor.base_url).strip().rstrip("/"),
-        keys=keys(row.key or ""), config=options, models=frozenset(row.model_names()), groups=tuple(row.group_names()),
+        keys=keys(secret), config=options, models=frozenset(row.model_names()), groups=tuple(row.group_names()),
         enabled=row.status == channel.Status.ENABLED, priority=row.priority or 0, weight=max(0, row.weight or 0),
         mapping=mapping, patterns=tuple((k, v) for k, v in mapping.items() if "*" in k and v),
         system_prompt=row.system_prompt or "", parameters=channel.json_object(row.parameters),

@@ -15,6 +15,5 @@ TABLES = ("users", "tokens", "channels", "abilities", "redemptions", "options", 
 
 def upgrade() -> None:
     connection, only = op.get_bind(), op.get_context().opts["only"]
-    if connection.dialect.name in ("mysql", "mariadb") and not only:
-        schema.drop_unfit_index(connection)
+    schema.drop_unfit_index(connection)
     schema.settle(connection, Base.metadata, only or TABLES)

@@ -4,9 +4,10 @@ import json
 from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import Float, String, select
+from sqlalchemy import Float, String, Text, select, type_coerce, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from oneapi.models import sealed
 from oneapi.models.base import Base, Count, Id, LongText, Missing, Name
 
 
@@ -22,7 +23,7 @@ class Channel(Base):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     type: Mapped[int] = mapped_column(Count, default=0, server_default="0")
-    key: Mapped[str | None] = mapped_column(LongText)
+    key: Mapped[str | None] = mapped_column(sealed.Sealed)  # encrypted at rest when ENCRYPTION_KEY is set
     status: Mapped[int] = mapped_column(Count, default=Status.ENABLED, server_default="1")
     name: Mapped[str | None] = mapped_column(Name, index=True)
     weight: Mapped[int | None] = mapped_column(Count, default=0, server_default="0")
@@ -48,6 +49,10 @@ class Channel(Base):
     status_time: Mapped[int | None] = mapped_column(Count)
     test_model: Mapped[str | None] = mapped_column(String(191))
     parameters: Mapped[str | None] = mapped_column(LongText)  # JSON object laid over every request body
+
+    def plain_key(self) -> str | None:
+        """The vendor's key or keys; None when it was sealed with another ENCRYPTION_KEY, so that the channel cannot be used."""
+        return None if isinstance(self.key, sealed.Unreadable) else self.key or ""
 
     def model_names(self) -> list[str]:
         return split(self.models)
@@ -83,3 +88,19 @@ def get(session: Session, id: int) -> Channel:
 
 def every(session: Session) -> list[Channel]:
     return list(session.scalars(select(Channel).order_by(Channel.id)))
+
+
+def seal_all(session: Session) -> int:
+    """Seal keys that are stored in clear, or with a former ENCRYPTION_KEY; how many. Nothing without an ENCRYPTION_KEY."""
+    stored = select(Channel.id, type_coerce(Channel.key, Text)).where(Channel.key.is_not(None))
+    stale = [id for id, text in session.execute(stored).tuples() if sealed.stale(text)]
+    for row in session.scalars(select(Channel).where(Channel.id.in_(stale))):
+        session.execute(update(Channel).where(Channel.id == row.id).values(key=row.key))
+    return len(stale)
+
+
+def change_status(session: Session, id: int, was: int, becomes: int, *, reason: str, now: int) -> bool:
+    """Change a status that is still what the caller believes; False when somebody was faster."""
+    changed = update(Channel).where(Channel.id == id, Channel.status == was)
+    changed = changed.values(status=becomes, status_reason=reason[:500], status_time=now)
+    return session.execute(changed).rowcount == 1  # type: ignore[attr-defined]

@@ -176,12 +176,21 @@ def differences(session: Session) -> list[tuple[int, int, int]]:
     return [(id, int(a), int(b)) for id, a, b in session.execute(rows)]
 
 
+_UNEXPLAINED = (user.User.quota != 0, ~select(Entry.id).where(Entry.user_id == user.User.id).exists())
+
+
+def unexplained(session: Session) -> int:
+    """How many people have a balance and not one entry, as adopted users have."""
+    return session.scalar(select(func.count()).select_from(user.User).where(*_UNEXPLAINED)) or 0
+
+
 def open_accounts(session: Session, *, now: int) -> None:
     """An opening entry for everybody with a balance that no entry explains, as adopted users are."""
-    unexplained = ~select(Entry.id).where(Entry.user_id == user.User.id).exists()
     opening = select(
         literal("opening:").concat(cast(user.User.id, String(20))), literal(now), literal("opening"), user.User.id, literal(0),
         literal(0), user.User.quota, literal(0), literal(0), literal(""),
-    ).where(user.User.quota != 0, unexplained)  # fmt: skip
-    columns = "request_id created_at kind user_id token_id channel_id amount written_off actor_id note".split()
+    ).where(*_UNEXPLAINED)  # fmt: skip
+    columns = [
+        "request_id", "created_at", "kind", "user_id", "token_id", "channel_id", "amount", "written_off", "actor_id", "note",
+    ]  # fmt: skip
     session.execute(insert(Entry).from_select(columns, opening))

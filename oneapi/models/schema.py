@@ -1,6 +1,7 @@
 """What a database lacks compared with our tables, and how to add it in place without losing or narrowing anything."""
 
-from collections.abc import Callable, Iterable, Iterator
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import (
@@ -20,6 +21,8 @@ from sqlalchemy import (
     text,
 )  # fmt: skip
 from sqlalchemy.schema import CreateColumn, CreateIndex
+
+log = logging.getLogger(__name__)
 
 # On a table of more rows than this, indexes are made by `flask log-indexes` and not while the start waits.
 LARGE = 50_000
@@ -59,6 +62,10 @@ def changes(connection: Connection, metadata: MetaData, tables: Iterable[str] | 
     return steps
 
 
+def tables(connection: Connection) -> set[str]:
+    return set(inspect(connection).get_table_names())
+
+
 def large(connection: Connection, name: str) -> bool:
     """Whether the table has so many rows that an index on it would make people wait."""
     quoted = connection.dialect.identifier_preparer.quote(name)
@@ -73,6 +80,8 @@ def missing_indexes(connection: Connection, table: Table) -> list[Index]:
 def drop_unfit_index(connection: Connection) -> None:
     """Very old MySQL databases have an index on channels.key that is too narrow for the keys of today."""
     found = inspect(connection)
+    if connection.dialect.name not in ("mysql", "mariadb"):
+        return
     if found.has_table("channels") and any(i["name"] == "idx_channels_key" for i in found.get_indexes("channels")):
         connection.exec_driver_sql("ALTER TABLE channels DROP INDEX idx_channels_key")
 
@@ -89,7 +98,9 @@ def _adapt(connection: Connection, found: Inspector, table: Table) -> Iterator[C
         elif dialect.name != "sqlite" and table.name != "logs" and _wider(columns[column.name]["type"], column, dialect):
             yield _run(f"widen column {table.name}.{column.name}", _widen(table, column, columns[column.name], dialect))
     for index in _missing_indexes(found, table):
-        if not is_large:
+        if index.unique and _duplicates(connection, index, columns):
+            log.warning("%s has equal values where %s wants each once; the index is left out", table.name, index.name)
+        elif not is_large:
             yield Change(f"create index {index.name}", _indexer(index))
 
 
@@ -150,12 +161,30 @@ def _spare_index(table: Table, name: str, columns: tuple[str, ...], unique: bool
     return Index(name, *(copy.columns[c] for c in columns), unique=unique)
 
 
+def _duplicates(connection: Connection, index: Index, columns: Collection[str]) -> bool:
+    """Whether existing rows stand against a unique index."""
+    if not {c.name for c in index.columns} <= set(columns):
+        return False
+    some = select(func.count()).select_from(index.table).where(*(c.is_not(None) for c in index.columns))
+    return connection.execute(some.group_by(*index.columns).having(func.count() > 1).limit(1)).first() is not None
+
+
 def _indexer(index: Index) -> Callable[[Connection], None]:
-    return lambda connection: create_index(connection, index)
+    return lambda connection: connection.execute(CreateIndex(index)) and None
 
 
-def create_index(connection: Connection, index: Index) -> None:
-    connection.execute(CreateIndex(index))
+def create_index_online(connection: Connection, index: Index) -> None:
+    """Make an index on a table in use. MySQL and MariaDB let writers go on by themselves; SQLite cannot."""
+    if connection.dialect.name != "postgresql":
+        connection.execute(CreateIndex(index))
+        connection.commit()
+        return
+    connection.commit()
+    alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+    name = connection.dialect.identifier_preparer.quote(str(index.name))
+    alone.exec_driver_sql(f"DROP INDEX IF EXISTS {name}")  # what an interrupted attempt left is there, but not valid
+    index.dialect_options["postgresql"]["concurrently"] = True
+    alone.execute(CreateIndex(index))
 
 
 def _reuses_ids(connection: Connection, table: Table) -> bool:
@@ -207,7 +236,3 @@ def _seed_sequence(connection: Connection, name: str) -> None:
     top = max((int(h) for h in highest if h), default=0)
     connection.exec_driver_sql("DELETE FROM sqlite_sequence WHERE name = ?", (name,))
     connection.exec_driver_sql("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (name, top))
-
-
-def count(connection: Connection, table: Table) -> int:
-    return int(connection.execute(select(func.count()).select_from(table)).scalar_one())

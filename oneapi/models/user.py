@@ -87,15 +87,24 @@ def move_quota(session: Session, id: int, amount: int) -> bool:
     return session.execute(update(User).where(*wanted).values(quota=User.quota + amount)).rowcount == 1  # type: ignore[attr-defined]
 
 
-def count(session: Session) -> int:
-    return session.scalar(select(func.count()).select_from(User)) or 0
+def count(session: Session, *, with_quota: bool = False) -> int:
+    wanted = select(func.count()).select_from(User)
+    return session.scalar(wanted.where(User.quota != 0) if with_quota else wanted) or 0
 
 
-def clear_access_tokens(session: Session) -> list[tuple[int, str]]:
-    """(id, access token) of those that the old project left in clear."""
-    rows = select(User.id, User.access_token).where(User.access_token.is_not(None), User.access_token != "")
-    return [(id, str(clear)) for id, clear in session.execute(rows)]
+_IN_CLEAR = (User.access_token.is_not(None), User.access_token != "")
 
 
-def hide_access_token(session: Session, id: int, hashed: str) -> None:
-    session.execute(update(User).where(User.id == id).values(access_token=None, access_token_hash=hashed))
+def count_clear_access_tokens(session: Session) -> int:
+    return session.scalar(select(func.count()).select_from(User).where(*_IN_CLEAR)) or 0
+
+
+def clear_access_tokens(session: Session, limit: int = 5000) -> list[tuple[int, str]]:
+    """(id, access token) of some of those that the old project left in clear."""
+    rows = select(User.id, User.access_token).where(*_IN_CLEAR).limit(limit)
+    return [(id, str(clear)) for id, clear in session.execute(rows).tuples()]
+
+
+def hide_access_tokens(session: Session, hashes: list[tuple[int, str]]) -> None:
+    """Keep only the hash of these people's access tokens."""
+    session.execute(update(User), [{"id": id, "access_token": None, "access_token_hash": hashed} for id, hashed in hashes])
