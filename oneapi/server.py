@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -18,13 +19,18 @@ from oneapi.handler import Handler
 from oneapi.lifecycle import at_exit, begin_draining, draining, run_exit_callbacks
 from oneapi.relay.sockets import no_delay
 
-__all__ = ["Handler", "at_exit", "draining", "handler_class", "serve"]
+__all__ = ["Handler", "at_exit", "draining", "handler_class", "limit_bodies", "serve"]
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 def handler_class() -> type[WSGIHandler]:
     return WSGIHandler if os.environ.get("SERVER_HANDLER") == "standard" else Handler
+
+
+def limit_bodies(size: int) -> None:
+    """The largest request body in bytes."""
+    Handler.limits = replace(Handler.limits, body=size)
 
 
 def raise_file_limit() -> None:

@@ -197,14 +197,21 @@ def tls_context(verify: bool) -> ssl.SSLContext:
 
 
 def _secured(sock: Any, address: Address) -> Any:
+    tls = tls_context(address.verify).wrap_socket(sock, server_hostname=address.host, do_handshake_on_connect=False)
     try:
-        return tls_context(address.verify).wrap_socket(sock, server_hostname=address.host)
+        tls.do_handshake()
+        return tls
     except ssl.SSLCertVerificationError as error:
+        tls.close()
         reason = error.verify_message or str(error)
         raise VendorError("unreachable", f"the certificate of {address.host} was not accepted: {reason}") from error
     except OSError as error:
+        tls.close()
         reason = getattr(error, "reason", None) or error.strerror or str(error)
         raise VendorError("unreachable", f"no TLS connection to {address.host}: {reason}") from error
+    except BaseException:
+        tls.close()
+        raise
 
 
 def basic(user: str, password: str) -> str:
