@@ -92,7 +92,7 @@ def message(turn: Json) -> Json:
     if role == "tool":
         return {"role": "tool", "tool_call_id": turn["tool_call_id"], "content": shapes.text_of(content)}
     if role == "user":
-        return {"role": "user", "content": content if isinstance(content, str) else [part_of(part) for part in content]}
+        return {"role": "user", "content": content if isinstance(content, str) else [part_of(part) for part in content or ()]}
     text, thought, calls = shapes.text_of(content), turn.get("reasoning_content"), turn.get("tool_calls")
     if calls:
         out: Json = {

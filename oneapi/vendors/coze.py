@@ -1,0 +1,199 @@
+"""Coze bots over chat v3: streamed, or polled when the answer is wanted whole; the model's name is the bot's id."""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+from oneapi.fields import Field
+from oneapi.vendors import shapes
+from oneapi.vendors.contract import Protocol, Vendor, failure
+from oneapi.wire import Call, Event, Reply, Request, VendorError
+
+Json = dict[str, Any]
+
+# Coze says what is wrong under HTTP 200. https://www.coze.com/docs/developer_guides/coze_error_codes
+CODES = {
+    "4000": "bad_request", "4001": "bad_request", "4008": "quota", "4009": "quota", "4011": "quota", "4013": "rate_limited",
+    "4015": "no_model", "4016": "rate_limited", "4019": "quota", "4027": "quota", "4028": "quota", "4100": "auth", "4101": "auth",
+    "4200": "no_model", "4303": "rate_limited", "5000": "server", "700012006": "auth", "700012014": "auth", "702093018": "auth",
+}  # fmt: skip
+PASSED = ("custom_variables", "parameters", "meta_data", "extra_params", "shortcut_command", "auto_save_history")
+POLL_SECONDS, POLLS = 1.0, 600
+SPLIT = "|"  # between conversation, chat and call in the id of a tool call: the answer needs all three
+
+
+def build(call: Call) -> Request:
+    """https://www.coze.com/docs/developer_guides/chat_v3"""
+    body = call.body
+    if submitted := outputs(body["messages"]):
+        return submit(call, submitted)
+    out: Json = {
+        "bot_id": call.model.removeprefix("bot-"),
+        "user_id": call.config.get("user_id") or body.get("user") or "one-api",
+        "stream": call.streaming,
+        "auto_save_history": True,  # without it an answer that is not streamed cannot be fetched
+        "additional_messages": [message(turn) for turn in body["messages"]],
+    }
+    out |= {name: body[name] for name in PASSED if body.get(name) is not None and (call.streaming or name != "auto_save_history")}
+    conversation = body.get("conversation_id")
+    return Request(address(call, "/v3/chat", **({"conversation_id": conversation} if conversation else {})), out)
+
+
+def address(call: Call, path: str, **query: str) -> str:
+    return call.base_url + path + ("?" + urlencode(query) if query else "")
+
+
+def message(turn: Json) -> Json:
+    """There are only users and assistants: instructions go as what a user said, tool results as well."""
+    role, content = turn["role"], turn.get("content")
+    if role == "assistant":
+        return {"role": "assistant", "type": "answer", "content": shapes.text_of(content), "content_type": "text"}
+    if isinstance(content, list) and any(part["type"] == "image_url" for part in content):
+        text = json.dumps([part_of(part) for part in content], ensure_ascii=False)
+        return {"role": "user", "content": text, "content_type": "object_string"}
+    return {"role": "user", "content": shapes.text_of(content), "content_type": "text"}
+
+
+def part_of(part: Json) -> Json:
+    if part["type"] == "text":
+        return {"type": "text", "text": part["text"]}
+    if part["type"] != "image_url":
+        raise VendorError("bad_request", f"This vendor reads text and images, not parts of type {part['type']!r}.")
+    url = part["image_url"]["url"]
+    if not url.startswith(("http://", "https://")):
+        raise VendorError("bad_request", "This vendor fetches images itself: give image_url.url as an http(s) address.")
+    return {"type": "image", "file_url": url}
+
+
+def outputs(turns: list[Json]) -> list[Json]:
+    """The tool results at the end of the conversation, if they answer calls of a chat that still waits for them."""
+    last = next((at for at in range(len(turns), 0, -1) if turns[at - 1]["role"] != "tool"), 0)
+    found = turns[last:]
+    return found if found and all(str(turn.get("tool_call_id")).count(SPLIT) == 2 for turn in found) else []
+
+
+def submit(call: Call, results: list[Json]) -> Request:
+    """https://www.coze.com/docs/developer_guides/chat_submit_tool_outputs"""
+    ids = [turn["tool_call_id"].split(SPLIT) for turn in results]
+    told = [{"tool_call_id": id[2], "output": shapes.text_of(turn["content"])} for id, turn in zip(ids, results, strict=True)]
+    url = address(call, "/v3/chat/submit_tool_outputs", conversation_id=ids[0][0], chat_id=ids[0][1])
+    return Request(url, {"tool_outputs": told, "stream": call.streaming})
+
+
+def parse(reply: Reply, call: Call) -> Json | Request:
+    """A chat that runs is asked for again; one that is complete, for its messages."""
+    answer = reply.json()
+    if answer["code"] != 0:
+        raise trouble(answer, 200)
+    data = answer["data"]
+    if isinstance(data, list):
+        return whole(data, call)
+    where = {"conversation_id": data["conversation_id"], "chat_id": data["id"]}
+    match data["status"]:
+        case "created" | "in_progress":
+            call.memo["polls"] = call.memo.get("polls", 0) + 1
+            if call.memo["polls"] > POLLS:
+                raise VendorError("timeout", f"The bot has not finished after {POLLS} questions.", status=200)
+            return Request(address(call, "/v3/chat/retrieve", **where), method="GET", wait=POLL_SECONDS)
+        case "requires_action":
+            said = {"content": None, "tool_calls": tool_calls(data)}
+            return shapes.completion(call, said, "tool_calls", used(data), id=f"chatcmpl-{data['id']}")
+        case "completed":
+            call.memo["chat"] = data
+            return Request(address(call, "/v3/chat/message/list", **where), method="GET")
+    raise failed(data)
+
+
+def whole(messages: list[Json], call: Call) -> Json:
+    answers = [turn for turn in messages if turn["type"] == "answer"]
+    if not answers:
+        raise VendorError("garbled", "The bot finished without an answer.", status=200)
+    out: Json = {"content": "".join(turn["content"] for turn in answers)}
+    if thought := "".join(turn.get("reasoning_content") or "" for turn in answers):
+        out["reasoning_content"] = thought
+    chat = call.memo.get("chat") or {}
+    return shapes.completion(call, out, "stop", used(chat), id=f"chatcmpl-{chat.get('id') or call.id}")
+
+
+def tool_calls(chat: Json) -> list[Json]:
+    made = chat["required_action"]["submit_tool_outputs"]["tool_calls"]
+    where = f"{chat['conversation_id']}{SPLIT}{chat['id']}{SPLIT}"
+    return [
+        shapes.tool_call(where + item["id"], item["function"]["name"], item["function"]["arguments"] or "{}") for item in made
+    ]
+
+
+def used(chat: Json) -> Json:
+    usage = chat.get("usage") or {}
+    return shapes.usage(usage.get("input_count") or 0, usage.get("output_count") or 0)
+
+
+def trouble(error: Json, status: int) -> VendorError:
+    code = str(error.get("code"))
+    return VendorError(CODES.get(code, "server"), error.get("msg") or f"error {code}", status=status, code=code)
+
+
+def failed(chat: Json) -> VendorError:
+    """Why a chat is over without an answer; a chat that was cancelled says nothing about it."""
+    error = chat.get("last_error") or {}
+    return trouble(error, 200) if error.get("code") else VendorError("server", f"The chat ended as {chat['status']}.", status=200)
+
+
+def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
+    yield shapes.chunk(call, {"role": "assistant", "content": ""})
+    told: set[str] = set()  # messages that came in deltas: their completed form is a repetition
+    for event in events:
+        data = event.data
+        match event.name, data:
+            case "conversation.message.delta", {"type": "answer"}:
+                told.add(data.get("id", ""))
+                yield from pieces(data, call)
+            case "conversation.message.completed", {"type": "answer"} if data.get("id", "") not in told:
+                yield from pieces(data, call)
+            case "conversation.chat.completed", dict():
+                yield shapes.chunk(call, {}, "stop")
+                yield shapes.usage_chunk(call, used(data))
+                return
+            case "conversation.chat.requires_action", dict():
+                for index, made in enumerate(tool_calls(data)):
+                    yield shapes.chunk(call, {"tool_calls": [{"index": index, **made}]})
+                yield shapes.chunk(call, {}, "tool_calls")
+                yield shapes.usage_chunk(call, used(data))
+                return
+            case "conversation.chat.failed" | "conversation.chat.canceled", dict():
+                raise failed({"status": event.name.rpartition(".")[2], **data})
+            case "error", dict():
+                raise trouble(data, 200)
+            case "done", _:
+                break
+            case _ if not isinstance(data, dict) or (not event.name and "code" in data):
+                raise (
+                    trouble(data, 200)
+                    if isinstance(data, dict)
+                    else VendorError("garbled", "The bot sent an event that is no object.")
+                )
+    raise VendorError("garbled", "The vendor's stream ended before the answer did.")
+
+
+def pieces(said: Json, call: Call) -> Iterator[Json]:
+    for name in ("reasoning_content", "content"):
+        if said.get(name):
+            yield shapes.chunk(call, {name: said[name]})
+
+
+def fail(reply: Reply, call: Call) -> VendorError:
+    return failure(reply, call, CODES)
+
+
+VENDORS = (
+    Vendor(
+        34, "coze", "Coze", "https://api.coze.com",
+        protocols={"chat": Protocol(build, parse, stream, fail=fail)},
+        fields=(
+            Field("user_id", str, "", "User ID", "Whom the bot talks to, in Coze's own logs. Empty: the client's user."),
+        ),
+        key_label="Personal or service access token",
+        owned_by="coze", documents="https://www.coze.com/docs/developer_guides/chat_v3",
+    ),
+)  # fmt: skip
