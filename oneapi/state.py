@@ -116,6 +116,7 @@ class State:
         self.prices: dict[tuple[str, int], Any] = {}  # memo of relay/meter.py, emptied when a price may have changed
         self.listeners: list[Callable[[str], None]] = []  # told the topic that was reloaded
         self.publish: Callable[[], None] = lambda: None  # tells other processes at once; set when there is Redis
+        self.gateway: Any = None  # the relay of this process, for what must go through it (tests of channels)
         self._callers: dict[str, Caller | None] = {}
         self._versions: dict[str, int] | None = None
         self._full_refresh_at = 0.0

@@ -2,18 +2,15 @@
 
 
 class Refused(Exception):  # noqa: N818  # reads as what it is: raise Refused(403, ...)
-    """`status` and `code` are the client's; `retry_after` is in seconds; `message` says what to mend."""
+    """`status` and `code` are the client's; `message` says what to mend, `zh` the same for those who read Chinese.
+
+    `retry_after` is in seconds.
+    """
 
     def __init__(
-        self,
-        status: int,
-        message: str,
-        code: str = "",
-        *,
-        type: str = "",
-        param: str | None = None,
+        self, status: int, message: str, code: str = "", *, zh: str = "", type: str = "", param: str | None = None,
         retry_after: float | None = None,
-    ):
+    ):  # fmt: skip
         super().__init__(message)
-        self.status, self.message, self.code, self.type, self.param = status, message, code, type, param
-        self.retry_after = retry_after
+        self.status, self.message, self.code, self.zh = status, message, code, zh or message
+        self.type, self.param, self.retry_after = type, param, retry_after

@@ -1,0 +1,319 @@
+"""From what a vendor said to what the client reads: whole answers, and streams that settle before they end."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from oneapi import vendors
+from oneapi.dialects import openai as dialect
+from oneapi.relay import count, framing, meter, policy
+from oneapi.relay.ask import Ask
+from oneapi.relay.bill import SAID_NOTHING, Bill
+from oneapi.relay.passthrough import Watch
+from oneapi.relay.pump import Passthrough
+from oneapi.relay.refusal import Refused
+from oneapi.relay.transport import ClientLeft, Incoming
+from oneapi.state import Lane
+from oneapi.vendors.contract import Protocol
+from oneapi.vendors.openai import fault
+from oneapi.wire import Call, Reply, Usage, VendorError
+
+Json = dict[str, Any]
+Failed = Callable[[VendorError], None]
+
+SSE = "text/event-stream"
+JSON = "application/json"
+
+
+@dataclass(slots=True, eq=False)
+class Served:
+    """An answer for the client. `body` is bytes, or an iterable with close() that settles by itself."""
+
+    content_type: str
+    body: Any
+    status: int = 200
+
+
+# -- whole answers --------------------------------------------------------------------------------------------------
+
+
+def whole(ask: Ask, bill: Bill, protocol: Protocol, call: Call, reply: Reply, result: Any) -> Served:
+    """A complete answer, charged before it is sent."""
+    if isinstance(result, Reply):
+        _charge_raw(ask, bill, result)
+        return Served(result.headers.get("content-type", "application/octet-stream"), result.body)
+    _charge(ask, bill, result)
+    untouched = protocol.native and call.asked == call.model
+    return Served(JSON, reply.body if untouched else orjson.dumps(result))
+
+
+def _charge(ask: Ask, bill: Bill, answer: Json) -> None:
+    assert bill.tariff is not None
+    if ask.kind in meter.PICTURES:
+        bill.settle(meter.pictures(bill.tariff, ask.body, answer), meter.usage(answer.get("usage")) or SAID_NOTHING, "complete")
+    elif ask.kind in meter.HEARD:
+        _charge_heard(ask, bill, meter.usage(answer.get("usage")), str(answer.get("text") or ""))
+    else:
+        bill.text(meter.usage(answer.get("usage")), said_in(answer), "complete")
+
+
+def _charge_raw(ask: Ask, bill: Bill, reply: Reply) -> None:
+    assert bill.tariff is not None
+    if ask.kind == "speech":
+        bill.settle(meter.speech(bill.tariff, str(ask.body.get("input") or "")), SAID_NOTHING, "complete")
+    else:
+        _charge_heard(ask, bill, None, spoken(reply.body.decode("utf-8", "replace")))
+
+
+def _charge_heard(ask: Ask, bill: Bill, used: Usage | None, text: str) -> None:
+    """Transcripts without reported tokens are paid by the tokens of their text, as prompt tokens of the model."""
+    if used is None:
+        assert bill.tariff is not None
+        used = Usage(count.tokens(text, bill.tariff.model), estimated=True)
+    bill.text(used, "", "complete")
+
+
+def spoken(document: str) -> str:
+    """The words of a transcript: of srt and vtt the lines below each time."""
+    lines = document.splitlines()
+    if any("-->" in line for line in lines):
+        return "\n".join(below for line, below in zip(lines, lines[1:], strict=False) if "-->" in line)
+    return document
+
+
+def said_in(answer: Json) -> str:
+    """All text of a whole answer, reasoning and tool arguments included."""
+    return "".join(part for choice in answer.get("choices") or () if isinstance(choice, dict) for part in _said(choice))
+
+
+def _said(choice: Json) -> Iterator[str]:
+    message = choice.get("message") or choice.get("delta") or choice
+    if isinstance(message, dict):
+        for name in ("reasoning_content", "reasoning", "content", "text", "refusal"):
+            value = message.get(name)
+            if isinstance(value, str):
+                yield value
+        for tool in message.get("tool_calls") or ():
+            function = tool.get("function") if isinstance(tool, dict) else None
+            if isinstance(function, dict):
+                yield str(function.get("name") or "") + str(function.get("arguments") or "")
+
+
+# -- streams --------------------------------------------------------------------------------------------------------
+
+
+def begun(ask: Ask, bill: Bill, protocol: Protocol, call: Call, incoming: Incoming, failed: Failed) -> Served:
+    """A stream whose first piece has come; raises VendorError as long as nothing is promised."""
+    kind = (incoming.headers.get("content-type") or "").partition(";")[0].strip().lower()
+    if ask.kind == "speech" and kind != SSE:
+        return _spoken(ask, bill, protocol, call, incoming, failed)
+    if kind == JSON and protocol.framing == "sse":
+        return _not_streamed(ask, bill, protocol, call, incoming)
+    untouched = protocol.native and call.asked == call.model and ask.kind in ("chat", "completions")
+    if untouched:
+        first = incoming.peek()
+        check_first(first)
+        bill.first()
+        watch = Watch(ask, bill, failed)
+        edit = None if ask.wants_usage else watch.edit
+        return Served(SSE, Passthrough(incoming, watch, edit=edit, farewell=watch.farewell))
+    events = framing.events(protocol.framing, incoming)
+    chunks = vendors.guarded_stream(protocol, events, call)
+    first_chunk = next(chunks, None)
+    if first_chunk is None:
+        raise VendorError("garbled", "The vendor's stream is empty.")
+    bill.first()
+    return Served(SSE, Chunks(ask, bill, chain((first_chunk,), chunks), incoming, failed))
+
+
+def check_first(first: bytes) -> None:
+    """Raise the VendorError that a stream begins with, if it does."""
+    if not first:
+        raise VendorError("garbled", "The vendor's stream is empty.")
+    if b'"error"' in first or first[:1] == b"{":
+        for event in framing.SSE().feed(first + b"\n\n" if first[:1] == b"{" else first):
+            if isinstance(event.data, dict) and event.data.get("error"):
+                raise fault(event.data)
+        if first[:1] == b"{":
+            raise VendorError("garbled", "The vendor answered a stream request with a document.")
+
+
+def _not_streamed(ask: Ask, bill: Bill, protocol: Protocol, call: Call, incoming: Incoming) -> Served:
+    """A vendor that ignored `stream`: its whole answer becomes a short stream."""
+    reply = Reply(incoming.status, incoming.headers, incoming.read())
+    result = vendors.guarded_parse(protocol, reply, call)
+    if not isinstance(result, dict):
+        raise VendorError("garbled", "The vendor's answer is not the stream that was asked for.", status=reply.status)
+    bill.first()
+    _charge(ask, bill, result)
+    chunks = as_chunks(result, ask.wants_usage) if ask.kind == "chat" else [result]
+    return Served(SSE, b"".join(map(encoded, chunks)) + dialect.DONE)
+
+
+def as_chunks(answer: Json, usage: bool) -> list[Json]:
+    """A chat.completion as the chunks of a stream."""
+    head = {
+        "id": answer.get("id"),
+        "object": "chat.completion.chunk",
+        "created": answer.get("created"),
+        "model": answer.get("model"),
+    }
+    chunks = []
+    for choice in answer.get("choices") or ():
+        delta = dict(choice.get("message") or {})
+        if delta.get("tool_calls"):
+            delta["tool_calls"] = [{"index": i, **tool} for i, tool in enumerate(delta["tool_calls"])]
+        index, reason = choice.get("index", 0), choice.get("finish_reason") or "stop"
+        chunks.append(head | {"choices": [{"index": index, "delta": delta, "finish_reason": None}]})
+        chunks.append(head | {"choices": [{"index": index, "delta": {}, "finish_reason": reason}]})
+    return [*chunks, head | {"choices": [], "usage": answer.get("usage")}] if usage else chunks
+
+
+def encoded(chunk: Any) -> bytes:
+    return b"data: " + orjson.dumps(chunk) + b"\n\n"
+
+
+class Chunks:
+    """A converted stream: chunks in OpenAI's shape, the charge, then the end."""
+
+    def __init__(self, ask: Ask, bill: Bill, chunks: Iterable[Json], incoming: Incoming, failed: Failed):
+        self.ask, self.bill, self.chunks, self.incoming, self.failed = ask, bill, chunks, incoming, failed
+        self.report: Any = None
+        self.said: list[str] = []
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for chunk in self.chunks:
+                data = self._see(chunk)
+                if data is not None:
+                    yield encoded(data)
+        except VendorError as error:
+            self.failed(error)
+            self._settle("idle_timeout" if error.kind == "timeout" else "vendor_broke")
+            yield dialect.event(dialect.error(scrubbed(error.message or error.kind), "server_error", "stream_broken"))
+            return
+        except ClientLeft:
+            self._settle("client_left")
+            return
+        self._settle("complete")
+        if self.ask.kind in ("chat", "completions"):
+            yield dialect.DONE
+
+    def _see(self, chunk: Json) -> Json | None:
+        """What the client shall see of a chunk: usage only if it asked for it."""
+        report = chunk.get("usage")
+        if report:
+            self.report = report
+        for choice in chunk.get("choices") or ():
+            self.said += _said(choice)
+        if report is None or self.ask.wants_usage or self.ask.kind not in ("chat", "completions"):
+            return chunk
+        return {k: v for k, v in chunk.items() if k != "usage"} if chunk.get("choices") else None
+
+    def _settle(self, end: str) -> None:
+        ask, bill, used = self.ask, self.bill, meter.usage(self.report)
+        if ask.kind in meter.PICTURES and bill.tariff is not None:
+            bill.settle(meter.pictures(bill.tariff, ask.body, {"usage": self.report}), used or SAID_NOTHING, end)
+        elif ask.kind == "speech" and bill.tariff is not None:
+            bill.settle(meter.speech(bill.tariff, str(ask.body.get("input") or "")), SAID_NOTHING, end)
+        elif used is None and not self.said and end != "complete":
+            bill.release()
+        else:
+            bill.text(used, "".join(self.said), end, wait=end != "client_left")
+
+    def close(self) -> None:
+        """However the answer ended, also if it was never begun."""
+        self.incoming.close()
+        self._settle("client_left")
+
+
+class Sound:
+    """Streamed speech: bytes as they come; the last piece waits for the charge."""
+
+    def __init__(self, ask: Ask, bill: Bill, incoming: Incoming, failed: Failed):
+        self.ask, self.bill, self.incoming, self.failed = ask, bill, incoming, failed
+        self.delivered = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        held = b""
+        try:
+            for piece in self.incoming:
+                if held:
+                    self.delivered = True
+                    yield held
+                held = piece
+        except VendorError as error:
+            self.failed(error)
+            self._settle("vendor_broke")
+            raise  # a cut connection is the only way to tell a client of sound
+        except ClientLeft:
+            self._settle("client_left")
+            return
+        self.delivered = True
+        self._settle("complete")
+        yield held
+
+    def _settle(self, end: str) -> None:
+        if not self.delivered:
+            self.bill.release()
+        elif self.bill.tariff is not None:
+            charge = meter.speech(self.bill.tariff, str(self.ask.body.get("input") or ""))
+            self.bill.settle(charge, SAID_NOTHING, end, wait=end == "complete")
+
+    def close(self) -> None:
+        self.incoming.close()
+        self._settle("client_left")
+
+
+def _spoken(ask: Ask, bill: Bill, protocol: Protocol, call: Call, incoming: Incoming, failed: Failed) -> Served:
+    content_type = incoming.headers.get("content-type") or "application/octet-stream"
+    if content_type.startswith((JSON, "text/")):
+        reply = Reply(incoming.status, incoming.headers, incoming.read())
+        result = vendors.guarded_parse(protocol, reply, call)
+        if not isinstance(result, Reply):
+            raise VendorError("garbled", "The vendor's answer is not sound.", status=reply.status)
+        _charge_raw(ask, bill, result)
+        return Served(result.headers.get("content-type", "application/octet-stream"), result.body)
+    if not incoming.peek():
+        raise VendorError("garbled", "The vendor's answer is empty.", status=incoming.status)
+    bill.first()
+    if not protocol.native:
+        reply = Reply(incoming.status, incoming.headers, incoming.read())
+        return whole(ask, bill, protocol, call, reply, vendors.guarded_parse(protocol, reply, call))
+    return Served(content_type, Sound(ask, bill, incoming, failed))
+
+
+# -- failures -------------------------------------------------------------------------------------------------------
+
+_SECRETS = re.compile(r"\b(sk-|org-|proj_|key-)[\w*.-]{4,}|Bearer\s+\S+|\b[A-Za-z0-9_-]{32,}\b")
+
+
+def scrubbed(message: str, lane: Lane | None = None, key: str = "") -> str:
+    """A vendor's text without keys, hosts and organisation ids."""
+    if key and len(key) > 3:
+        message = message.replace(key, "***")
+    if lane is not None and (host := urlsplit(lane.base_url).hostname):
+        message = message.replace(host, "the vendor")
+    return _SECRETS.sub("***", message)[:2000]
+
+
+SATURATED = "当前分组上游负载已饱和，请稍后再试"
+
+
+def refusal(error: VendorError, lane: Lane, key: str) -> Refused:
+    """What the client reads of a vendor's failure."""
+    rule = policy.POLICIES[error.kind]
+    status = error.status if error.kind == "bad_request" and error.status in (409, 415, 422) else rule.status
+    if not rule.show:
+        return Refused(status, policy.TEXTS[error.kind], rule.code)
+    message = scrubbed(error.message, lane, key) or error.kind
+    passed = error.kind in ("bad_request", "content_filter", "too_long", "no_model")
+    code = (error.code if passed else "") or rule.code
+    zh = SATURATED if error.kind == "rate_limited" else ""
+    type = error.type if passed else ""
+    return Refused(status, message, code, zh=zh, type=type, param=error.param if passed else None, retry_after=error.retry_after)

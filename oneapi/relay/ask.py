@@ -1,0 +1,50 @@
+"""What one client asks, and what has happened to it so far."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from oneapi.relay.endpoints import Endpoint
+from oneapi.relay.limits import FREE, Ticket
+from oneapi.state import Caller
+from oneapi.wire import File
+
+Json = dict[str, Any]
+
+
+@dataclass(slots=True, eq=False)
+class Ask:
+    """One relayed request. `body` is OpenAI-shaped and ours to read, never to change; `size` is its length in bytes."""
+
+    id: str
+    caller: Caller
+    endpoint: Endpoint
+    body: Json
+    model: str
+    size: int
+    streaming: bool = False
+    path: str = ""
+    query: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    files: tuple[File, ...] = ()
+    pinned: int = 0  # channel an administrator's key names
+    client: Any = None  # the connection, which the transport watches
+    started: float = field(default_factory=time.monotonic)
+    ticket: Ticket = FREE
+    attempts: list[Json] = field(default_factory=list)
+    prompt_reset: bool = False
+
+    @property
+    def kind(self) -> str:
+        return self.endpoint.kind
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether the client asked for the usage chunk of a stream."""
+        options = self.body.get("stream_options")
+        return isinstance(options, dict) and bool(options.get("include_usage"))
+
+
+def elapsed(since: float) -> int:
+    """Milliseconds since a monotonic time."""
+    return int((time.monotonic() - since) * 1000)

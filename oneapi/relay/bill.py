@@ -1,0 +1,123 @@
+"""The bill of one request: reserved before the vendor is called, settled once however the answer ends."""
+
+import time
+from typing import Any
+
+import orjson
+
+from oneapi.models import settlement
+from oneapi.relay import meter
+from oneapi.relay.ask import Ask, elapsed
+from oneapi.relay.gateway import Gateway
+from oneapi.relay.ledger import Hold
+from oneapi.relay.meter import Charge, Tariff
+from oneapi.state import Lane
+from oneapi.wire import Usage
+
+Json = dict[str, Any]
+
+SAID_NOTHING = Usage()
+
+
+class Bill:
+    """Money of one request. `settle` and `release` may be called in any order and number; the first one counts."""
+
+    __slots__ = ("gateway", "ask", "lane", "tariff", "hold", "reserved", "first_ms", "open")
+
+    def __init__(self, gateway: Gateway, ask: Ask):
+        self.gateway, self.ask = gateway, ask
+        self.lane: Lane | None = None
+        self.tariff: Tariff | None = None
+        self.hold: Hold | None = None
+        self.reserved = 0
+        self.first_ms: int | None = None
+        self.open = True
+
+    def reserve(self, lane: Lane, model: str) -> None:
+        """Set aside what this lane may cost; raises Refused. What an earlier lane had set aside is given back."""
+        ask, settings = self.ask, self.gateway.state.settings
+        tariff = self.gateway.tariff(model, ask.model, lane.type, ask.caller.group)
+        if self.hold is not None and self.tariff == tariff:
+            self.lane = lane
+            return
+        self._give_back()
+        want, need = meter.reserve(tariff, ask.kind, ask.body, ask.size, settings.pre_consumed_quota)
+        self.hold = self.gateway.ledger.reserve(ask.caller, want, need)
+        self.lane, self.tariff, self.reserved = lane, tariff, self.hold.amount
+
+    def _give_back(self) -> None:
+        hold, self.hold = self.hold, None
+        if hold is not None:
+            self.gateway.ledger.release(hold)
+
+    def release(self) -> None:
+        """Nothing was served: nothing is charged."""
+        if self.open:
+            self.open = False
+            self._give_back()
+            self.ask.ticket.done(0)
+
+    def settle(self, charge: Charge, used: Usage, end: str, *, wait: bool = True) -> None:
+        """Charge what was served. With `wait`, return when the charge is durable."""
+        if not self.open:
+            return
+        self.open = False
+        hold, self.hold = self.hold or Hold(0, None, None), None
+        done = self.gateway.ledger.settle(hold, self._row(charge, used, end))
+        self.ask.ticket.done(used.prompt + used.completion)
+        if wait:
+            done.wait()
+
+    def text(self, used: Usage | None, said: str, end: str, *, wait: bool = True) -> None:
+        """Settle an answer that is paid by tokens; without the vendor's usage by our own count of what was delivered."""
+        if not self.open:
+            return
+        assert self.tariff is not None and self.lane is not None
+        if used is None:
+            model = self.tariff.model
+            used = meter.estimate(self.ask.kind, self.ask.body, model, said, self.gateway.state.settings)
+        self.settle(meter.tokens(self.tariff, used), used, end, wait=wait)
+
+    def _row(self, charge: Charge, used: Usage, end: str) -> settlement.Row:
+        ask, lane, tariff, state = self.ask, self.lane, self.tariff, self.gateway.state
+        assert lane is not None and tariff is not None
+        now, caller, ms = int(state.clock()), ask.caller, elapsed(ask.started)
+        row = settlement.Row(
+            request_id=ask.id, created_at=now, user_id=caller.user_id, token_id=caller.token_id, channel_id=lane.id,
+            model=tariff.model, cost=charge.quota, prompt_tokens=used.prompt, completion_tokens=used.completion, elapsed=ms,
+            limited=not caller.unlimited,
+        )  # fmt: skip
+        if state.settings.log_consume_enabled:
+            row.log = self._log(charge, used, end, now, ms)
+        return row
+
+    def _log(self, charge: Charge, used: Usage, end: str, now: int, ms: int) -> Json:
+        ask, lane, tariff = self.ask, self.lane, self.tariff
+        assert lane is not None and tariff is not None
+        return {
+            "user_id": ask.caller.user_id, "created_at": now, "type": 2, "username": ask.caller.username,
+            "content": f"倍率：{tariff.price.ratio:.2f} × {tariff.group:.2f} × {tariff.price.completion:.2f}",
+            "token_name": ask.caller.token_name, "model_name": tariff.model, "quota": charge.quota,
+            "prompt_tokens": used.prompt, "completion_tokens": used.completion, "channel_id": lane.id, "request_id": ask.id,
+            "elapsed_time": ms, "is_stream": ask.streaming, "system_prompt_reset": ask.prompt_reset,
+            "detail": self._detail(charge, used, end),
+        }  # fmt: skip
+
+    def _detail(self, charge: Charge, used: Usage, end: str) -> str:
+        """What explains the charge for ever, as JSON."""
+        ask, tariff = self.ask, self.tariff
+        assert tariff is not None
+        price = tariff.price
+        return orjson.dumps(
+            {
+                "asked": ask.model, "served": tariff.model, "end": end, "reserved": self.reserved, "first_ms": self.first_ms,
+                "usage": {name: value for name in Usage.__slots__ if (value := getattr(used, name))},
+                "price": {"ratio": price.ratio, "completion": price.completion, "group": tariff.group},
+                "lines": charge.lines, "attempts": ask.attempts,
+            }
+        ).decode()  # fmt: skip
+
+    def first(self) -> None:
+        """The first token is here."""
+        if self.first_ms is None:
+            self.first_ms = int((time.monotonic() - self.ask.started) * 1000)

@@ -1,0 +1,198 @@
+"""The story of one request: choose a channel, reserve, send, retry elsewhere, answer."""
+
+import logging
+import time
+from typing import Any
+
+import gevent
+import orjson
+
+from oneapi import vendors
+from oneapi.relay import answers, media, policy, routing, transport
+from oneapi.relay.answers import Served
+from oneapi.relay.ask import Ask, elapsed
+from oneapi.relay.bill import Bill
+from oneapi.relay.gateway import Gateway
+from oneapi.relay.refusal import Refused
+from oneapi.state import Lane, Tier, Tiers
+from oneapi.vendors import contract
+from oneapi.wire import Call, Reply, Request, VendorError
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+POLL_SECONDS = 600.0  # how long a vendor's task may take
+
+
+def relay(gateway: Gateway, ask: Ask) -> Served:
+    """The answer; raises Refused when there is none. Whatever was reserved is settled by the answer or given back."""
+    bill = Bill(gateway, ask)
+    try:
+        return _tell(gateway, ask, bill)
+    except BaseException:
+        bill.release()
+        raise
+
+
+def _tell(gateway: Gateway, ask: Ask, bill: Bill) -> Served:
+    tiers = candidates(gateway, ask)
+    tried: list[int] = []
+    while True:
+        lane = choose(gateway, ask, tiers, tried)
+        if lane is None:
+            raise nobody(ask)
+        tried.append(lane.id)
+        model = lane.serves(ask.model)
+        bill.reserve(lane, model)
+        key, began = gateway.health.key(lane), time.monotonic()
+        try:
+            served = _attempt(gateway, ask, bill, lane, model, key)
+        except VendorError as error:
+            _note(ask, lane, began, error.status, error.kind)
+            gateway.health.failed(lane, error, key)
+            if lane.vendor.exchange is not None and error.kind == "auth":
+                gateway.secrets.forget(lane.id, key)
+            log.info("request=%s channel=%d failed kind=%s status=%d", ask.id, lane.id, error.kind, error.status)
+            more = len(tried) <= gateway.state.settings.retry_times and not ask.pinned
+            if not (more and policy.POLICIES[error.kind].retry and choose(gateway, ask, tiers, tried) is not None):
+                raise answers.refusal(error, lane, key) from error
+        else:
+            if isinstance(served.body, bytes):
+                gateway.health.succeeded(lane)
+            return served
+
+
+def candidates(gateway: Gateway, ask: Ask) -> Tiers:
+    """The channels that may serve: the pinned one, or those of the caller's group for the model."""
+    snapshot, caller = gateway.state.snapshot, ask.caller
+    if ask.pinned:
+        lane = snapshot.lanes.get(ask.pinned)
+        if lane is None:
+            raise Refused(400, f"无效的渠道 Id (there is no channel {ask.pinned})", "invalid_channel")
+        if not lane.enabled:
+            raise Refused(403, f"该渠道已被禁用 (channel {ask.pinned} is disabled)", "channel_disabled")
+        return (Tier((lane,), (1,)),)
+    tiers = snapshot.candidates.get((caller.group, ask.model))
+    if tiers is None:
+        raise nobody(ask)
+    return tiers
+
+
+def nobody(ask: Ask) -> Refused:
+    text = f"当前分组 {ask.caller.group} 下对于模型 {ask.model} 无可用渠道"
+    return Refused(503, f"{text} (no channel of group {ask.caller.group} serves {ask.model} here)", "no_available_channel")
+
+
+def choose(gateway: Gateway, ask: Ask, tiers: Tiers, tried: list[int]) -> Lane | None:
+    """The next channel to try."""
+    kind = ask.kind
+    return routing.choose(tiers, tried, gateway.health.resting, gateway.chance, lambda lane: kind in lane.vendor.protocols)
+
+
+def _note(ask: Ask, lane: Lane, began: float, status: int, kind: str) -> None:
+    ask.attempts.append({"channel": lane.id, "name": lane.name, "status": status, "kind": kind, "ms": elapsed(began)})
+
+
+# -- one attempt ----------------------------------------------------------------------------------------------------
+
+
+def _attempt(gateway: Gateway, ask: Ask, bill: Bill, lane: Lane, model: str, key: str) -> Served:
+    protocol = lane.vendor.protocols[ask.kind]
+    call = call_for(gateway, ask, lane, model, key)
+    began = time.monotonic()
+    request = prepared(gateway, lane, protocol, call, vendors.guarded_build(protocol, call))
+    if ask.streaming and protocol.stream is not None or ask.kind == "speech":
+        return _stream(gateway, ask, bill, lane, call, protocol, request, began)
+    reply, result = exchanged(gateway, lane, protocol, call, request, ask.client)
+    _note(ask, lane, began, reply.status, "")
+    bill.first()
+    return answers.whole(ask, bill, protocol, call, reply, result)
+
+
+def call_for(gateway: Gateway, ask: Ask, lane: Lane, model: str, key: str) -> Call:
+    """The call addressed to one lane: the client's body with what the lane's row and channel change about it."""
+    body, vendor = ask.body, lane.vendor
+    if body.get("model") != model:
+        body = body | {"model": model}
+    if vendor.rename or vendor.drop:
+        body = vendors.suited(vendor, body)
+    if lane.parameters:
+        body = body | lane.parameters
+    if lane.system_prompt and ask.kind == "chat":
+        body, ask.prompt_reset = forced(body, lane.system_prompt), True
+    if vendor.inline_images and ask.size > 200:
+        body = media.inlined(body, gateway.state)
+    config = lane.config if not vendor.key_parts else lane.config | contract.key_fields(vendor, key, lane.config)
+    return Call(
+        ask.kind, body, model, lane.base_url, key, ask.streaming, config, ask.path, ask.query, ask.headers, ask.files, "", ask.id,
+        ask.model, gateway.state.clock(), vendor,
+    )  # fmt: skip
+
+
+def forced(body: Json, prompt: str) -> Json:
+    """The body with the channel's system prompt in place of the client's."""
+    messages = list(body.get("messages") or ())
+    if messages and isinstance(messages[0], dict) and messages[0].get("role") in ("system", "developer"):
+        messages = messages[1:]
+    return body | {"messages": [{"role": "system", "content": prompt}, *messages]}
+
+
+def prepared(gateway: Gateway, lane: Lane, protocol: contract.Protocol, call: Call, request: Request) -> Request:
+    """The request with credentials on it."""
+    vendor = lane.vendor
+    if not lane.base_url and not request.url.startswith(("http", "ws")):
+        raise VendorError("bad_request", "This channel has no base URL.")
+    exchange = vendor.exchange
+    if exchange is not None and not call.secret and (exchange.needed is None or exchange.needed(call)):
+        send = lambda asked: transport.send(asked, gateway.route(lane, asked.url, False))  # noqa: E731
+        call.secret = gateway.secrets.get(lane.id, call, exchange, send)
+    if protocol.framing != "sse" and not request.framing and protocol.framing == "websocket":
+        request.framing = "websocket"
+    try:
+        return vendor.sign(request, call)
+    except vendors.TRIPS as error:
+        raise VendorError("auth", f"The channel's key is not of the form {vendor.key_label} ({type(error).__name__}).") from error
+
+
+def exchanged(
+    gateway: Gateway, lane: Lane, protocol: contract.Protocol, call: Call, request: Request, client: Any = None
+) -> tuple[Reply, Any]:
+    """The vendor's last reply and what it says; polls as long as the protocol asks again."""
+    deadline = time.monotonic() + (gateway.state.config.relay_timeout or POLL_SECONDS)
+    while True:
+        reply = transport.send(request, gateway.route(lane, request.url, False), client)
+        if reply.status >= 400:
+            raise vendors.guarded_fail(protocol, reply, call)
+        result = vendors.guarded_parse(protocol, _Quick(reply.status, reply.headers, reply.body), call)
+        if not isinstance(result, Request):
+            return reply, result
+        if time.monotonic() + result.wait > deadline:
+            raise VendorError("timeout", "The vendor's task did not end in time.")
+        gevent.sleep(result.wait)
+        request = prepared(gateway, lane, protocol, call, result)
+
+
+class _Quick(Reply):
+    """A Reply that decodes with orjson; vendors are pure and know only the standard library."""
+
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+
+def _stream(
+    gateway: Gateway, ask: Ask, bill: Bill, lane: Lane, call: Call, protocol: contract.Protocol, request: Request, began: float
+) -> Served:
+    """A streamed answer whose beginning is here: until then a failure may still go to another channel."""
+    incoming = transport.open_stream(request, gateway.route(lane, request.url, True), ask.client)
+    try:
+        if incoming.status >= 400:
+            reply = _Quick(incoming.status, incoming.headers, incoming.read())
+            raise vendors.guarded_fail(protocol, reply, call)
+        served = answers.begun(ask, bill, protocol, call, incoming, lambda error: gateway.health.failed(lane, error, call.key))
+    except BaseException:
+        incoming.close()
+        raise
+    _note(ask, lane, began, incoming.status, "")
+    gateway.health.succeeded(lane)
+    return served

@@ -1,0 +1,278 @@
+"""Bytes in, bytes out: the WSGI callable that answers /v1 ahead of Flask's routing. Authenticate, admit, answer."""
+
+import io
+import json
+import logging
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from random import getrandbits
+from typing import Any
+
+import orjson
+from flask import Flask
+from werkzeug.exceptions import HTTPException
+from werkzeug.formparser import parse_form_data
+
+from oneapi import proxies
+from oneapi.dialects import openai as dialect
+from oneapi.relay import admission, endpoints, engine, listing, passage
+from oneapi.relay.answers import Served
+from oneapi.relay.ask import Ask
+from oneapi.relay.endpoints import Endpoint
+from oneapi.relay.gateway import Gateway
+from oneapi.relay.meter import prompt_estimate
+from oneapi.relay.refusal import Refused
+from oneapi.relay.transport import ClientLeft
+from oneapi.state import Caller, State
+from oneapi.wire import File
+
+log = logging.getLogger(__name__)
+
+Environ = dict[str, Any]
+Start = Callable[..., Any]
+Wsgi = Callable[[Environ, Start], Iterable[bytes]]
+
+REASONS = {
+    200: "OK", 204: "No Content", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
+    405: "Method Not Allowed", 409: "Conflict", 413: "Content Too Large", 415: "Unsupported Media Type",
+    422: "Unprocessable Content", 429: "Too Many Requests", 499: "Client Closed Request", 500: "Internal Server Error",
+    501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
+}  # fmt: skip
+# Client headers that travel on to a vendor.
+TRAVELLING = {
+    "HTTP_ACCEPT": "Accept", "HTTP_OPENAI_BETA": "OpenAI-Beta", "HTTP_ANTHROPIC_BETA": "anthropic-beta",
+    "HTTP_IDEMPOTENCY_KEY": "Idempotency-Key",
+}  # fmt: skip
+
+
+def mount(app: Flask, state: State) -> Gateway:
+    """Put the relay ahead of Flask's routing, in the same process and on the same state."""
+    gateway = app.extensions["oneapi.relay"] = state.gateway = Gateway(state)
+    app.wsgi_app = Entry(app.wsgi_app, gateway)  # type: ignore[assignment, method-assign]
+    return gateway
+
+
+def new_id(now: float) -> str:
+    """A request id in the old project's form: local time, nanoseconds and eight digits."""
+    whole = int(now)
+    return f"{_stamp(whole)}{int((now - whole) * 1e9)}{getrandbits(27) % 100_000_000:08d}"
+
+
+_last_stamp = (0, "")
+
+
+def _stamp(second: int) -> str:
+    global _last_stamp
+    if _last_stamp[0] != second:
+        _last_stamp = (second, time.strftime("%Y%m%d%H%M%S", time.localtime(second)))
+    return _last_stamp[1]
+
+
+class Entry:
+    """WSGI: answers what begins with /v1 and the old billing routes; everything else is Flask's."""
+
+    def __init__(self, app: Wsgi, gateway: Gateway):
+        self.app, self.gateway = app, gateway
+        config = gateway.state.config
+        self.trusted = proxies.networks(config.trusted_proxies)
+        self.max_body = config.max_body_mb * 1024 * 1024
+
+    def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if not path.startswith(("/v1/", "/dashboard/billing/")) and path != "/v1":
+            return self.app(environ, start)
+        id = new_id(time.time())
+        headers = [("X-Oneapi-Request-Id", id), ("x-request-id", id)]
+        if "HTTP_ORIGIN" in environ:
+            headers += [("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", "*")]
+        try:
+            if environ["REQUEST_METHOD"] == "OPTIONS":
+                return preflight(start, headers)
+            served, more = self.answer(environ, path, id)
+        except Refused as refused:
+            return refuse(environ, start, headers, refused, id)
+        except ClientLeft:
+            return refuse(environ, start, headers, Refused(499, "The client left.", "client_left"), id)
+        except Exception:  # the last door: whatever else went wrong, the client gets an answer in its dialect
+            log.exception("request=%s failed", id)
+            return refuse(environ, start, headers, Refused(500, "Internal error of the gateway.", "internal_error"), id)
+        headers += [("Content-Type", served.content_type), *more]
+        body = served.body
+        status = "200 OK" if served.status == 200 else f"{served.status} {REASONS.get(served.status, 'Answer')}"
+        if isinstance(body, bytes):
+            start(status, [*headers, ("Content-Length", str(len(body)))])
+            return [body]
+        start(status, [*headers, ("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")])
+        return body
+
+    def answer(self, environ: Environ, path: str, id: str) -> tuple[Served, list[tuple[str, str]]]:
+        """What is served and the rate headers that go with it; raises Refused."""
+        caller, pinned = admission.caller(self.gateway.state, environ, self.client_ip)
+        method = environ["REQUEST_METHOD"]
+        endpoint = endpoints.find(path)
+        if endpoint is not None and method == "POST":
+            return self.relay(environ, endpoint, caller, pinned, path, id)
+        if path.startswith("/v1/oneapi/proxy/"):
+            return passage.proxy(self.gateway, environ, caller, path, id, self.body(environ)), []
+        if method in ("GET", "HEAD") and (found := listing.find(self.gateway.state, caller, path)) is not None:
+            return Served("application/json", orjson.dumps(found)), []
+        if path.startswith(endpoints.NOT_IMPLEMENTED) or (method == "DELETE" and path.startswith("/v1/models/")):
+            raise Refused(501, "API not implemented", "api_not_implemented", type="one_api_error", param="")
+        raise Refused(404, f"Invalid URL ({method} {path})", "", type="invalid_request_error")
+
+    def relay(
+        self, environ: Environ, endpoint: Endpoint, caller: Caller, pinned: int, path: str, id: str
+    ) -> tuple[Served, list[tuple[str, str]]]:
+        ask = self.ask(environ, endpoint, caller, pinned, path, id)
+        admission.check_model(caller, ask.model)
+        if caller.limits:
+            estimate = prompt_estimate(ask.kind, ask.body, ask.size)
+            ask.ticket = self.gateway.board.enter(caller, estimate)
+        try:
+            return engine.relay(self.gateway, ask), ask.ticket.headers
+        except BaseException:
+            ask.ticket.done(0)
+            raise
+
+    def ask(self, environ: Environ, endpoint: Endpoint, caller: Caller, pinned: int, path: str, id: str) -> Ask:
+        """The request, read and checked."""
+        files: tuple[File, ...] = ()
+        kind = environ.get("CONTENT_TYPE", "")
+        raw = self.body(environ)
+        if endpoint.form and kind.startswith(("multipart/", "application/x-www-form-urlencoded")):
+            body, files = form(environ, raw)
+        else:
+            body = document(raw)
+        model = body.get("model") or endpoint.model
+        if not isinstance(model, str) or not model:
+            raise Refused(400, "model is required", "invalid_text_request", param="model")
+        check(endpoint, body)
+        if body.get("model") != model:
+            body["model"] = model
+        headers = {name: environ[key] for key, name in TRAVELLING.items() if key in environ}
+        streaming = endpoint.streams and body.get("stream") in (True, "true")
+        return Ask(
+            id, caller, endpoint, body, model, len(raw), streaming, path, environ.get("QUERY_STRING", ""), headers, files, pinned,
+            environ.get("oneapi.client"),
+        )  # fmt: skip
+
+    def body(self, environ: Environ) -> bytes:
+        """The request's body, decompressed, within the limit."""
+        raw = environ.get("oneapi.body")
+        if raw is None:
+            raw = read(environ, self.max_body)
+        if len(raw) > self.max_body:
+            raise too_large(self.max_body)
+        coding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+        return raw if coding in ("", "identity") else decompressed(raw, coding, self.max_body)
+
+    def client_ip(self, environ: Environ) -> str:
+        return proxies.ip_of(environ, self.trusted)
+
+
+# -- reading --------------------------------------------------------------------------------------------------------
+
+
+def read(environ: Environ, limit: int) -> bytes:
+    """The body as it came; raises Refused(413) when it is longer than `limit` bytes."""
+    length = environ.get("CONTENT_LENGTH")
+    if length:
+        if not length.isdecimal():
+            raise Refused(400, "Content-Length must be a number.", "invalid_request")
+        if int(length) > limit:
+            raise too_large(limit)
+        return environ["wsgi.input"].read(int(length))
+    if environ.get("wsgi.input_terminated") or environ.get("HTTP_TRANSFER_ENCODING"):
+        return environ["wsgi.input"].read(limit + 1)
+    return b""
+
+
+def decompressed(raw: bytes, coding: str, limit: int) -> bytes:
+    if coding not in ("gzip", "deflate"):
+        raise Refused(415, f"Content-Encoding {coding} is not known here: send gzip, deflate or nothing.", "unsupported_encoding")
+    inflate = zlib.decompressobj(47 if coding == "gzip" else 15)
+    try:
+        data = inflate.decompress(raw, limit + 1)
+    except zlib.error as error:
+        raise Refused(400, f"The body is not valid {coding}.", "invalid_request") from error
+    if len(data) > limit:
+        raise too_large(limit)
+    return data
+
+
+def too_large(limit: int) -> Refused:
+    return Refused(413, f"The request is larger than {limit // 1048576} MB.", "request_too_large")
+
+
+def document(raw: bytes) -> dict[str, Any]:
+    """The JSON object of a body; raises Refused(400) that says where it is wrong."""
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        where = f": {error.msg} at line {error.lineno}, column {error.colno}" if raw.strip() else ": it is empty"
+        raise Refused(400, f"The body is not valid JSON{where}.", "invalid_json") from error
+    if not isinstance(body, dict):
+        raise Refused(400, "The body must be a JSON object.", "invalid_json")
+    return body
+
+
+def form(environ: Environ, raw: bytes) -> tuple[dict[str, Any], tuple[File, ...]]:
+    """Fields and files of a form; a field that comes several times, or as `name[]`, is a list."""
+    try:
+        _, fields, uploads = parse_form_data(
+            environ | {"wsgi.input": io.BytesIO(raw), "CONTENT_LENGTH": str(len(raw))}, silent=False
+        )
+    except (HTTPException, ValueError) as error:
+        raise Refused(400, "The form could not be read: check its boundary and its parts.", "invalid_form") from error
+    body: dict[str, Any] = {}
+    for name, values in fields.lists():
+        body[name] = values[0] if len(values) == 1 and not name.endswith("[]") else list(values)
+    files = tuple(
+        File(name, upload.filename or name, upload.content_type or "application/octet-stream", upload.read())
+        for name, group in uploads.lists()
+        for upload in group
+    )
+    return body, files
+
+
+def check(endpoint: Endpoint, body: dict[str, Any]) -> None:
+    """What every vendor would refuse is refused here, with the name of the field."""
+    for name in endpoint.needs:
+        if name not in body or body[name] in ("", None, []):
+            raise Refused(400, f"field {name} is required", "invalid_text_request", param=name)
+    if endpoint.kind == "chat" and not isinstance(body["messages"], list):
+        raise Refused(400, "messages must be a list", "invalid_text_request", param="messages")
+    for name in ("max_tokens", "max_completion_tokens"):
+        limit = body.get(name)
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 <= limit < 1 << 30):
+            raise Refused(400, f"{name} is invalid: give a whole number from 0 to 1073741823", "invalid_text_request", param=name)
+    if endpoint.kind == "speech" and len(str(body["input"])) > 4096:
+        raise Refused(400, "input is too long (over 4096 characters)", "text_too_long", param="input")
+
+
+# -- answering ------------------------------------------------------------------------------------------------------
+
+
+def preflight(start: Start, headers: list[tuple[str, str]]) -> Iterable[bytes]:
+    allowed = [
+        ("Access-Control-Allow-Methods", "GET,POST,PUT,DELETE,OPTIONS"), ("Access-Control-Allow-Headers", "*, Authorization"),
+        ("Access-Control-Max-Age", "43200"),
+    ]  # fmt: skip
+    start("204 No Content", [*headers, *allowed])
+    return []
+
+
+def refuse(environ: Environ, start: Start, headers: list[tuple[str, str]], refused: Refused, id: str) -> Iterable[bytes]:
+    """Our no, in the client's dialect and language."""
+    chinese = environ.get("HTTP_ACCEPT_LANGUAGE", "").lower().startswith("zh")
+    message = f"{refused.zh if chinese else refused.message} (request id: {id})"
+    type = refused.type or dialect.error_type(refused.status)
+    body = json.dumps(dialect.error(message, type, refused.code or None, refused.param), ensure_ascii=False).encode()
+    more = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    if refused.retry_after is not None:
+        more.append(("Retry-After", str(max(1, round(refused.retry_after)))))
+    if refused.status == 401:
+        more.append(("WWW-Authenticate", "Bearer"))
+    start(f"{refused.status} {REASONS.get(refused.status, 'Error')}", [*headers, *more])
+    return [body]

@@ -1,0 +1,76 @@
+"""What the relay of one process works with: state, money, health, limits, secrets and the way to vendors."""
+
+import random
+from collections.abc import Callable
+
+from oneapi.catalog import prices
+from oneapi.relay import meter
+from oneapi.relay.health import Health
+from oneapi.relay.ledger import Ledger
+from oneapi.relay.limits import Board
+from oneapi.relay.meter import Tariff
+from oneapi.relay.refusal import Refused
+from oneapi.relay.secrets import Secrets
+from oneapi.relay.transport import Proxies, Route, Timeouts
+from oneapi.state import Lane, State
+
+
+class Gateway:
+    """One per process; made by entry.mount."""
+
+    def __init__(self, state: State, chance: Callable[[], float] = random.random):
+        self.state, self.chance = state, chance
+        self.ledger = Ledger(state)
+        self.health = Health(state)
+        self.secrets = Secrets()
+        self._board: Board | None = None
+        config = state.config
+        total = config.relay_timeout or None
+        self._patient = Timeouts(config.connect_timeout, config.first_byte_timeout, config.idle_timeout)
+        self._bounded = Timeouts(config.connect_timeout, config.first_byte_timeout, config.idle_timeout, total)
+        self._proxies = Proxies(config.http_proxy, config.https_proxy, config.no_proxy)
+        self._direct = {streaming: Route("", self.timeouts(streaming)) for streaming in (True, False)}
+
+    @property
+    def board(self) -> Board:
+        """Opened when somebody first has a limit."""
+        if self._board is None:
+            self._board = Board(self.state.config.instance_path)
+        return self._board
+
+    def timeouts(self, streaming: bool) -> Timeouts:
+        """RELAY_TIMEOUT bounds whole answers; a stream lives as long as it moves."""
+        return self._patient if streaming else self._bounded
+
+    def route(self, lane: Lane, url: str, streaming: bool) -> Route:
+        """How a lane's vendor is reached: its own proxy, RELAY_PROXY, or what the environment says for the address."""
+        proxy = lane.proxy or self.state.config.relay_proxy or self._proxies.proxy_for(url) if self._any_proxy(lane) else ""
+        return Route(proxy, self.timeouts(streaming)) if proxy else self._direct[streaming]
+
+    def _any_proxy(self, lane: Lane) -> bool:
+        config = self.state.config
+        return bool(lane.proxy or config.relay_proxy or config.http_proxy or config.https_proxy)
+
+    def tariff(self, model: str, asked: str, channel_type: int, group: str) -> Tariff:
+        """What a model costs a group; raises Refused when nobody knows and the settings say so."""
+        key = (model, channel_type)
+        found = self.state.prices.get(key)
+        if found is None:
+            found = self.state.prices[key] = self._price(model, asked, channel_type)
+        ratio = self.state.settings.group_ratio.get(group, 1.0)
+        return Tariff(found, ratio, model)
+
+    def _price(self, model: str, asked: str, channel_type: int) -> prices.Price:
+        settings = self.state.settings
+        table = meter.overrides(settings)
+        for name in (model, asked):
+            found = prices.price(name, channel_type, table)
+            if found is not None:
+                return meter.finer(found, name, settings)
+        if settings.unknown_model_policy == "refuse":
+            raise Refused(
+                503,
+                f"The model {asked} has no price yet. An administrator can set one under Settings, Prices.",
+                "model_price_not_set",
+            )
+        return prices.Price(prices.COMPATIBLE_UNKNOWN, prices.completion_ratio(model, channel_type, table))

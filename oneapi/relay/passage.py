@@ -1,0 +1,76 @@
+"""The proxy route: an administrator's request passed to a channel of the proxy kind as it is, and logged."""
+
+from typing import Any
+
+from oneapi.models import log as table
+from oneapi.models import user
+from oneapi.relay import transport
+from oneapi.relay.answers import Served, refusal
+from oneapi.relay.gateway import Gateway
+from oneapi.relay.refusal import Refused
+from oneapi.state import Caller
+from oneapi.wire import Call, Request, VendorError
+
+NOT_FORWARDED = {
+    "host", "content-length", "connection", "accept-encoding", "transfer-encoding", "authorization", "x-api-key",
+    "api-key", "cookie",
+    "x-forwarded-for", "x-real-ip", "keep-alive", "te", "trailer", "upgrade", "proxy-authorization",
+}  # fmt: skip
+
+
+def proxy(gateway: Gateway, environ: dict[str, Any], caller: Caller, path: str, id: str, raw: bytes) -> Served:
+    """The vendor's answer as it came; raises Refused."""
+    if caller.role < user.Role.ADMIN:
+        raise Refused(403, "Only administrators may use the proxy route.", "channel_not_allowed", zh="普通用户不支持指定渠道")
+    number, _, target = path.removeprefix("/v1/oneapi/proxy/").partition("/")
+    lane = gateway.state.snapshot.lanes.get(int(number)) if number.isdecimal() and len(number) < 16 else None
+    if lane is None:
+        raise Refused(400, f"There is no channel {number}.", "invalid_channel", zh="无效的渠道 Id")
+    if not lane.enabled:
+        raise Refused(403, f"Channel {number} is disabled.", "channel_disabled", zh="该渠道已被禁用")
+    if "proxy" not in lane.vendor.protocols:
+        raise Refused(400, f"Channel {number} is not of the proxy kind.", "invalid_channel")
+    query = environ.get("QUERY_STRING", "")
+    headers = {name: value for name, value in client_headers(environ).items() if name not in NOT_FORWARDED}
+    url = f"{lane.base_url}/{target}" + (f"?{query}" if query else "")
+    call = Call("proxy", {}, "", lane.base_url, gateway.health.key(lane), path=f"/{target}", id=id, vendor=lane.vendor)
+    request = lane.vendor.sign(Request(url, raw or None, headers, environ["REQUEST_METHOD"]), call)
+    began = gateway.state.clock()
+    try:
+        incoming = transport.open_stream(request, gateway.route(lane, url, True), environ.get("oneapi.client"))
+    except VendorError as error:
+        gateway.health.failed(lane, error, call.key)
+        raise refusal(error, lane, call.key) from error
+    write_down(gateway, caller, lane.id, f"{request.method} /{target.partition('?')[0]} {incoming.status}", id, int(began))
+    return Served(incoming.headers.get("content-type", "application/octet-stream"), Passage(incoming), incoming.status)
+
+
+class Passage:
+    """The body of a proxied answer."""
+
+    def __init__(self, incoming: transport.Incoming):
+        self.incoming = incoming
+
+    def __iter__(self) -> Any:
+        return iter(self.incoming)
+
+    def close(self) -> None:
+        self.incoming.close()
+
+
+def client_headers(environ: dict[str, Any]) -> dict[str, str]:
+    """The client's headers, lower case."""
+    headers = {key[5:].replace("_", "-").lower(): value for key, value in environ.items() if key.startswith("HTTP_")}
+    if environ.get("CONTENT_TYPE"):
+        headers["content-type"] = environ["CONTENT_TYPE"]
+    return headers
+
+
+def write_down(gateway: Gateway, caller: Caller, channel: int, what: str, id: str, now: int) -> None:
+    with gateway.state.databases.logs() as session:
+        session.add(
+            table.Log(
+                user_id=caller.user_id, username=caller.username, token_name=caller.token_name, created_at=now,
+                type=table.Kind.MANAGE, content=f"proxy: {what}"[:500], channel_id=channel, request_id=id,
+            )
+        )  # fmt: skip

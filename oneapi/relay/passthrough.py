@@ -1,0 +1,121 @@
+"""Reads along in a stream that passes untouched: usage, text, errors and the end, and hides what the client did not ask for."""
+
+import re
+from collections.abc import Callable
+
+import orjson
+
+from oneapi.dialects import openai as dialect
+from oneapi.relay import meter
+from oneapi.relay.ask import Ask
+from oneapi.relay.bill import Bill
+from oneapi.vendors.openai import fault
+from oneapi.wire import VendorError
+
+# Everything a model says in a chunk, as it stands in the JSON text.
+SAID = re.compile(rb'"(?:content|reasoning_content|reasoning|arguments|text|refusal)":\s?"((?:[^"\\]|\\.)+)"')
+LIMIT = 8 * 1024 * 1024  # bytes of one event; what is longer is not read along
+
+
+class Watch:
+    """The observer of one native stream (relay/pump.py): `see` runs in the event loop and never waits."""
+
+    __slots__ = ("ask", "bill", "failed", "report", "error", "said", "ended", "_rest", "_unsent")
+
+    def __init__(self, ask: Ask, bill: Bill, failed: Callable[[VendorError], None]):
+        self.ask, self.bill, self.failed = ask, bill, failed
+        self.report: object = None
+        self.error: VendorError | None = None
+        self.said = bytearray()
+        self.ended = False  # a finish reason or [DONE] was seen
+        self._rest = b""
+        self._unsent = b""
+
+    def see(self, data: bytes) -> None:
+        """The next bytes; looks only at whole lines."""
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        if data[-1:] != b"\n":
+            cut = data.rfind(b"\n") + 1
+            self._rest = data[cut:] if len(data) - cut < LIMIT else b""
+            data = data[:cut]
+        for text in SAID.findall(data):
+            self.said += text
+        if not self.ended and (b'"finish_reason":"' in data or b'"finish_reason": "' in data or b"[DONE]" in data):
+            self.ended = True
+        if b'"usage":' in data or b'"error"' in data:
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        for line in data.splitlines():
+            if not line.startswith(b"data:") or (b'"usage":' not in line and b'"error"' not in line):
+                continue
+            try:
+                chunk = orjson.loads(line[5:])
+            except orjson.JSONDecodeError:
+                continue
+            if isinstance(chunk, dict):
+                self.report = chunk.get("usage") or self.report
+                if chunk.get("error") and self.error is None:
+                    self.error = fault(chunk)
+
+    def edit(self, data: bytes) -> bytes:
+        """What a client that did not ask for usage shall see: everything but the chunk that holds nothing else."""
+        if not data:
+            rest, self._unsent = self._unsent, b""
+            return rest + (b"" if b"[DONE]" in rest or not self.ended or self._done_sent() else dialect.DONE)
+        if self._unsent:
+            data, self._unsent = self._unsent + data, b""
+        if data[-2:] != b"\n\n":
+            cut = max(data.rfind(b"\n\n") + 2, data.rfind(b"\r\n\r\n") + 4)
+            if cut < 4 and len(data) < LIMIT:
+                self._unsent = data
+                return b""
+            data, self._unsent = data[:cut], data[cut:]
+        if b'"usage":' not in data:
+            return data
+        return b"".join(event for event in _events(data) if not _only_usage(event))
+
+    def _done_sent(self) -> bool:
+        return True  # [DONE], where it comes, has passed with the last event
+
+    def done(self, outcome: str) -> None:
+        """Settle; the last event is sent after this returns."""
+        end = outcome
+        if self.error is not None or (outcome == "complete" and not self.ended):
+            end = "vendor_broke"
+        if end in ("vendor_broke", "idle_timeout"):
+            self.failed(
+                self.error or VendorError("timeout" if end == "idle_timeout" else "garbled", "The vendor's stream broke off.")
+            )
+        used = meter.usage(self.report)
+        if used is None and not self.said and end != "complete":
+            self.bill.release()
+        else:
+            self.bill.text(used, self._text(), end, wait=end != "client_left")
+
+    def _text(self) -> str:
+        try:
+            return orjson.loads(b'"' + bytes(self.said) + b'"')
+        except orjson.JSONDecodeError:
+            return self.said.decode("utf-8", "replace")
+
+    def farewell(self, outcome: str) -> bytes:
+        """What the client reads when the stream breaks."""
+        text = "The vendor was silent for too long." if outcome == "idle_timeout" else "The vendor's stream broke off."
+        return dialect.event(dialect.error(text, "server_error", "stream_broken"))
+
+
+def _events(data: bytes) -> list[bytes]:
+    """The events of a piece that ends with one, blank lines included."""
+    return re.findall(rb"(?s).*?(?:\r\n\r\n|\n\n|\Z)", data)
+
+
+def _only_usage(event: bytes) -> bool:
+    if b'"usage":' not in event or not event.startswith(b"data:"):
+        return False
+    try:
+        chunk = orjson.loads(event[5:])
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(chunk, dict) and bool(chunk.get("usage")) and not chunk.get("choices")
