@@ -35,6 +35,14 @@ def searching(call: Call) -> tuple[str, bool]:
     return call.model.removesuffix(SEARCH), call.model.endswith(SEARCH)
 
 
+def too_thoughtful(model: str, call: Call) -> bool:
+    """Open Qwen3 models think unless told not to, and then refuse to answer in one piece.
+
+    https://help.aliyun.com/en/model-studio/deep-thinking
+    """
+    return model.startswith("qwen3-") and model.endswith("b") and "coder" not in model and not call.streaming
+
+
 def build(call: Call) -> Request:
     body = call.body
     model, search = searching(call)
@@ -48,6 +56,8 @@ def build(call: Call) -> Request:
         parameters["stop"] = stop
     if (effort := asks.effort(body)) and "enable_thinking" not in body:
         parameters["enable_thinking"] = effort not in ("none", "minimal")
+    elif too_thoughtful(model, call) and "enable_thinking" not in body:
+        parameters["enable_thinking"] = False
     if search:
         parameters["enable_search"] = True
     if call.streaming:
@@ -195,15 +205,14 @@ def deltas(told: Json, calls: pieces.ToolCalls) -> Iterator[Json]:
         yield from calls.deltas(key, tool.get("id") or "", function.get("name") or "", function.get("arguments") or "")
 
 
-# Compatible mode. https://help.aliyun.com/en/model-studio/deep-thinking
+# Compatible mode
 
 
 def compatible_body(body: Json, call: Call) -> Json:
-    """Web search by name works here too; open hybrid models refuse to think in one piece."""
+    """Web search by a model's name works here too."""
     model, search = searching(call)
-    hybrid = model.startswith("qwen3-") and model.endswith("b") and "coder" not in model
     sent = body | ({"model": model, "enable_search": True} if search else {})
-    return sent | ({"enable_thinking": False} if hybrid and not call.streaming and "enable_thinking" not in sent else {})
+    return sent | {"enable_thinking": False} if too_thoughtful(model, call) and "enable_thinking" not in sent else sent
 
 
 def compatible_place(request: Request, call: Call) -> Request:
