@@ -20,14 +20,15 @@ LIMIT = 8 * 1024 * 1024  # bytes of one event; what is longer is not read along
 class Watch:
     """The observer of one native stream (relay/pump.py): `see` runs in the event loop and never waits."""
 
-    __slots__ = ("ask", "bill", "failed", "report", "error", "said", "ended", "_rest", "_unsent")
+    __slots__ = ("ask", "bill", "failed", "report", "error", "said", "ended", "marked", "_rest", "_unsent")
 
     def __init__(self, ask: Ask, bill: Bill, failed: Callable[[VendorError], None]):
         self.ask, self.bill, self.failed = ask, bill, failed
         self.report: object = None
         self.error: VendorError | None = None
         self.said = bytearray()
-        self.ended = False  # a finish reason or [DONE] was seen
+        self.ended = False  # a finish reason or the end mark was seen
+        self.marked = False  # the end mark [DONE] was seen
         self._rest = b""
         self._unsent = b""
 
@@ -41,8 +42,10 @@ class Watch:
             data = data[:cut]
         for text in SAID.findall(data):
             self.said += text
-        if not self.ended and (b'"finish_reason":"' in data or b'"finish_reason": "' in data or b"[DONE]" in data):
+        if not self.ended and (b'"finish_reason":"' in data or b'"finish_reason": "' in data):
             self.ended = True
+        if b"[DONE]" in data:
+            self.ended = self.marked = True
         if b'"usage":' in data or b'"error"' in data:
             self._read(data)
 
@@ -62,8 +65,7 @@ class Watch:
     def edit(self, data: bytes) -> bytes:
         """What a client that did not ask for usage shall see: everything but the chunk that holds nothing else."""
         if not data:
-            rest, self._unsent = self._unsent, b""
-            return rest + (b"" if b"[DONE]" in rest or not self.ended or self._done_sent() else dialect.DONE)
+            return self._last_words()
         if self._unsent:
             data, self._unsent = self._unsent + data, b""
         if data[-2:] != b"\n\n":
@@ -76,8 +78,12 @@ class Watch:
             return data
         return b"".join(event for event in _events(data) if not _only_usage(event))
 
-    def _done_sent(self) -> bool:
-        return True  # [DONE], where it comes, has passed with the last event
+    def _last_words(self) -> bytes:
+        """What is left of the stream, with the end mark that a vendor forgot, or with the news that it broke."""
+        rest, self._unsent = self._unsent, b""
+        if self.marked:
+            return rest
+        return rest + (dialect.DONE if self.ended else self.farewell("vendor_broke"))
 
     def done(self, outcome: str) -> None:
         """Settle; the last event is sent after this returns."""
