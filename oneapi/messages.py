@@ -163,6 +163,54 @@ TEXTS: dict[str, tuple[str, str]] = {
 }
 
 
+# What notices and mails say, as event: ((subject, text) in Chinese, then in English).
+NOTICES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
+    "channel_disabled": (
+        ("渠道状态变更提醒", "渠道「{name}」（#{id}）已被禁用，原因：{reason}"),
+        ("Channel disabled", "Channel “{name}” (#{id}) was disabled: {reason}"),
+    ),
+    "channel_enabled": (
+        ("渠道状态变更提醒", "渠道「{name}」（#{id}）已被重新启用"),
+        ("Channel enabled", "Channel “{name}” (#{id}) works again and was enabled."),
+    ),
+    "channel_slow": (
+        ("渠道状态变更提醒", "渠道「{name}」（#{id}）响应过慢：{reason}"),
+        ("Slow channel", "Channel “{name}” (#{id}) answers slowly: {reason}"),
+    ),
+    "tests_done": (
+        ("渠道测试完成", "渠道测试已完成：共 {total} 个，失败 {failed} 个"),
+        ("Channel tests finished", "All channel tests are done: {total} tested, {failed} failed."),
+    ),
+    "job_failed": (
+        ("任务失败", "任务 {name} 失败：{error}"),
+        ("Job failed", "The job {name} failed: {error}"),
+    ),
+    "low_balance": (
+        ("额度提醒", "您的额度即将用尽，当前剩余额度为 {left}。充值请访问：{link}"),
+        ("Your quota is running low", "You have {left} left. Top up here: {link}"),
+    ),
+    "no_balance": (
+        ("额度提醒", "您的额度已用尽。充值请访问：{link}"),
+        ("Your quota is used up", "Nothing is left of your quota. Top up here: {link}"),
+    ),
+    "verification": (
+        ("{system} 邮箱验证邮件", "您的 {system} 验证码为：{code}，{minutes} 分钟内有效。如果不是您本人的操作，请忽略这封邮件。"),
+        (
+            "Your code for {system}",
+            "Your code for {system} is {code}, valid for {minutes} minutes. If you did not ask for it, ignore this mail.",
+        ),
+    ),
+    "reset": (
+        ("{system} 密码重置", "请在 {minutes} 分钟内打开此链接重置 {system} 密码：{link} 如果不是您本人的操作，请忽略这封邮件。"),
+        (
+            "A new password for {system}",
+            "Open this link within {minutes} minutes to get a new password for {system}: {link} "
+            "If you did not ask for it, ignore this mail.",
+        ),
+    ),
+}
+
+
 class Refused(Exception):
     """We will not do this; `code` is one of TEXTS and says why. `field` names the input to mend, if it is one."""
 

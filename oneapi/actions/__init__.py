@@ -1,13 +1,19 @@
 """Verbs that pages, API, jobs and command line share. Each opens its own transaction, and others see it at once."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from oneapi.db import Session, begin_immediate
-from oneapi.models import version
+from oneapi.models import audit, log, version
 from oneapi.models.user import Role
 from oneapi.state import State
+
+# Columns whose values never reach the audit trail, only that they changed.
+SECRET = {"password", "key", "access_token", "config", "session_epoch"}
+HIDDEN = "(hidden)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +40,45 @@ def act(state: State, *topics: str) -> Iterator[Session]:
             version.bump(session, topic)
     if topics:
         state.changed()
+
+
+def columns(row: Any) -> dict[str, Any]:
+    """A row's values by column name."""
+    return {name: getattr(row, name) for name in row.__mapper__.column_attrs.keys()}  # noqa: SIM118  (no mapping)
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """What changed, as [old, new] by name; secrets show only that they did."""
+    changed = {name: [before.get(name), after.get(name)] for name in {**before, **after} if before.get(name) != after.get(name)}
+    return {name: [HIDDEN, HIDDEN] if name in SECRET else pair for name, pair in changed.items()}
+
+
+def record(
+    session: Session, state: State, actor: Actor, action: str, id: int | str = "", *,
+    before: Mapping[str, Any] | None = None, after: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """Leave an audit row; `action` is noun.verb."""
+    changed = difference(before or {}, after or {})
+    session.add(
+        audit.Audit(
+            created_at=int(state.clock()), actor_id=actor.id, actor_name=actor.name, action=action, noun=action.partition(".")[0],
+            noun_id=str(id)[:64], difference=json.dumps(changed, ensure_ascii=False) if changed else None, ip=actor.ip[:64],
+        )
+    )  # fmt: skip
+
+
+def write_log(session: Session, state: State, kind: int, content: str, **more: Any) -> None:
+    """Write a log row, in the same transaction when logs live in the same database."""
+    row = log.Log(type=kind, content=content, created_at=int(state.clock()), **more)
+    if not state.databases.separate_logs:
+        session.add(row)
+        return
+    with state.databases.logs() as logs:
+        logs.add(row)
+
+
+def amount(state: State, quota: int) -> str:
+    """A quota as logs have always written it: dollars behind a full-width sign, or points."""
+    if state.settings.display_in_currency_enabled:
+        return f"＄{quota / state.settings.quota_per_unit:.6f} 额度"
+    return f"{quota} 点额度"

@@ -4,11 +4,12 @@ import json
 from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import Float, String, Text, select, type_coerce, update
+from sqlalchemy import Float, String, Text, delete, select, type_coerce, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from oneapi.models import sealed
 from oneapi.models.base import Base, Count, Id, LongText, Missing, Name
+from oneapi.models.lists import named, paged
 
 
 class Status(IntEnum):
@@ -93,7 +94,7 @@ def every(session: Session) -> list[Channel]:
 def seal_all(session: Session) -> int:
     """Seal keys that are stored in clear, or with a former ENCRYPTION_KEY; how many. Nothing without an ENCRYPTION_KEY."""
     stored = select(Channel.id, type_coerce(Channel.key, Text)).where(Channel.key.is_not(None))
-    stale = [id for id, text in session.execute(stored).tuples() if sealed.stale(text)]
+    stale = [id for id, text in session.execute(stored) if sealed.stale(text)]
     for row in session.scalars(select(Channel).where(Channel.id.in_(stale))):
         session.execute(update(Channel).where(Channel.id == row.id).values(key=row.key))
     return len(stale)
@@ -104,3 +105,24 @@ def change_status(session: Session, id: int, was: int, becomes: int, *, reason: 
     changed = update(Channel).where(Channel.id == id, Channel.status == was)
     changed = changed.values(status=becomes, status_reason=reason[:500], status_time=now)
     return session.execute(changed).rowcount == 1  # type: ignore[attr-defined]
+
+
+def page(session: Session, *, offset: int = 0, limit: int = 10, keyword: str = "") -> tuple[list[Channel], int]:
+    """Channels, newest first; a keyword is an id or the beginning of a name."""
+    query = select(Channel)
+    if keyword:
+        query = query.where(named(Channel.id, Channel.name, keyword))
+    return paged(session, query.order_by(Channel.id.desc()), offset=offset, limit=limit)
+
+
+def with_status(session: Session, *statuses: int) -> list[Channel]:
+    return list(session.scalars(select(Channel).where(Channel.status.in_(statuses)).order_by(Channel.id)))
+
+
+def remove(session: Session, ids: list[int]) -> int:
+    return session.execute(delete(Channel).where(Channel.id.in_(ids))).rowcount  # type: ignore[attr-defined]
+
+
+def note(session: Session, id: int, **columns: Any) -> None:
+    """Write what was measured of a channel: times and balances, nothing that routing looks at."""
+    session.execute(update(Channel).where(Channel.id == id).values(**columns))

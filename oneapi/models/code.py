@@ -1,7 +1,9 @@
 """One-time codes: e-mail verification, password reset, OAuth state. Shared by all nodes; expired rows are swept."""
 
-from sqlalchemy import String
-from sqlalchemy.orm import Mapped, mapped_column
+import hashlib
+
+from sqlalchemy import String, delete, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from oneapi.models.base import Base, Count, LongText
 
@@ -17,3 +19,38 @@ class Code(Base):
     data: Mapped[str | None] = mapped_column(LongText)
     expires_at: Mapped[int] = mapped_column(Count, index=True)
     attempts: Mapped[int] = mapped_column(Count, default=0)
+
+
+ATTEMPTS = 5  # wrong guesses after which a code is worth nothing
+
+
+def digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def issue(session: Session, purpose: str, subject: str, secret: str, *, expires_at: int, data: str = "") -> None:
+    """Keep a code; an older one for the same purpose and subject is void."""
+    session.merge(Code(purpose=purpose, subject=subject, digest=digest(secret), data=data, expires_at=expires_at, attempts=0))
+
+
+def take(session: Session, purpose: str, subject: str, secret: str, *, now: int) -> str | None:
+    """Use a code up and return its data; None when it is wrong, expired, used or guessed at too often. One taker wins."""
+    mine = (Code.purpose == purpose, Code.subject == subject, Code.digest == digest(secret))
+    data = session.scalar(select(Code.data).where(*mine))
+    valid = delete(Code).where(*mine, Code.expires_at > now, Code.attempts < ATTEMPTS)
+    return (data or "") if session.execute(valid).rowcount == 1 else None  # type: ignore[attr-defined]
+
+
+def missed(session: Session, purpose: str, subject: str) -> None:
+    """Count a wrong guess; commit it even when what was wanted is undone."""
+    session.execute(update(Code).where(Code.purpose == purpose, Code.subject == subject).values(attempts=Code.attempts + 1))
+
+
+def known(session: Session, purpose: str, subjects: list[str], *, now: int) -> bool:
+    """Whether any of these is remembered."""
+    found = select(Code.subject).where(Code.purpose == purpose, Code.subject.in_(subjects), Code.expires_at > now)
+    return session.scalar(found.limit(1)) is not None
+
+
+def sweep(session: Session, *, now: int) -> int:
+    return session.execute(delete(Code).where(Code.expires_at <= now)).rowcount  # type: ignore[attr-defined]

@@ -2,10 +2,11 @@
 
 from enum import IntEnum
 
-from sqlalchemy import Boolean, select
+from sqlalchemy import Boolean, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from oneapi.models.base import Base, Count, Id, LongText, Missing, Name, code
+from oneapi.models.lists import begins, paged
 
 
 class Status(IntEnum):
@@ -49,3 +50,29 @@ def by_key(session: Session, key: str) -> Token | None:
     """The token with exactly this key; MySQL by itself would ignore case and trailing blanks."""
     token = session.scalar(select(Token).where(Token.key == key))
     return token if token is not None and token.key == key else None
+
+
+ORDERS = {"remain_quota": (Token.unlimited_quota.desc(), Token.remain_quota.desc()), "used_quota": (Token.used_quota.desc(),)}
+
+
+def page(
+    session: Session, user_id: int, *, order: str = "", offset: int = 0, limit: int = 10, keyword: str = "",
+) -> tuple[list[Token], int]:  # fmt: skip
+    """A person's tokens, newest first unless `order` names one of ORDERS."""
+    query = select(Token).where(Token.user_id == user_id)
+    if keyword:
+        query = query.where(begins(Token.name, keyword))
+    return paged(session, query.order_by(*ORDERS.get(order, ()), Token.id.desc()), offset=offset, limit=limit)
+
+
+def remove(session: Session, id: int, user_id: int) -> bool:
+    gone = session.execute(delete(Token).where(Token.id == id, Token.user_id == user_id))
+    return gone.rowcount == 1  # type: ignore[attr-defined]
+
+
+def remove_all(session: Session, user_id: int) -> None:
+    session.execute(delete(Token).where(Token.user_id == user_id))
+
+
+def by_name(session: Session, user_id: int, name: str) -> Token | None:
+    return session.scalar(select(Token).where(Token.user_id == user_id, Token.name == name).order_by(Token.id).limit(1))

@@ -1,0 +1,175 @@
+"""The envelope of the management API: how answers look, how bodies are read, and what becomes of errors."""
+
+import gzip
+import json
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response, request
+from werkzeug.exceptions import HTTPException
+
+from oneapi import access, messages
+from oneapi.access import GuardedBlueprint
+from oneapi.fields import Invalid
+from oneapi.messages import Refused
+from oneapi.models import Missing
+from oneapi.wire import VendorError
+
+log = logging.getLogger(__name__)
+
+PAGE_SIZE, LARGEST_PAGE = 10, 100
+GZIP_FROM = 1400  # bytes: smaller answers fit into one packet anyway
+KINDS = {
+    int: ("整数", "a whole number"),
+    float: ("数字", "a number"),
+    str: ("字符串", "a text"),
+    bool: ("布尔值", "true or false"),
+}
+_UNSTORABLE = re.compile("[\ud800-\udfff\0]")  # half characters and NUL, which databases refuse
+
+
+def answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return Response(text, status, dict(headers or {}), content_type="application/json; charset=utf-8")
+
+
+def ok(data: Any = None, *, message: str = "", **more: Any) -> Response:
+    """Success; `data` is left out when there is none."""
+    return answer({"success": True, "message": message} | ({} if data is None else {"data": data}) | more)
+
+
+def listing(rows: Iterable[Any], total: int) -> Response:
+    """Success with one page of a list, and how long the whole list is."""
+    return answer({"success": True, "message": "", "data": list(rows)}, headers={"X-Total-Count": str(total)})
+
+
+def fail(code: str, *, status: int = 200, **values: Any) -> Response:
+    return answer({"success": False, "message": messages.text(code, access.language(), **values)}, status)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    offset: int
+    limit: int
+
+
+def page() -> Page:
+    """The page that was asked for: `p` counts from zero, ten rows unless `page_size` says more."""
+    limit = min(number_of("page_size") or PAGE_SIZE, LARGEST_PAGE)
+    return Page(min(number_of("p"), 10**12) * limit, limit)
+
+
+def number_of(name: str) -> int:
+    """A number of the query string; what is none, negative or too large for a database counts as 0."""
+    text = request.args.get(name, "").strip()
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
+
+
+def word(name: str) -> str:
+    """A text of the query string that a database takes."""
+    return storable(request.args.get(name, ""))
+
+
+def id_of(text: str) -> int:
+    """The id in a path; raises Refused when it is no number."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise Refused("invalid_parameter") from None
+    if abs(number) >= 2**63:
+        raise Refused("invalid_parameter")
+    return number
+
+
+def storable(text: str) -> str:
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def decode(shape: Mapping[str, type], *, exact: bool = False) -> dict[str, Any]:
+    """The body's values by name: keys match in any case, unknown ones and nulls are left out, wrong types refused.
+
+    `exact` gives the bare message that programs compare, without saying which value was wrong.
+    """
+    values: dict[str, Any] = {}
+    for key, value in _body().items():
+        name = key if key in shape else key.lower()
+        if name not in shape or value is None:
+            continue
+        taken = _of_type(shape[name], value)
+        if taken is None:
+            kind_zh, kind = KINDS[shape[name]]
+            raise Refused("invalid_parameter" if exact else "wrong_type", field=name, kind_zh=kind_zh, kind=kind)
+        values[name] = taken
+    return values
+
+
+def _body() -> dict[str, Any]:
+    try:
+        body = json.loads(request.get_data())
+    except (ValueError, RecursionError):
+        raise Refused("invalid_parameter") from None
+    if not isinstance(body, dict):
+        raise Refused("invalid_parameter")
+    return body
+
+
+def _of_type(kind: type, value: Any) -> Any:
+    """The value if JSON wrote it as this type, else None."""
+    if kind is str:
+        return storable(value) if isinstance(value, str) else None
+    if kind is bool:
+        return value if isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) >= 2**63 or value != value:
+        return None
+    if kind is int:
+        return int(value) if value == int(value) else None
+    return float(value)
+
+
+def resource(name: str, prefix: str) -> GuardedBlueprint:
+    """A blueprint under /api whose errors are answered in the envelope."""
+    made = GuardedBlueprint(f"api_{name}", __name__, dialect="api", url_prefix=f"/api{prefix}")
+    for kind, handler in HANDLERS.items():
+        made.register_error_handler(kind, handler)
+    made.after_request(_compress)
+    return made
+
+
+def _refused(error: Refused) -> Response:
+    if error.code in access.REFUSALS:
+        return access.refuse(error.code, **error.values)
+    return answer({"success": False, "message": error.text(access.language())}, STATUSES.get(error.code, 200))
+
+
+def _http(error: HTTPException) -> Response:
+    return answer({"success": False, "message": error.description or error.name}, error.code or 500)
+
+
+def _crashed(error: BaseException) -> Response:
+    cause = getattr(error, "original_exception", None) or error
+    log.error("%s %s failed, request %s", request.method, request.path, access.request_id(), exc_info=cause)
+    return fail("internal", status=500, id=access.request_id())
+
+
+# Refusals that are not answered with 200.
+STATUSES = {"state_differs": 403}
+HANDLERS: dict[Any, Callable[[Any], Response]] = {
+    Refused: _refused,
+    Invalid: lambda error: answer({"success": False, "message": str(error)}),
+    Missing: lambda error: fail("not_found"),
+    VendorError: lambda error: answer({"success": False, "message": error.message}),
+    HTTPException: _http,
+    500: _crashed,
+}
+
+
+def _compress(made: Response) -> Response:
+    if not made.is_streamed and (made.content_length or 0) >= GZIP_FROM:
+        made.vary.add("Accept-Encoding")
+        if "gzip" in request.accept_encodings and "Content-Encoding" not in made.headers:
+            made.set_data(gzip.compress(made.get_data(), 5, mtime=0))
+            made.headers["Content-Encoding"] = "gzip"
+    return made

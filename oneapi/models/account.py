@@ -1,0 +1,124 @@
+"""Accounts: finding, listing, adding and closing them. The table stands in models/user.py."""
+
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from oneapi.models.lists import paged
+from oneapi.models.user import Role, Status, User, matching
+
+ORDERS = {"quota": User.quota, "used_quota": User.used_quota, "request_count": User.request_count}
+IDENTITIES = ("github_id", "github_uid", "wechat_id", "lark_id", "oidc_id")
+
+
+def by_username(session: Session, username: str) -> User | None:
+    return session.scalar(select(User).where(User.username == username, User.status != Status.DELETED))
+
+
+def by_email(session: Session, email: str) -> User | None:
+    """The one account that a reset mail to this address is for: the verified owner, else the only one who names it."""
+    found = session.scalars(select(User).where(User.email == email, User.status != Status.DELETED).limit(20)).all()
+    verified = [row for row in found if row.email_verified] or found
+    return verified[0] if len(verified) == 1 else None
+
+
+def email_taken(session: Session, email: str, *, but: int = 0) -> bool:
+    taken = select(User.id).where(User.email == email, User.status != Status.DELETED, User.id != but)
+    return session.scalar(taken.limit(1)) is not None
+
+
+def by_identity(session: Session, column: str, identity: str) -> User | None:
+    """The account that a provider's identity belongs to; nobody has the empty identity."""
+    if not identity:
+        return None
+    return session.scalar(select(User).where(getattr(User, column) == identity, User.status != Status.DELETED))
+
+
+def by_aff_code(session: Session, code: str) -> User | None:
+    wanted = select(User).where(User.aff_code == code, User.status == Status.ENABLED)
+    return session.scalar(wanted) if code else None
+
+
+def root(session: Session) -> User | None:
+    return session.scalar(select(User).where(User.role == Role.ROOT, User.status == Status.ENABLED).order_by(User.id).limit(1))
+
+
+def next_number(session: Session) -> int:
+    """For generated user names: one more than the highest id."""
+    return (session.scalar(select(func.max(User.id))) or 0) + 1
+
+
+def page(session: Session, *, order: str = "", offset: int = 0, limit: int = 10, keyword: str = "") -> tuple[list[User], int]:
+    """Accounts that are not deleted, newest first unless `order` names one of ORDERS, which fall."""
+    query = select(User).where(User.status != Status.DELETED)
+    if keyword:
+        query = query.where(matching(keyword))
+    first = (ORDERS[order].desc(),) if order in ORDERS else ()
+    return paged(session, query.order_by(*first, User.id.desc()), offset=offset, limit=limit)
+
+
+def add(session: Session, row: User) -> bool:
+    """Insert an account; False when its user name, or another unique column, is taken."""
+    try:
+        with session.begin_nested():
+            session.add(row)
+            session.flush()
+    except IntegrityError:
+        return False
+    return True
+
+
+def rename(session: Session, row: User, username: str) -> bool:
+    """Give an account another user name; False when it is taken."""
+    try:
+        with session.begin_nested():
+            session.execute(update(User).where(User.id == row.id).values(username=username))
+    except IntegrityError:
+        return False
+    session.refresh(row)
+    return True
+
+
+def close(session: Session, row: User) -> None:
+    """Delete an account for good but keep its row for the books: nothing of it is reserved and nothing of it works."""
+    gone: dict[str, Any] = dict.fromkeys((*IDENTITIES, "email", "access_token_hash", "access_token"))
+    gone |= {"username": f"deleted_{uuid4().hex}", "status": Status.DELETED, "session_epoch": (row.session_epoch or 0) + 1}
+    session.execute(update(User).where(User.id == row.id).values(**gone))
+    session.refresh(row)
+
+
+def bind(session: Session, id: int, **columns: Any) -> None:
+    session.execute(update(User).where(User.id == id).values(**columns))
+
+
+def set_aff_code(session: Session, id: int, code: str) -> bool:
+    """Give an account its invitation code unless it has one; False when the code is taken or there was one."""
+    missing = (User.aff_code.is_(None)) | (User.aff_code == "")
+    try:
+        with session.begin_nested():
+            changed = session.execute(update(User).where(User.id == id, missing).values(aff_code=code))
+    except IntegrityError:
+        return False
+    return changed.rowcount == 1  # type: ignore[attr-defined]
+
+
+def to_remind(session: Session, threshold: int, limit: int = 500) -> list[User]:
+    """Enabled people with an e-mail address and no reminder since they were last above the threshold."""
+    low = select(User).where(User.status == Status.ENABLED, User.quota < threshold, User.reminded_at_quota.is_(None))
+    low = low.where(User.email.is_not(None), User.email != "")
+    return list(session.scalars(low.order_by(User.id).limit(limit)))
+
+
+def reminded(session: Session, id: int, quota: int) -> bool:
+    """Note that someone was reminded; False when somebody else did it first."""
+    mine = update(User).where(User.id == id, User.reminded_at_quota.is_(None)).values(reminded_at_quota=quota)
+    return session.execute(mine).rowcount == 1  # type: ignore[attr-defined]
+
+
+def forget_reminders(session: Session, threshold: int) -> None:
+    """Whoever is above the threshold again may be reminded at the next crossing."""
+    above = update(User).where(User.reminded_at_quota.is_not(None), User.quota >= threshold)
+    session.execute(above.values(reminded_at_quota=None))
