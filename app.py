@@ -10,7 +10,7 @@ import sys  # noqa: E402
 
 from dotenv import load_dotenv  # noqa: E402
 
-from oneapi import config, create_app, logs, server  # noqa: E402
+from oneapi import config, create_app, logs, server, start  # noqa: E402
 from oneapi.fields import Invalid  # noqa: E402
 
 
@@ -30,7 +30,11 @@ def main() -> None:
     except Invalid as error:
         sys.exit("\n".join(error.errors.values()))
     logs.init(settings)
-    server.serve(create_app(settings), settings.host, settings.port, settings)
+    server.limit_bodies(settings.max_body_mb * 2**20)
+    app = create_app(settings)
+    start(app)
+    print(f"One API {config.VERSION} serves on http://localhost:{settings.port}", file=sys.stderr)
+    server.serve(app, settings.host, settings.port, grace_seconds=settings.graceful_timeout)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from dotenv import load_dotenv  # noqa: E402
 
 load_dotenv(".env")
 
-from oneapi import config, lifecycle, server  # noqa: E402
+from oneapi import config, lifecycle, server, start  # noqa: E402
 
 settings = config.load()
 server.limit_bodies(settings.max_body_mb * 1024 * 1024)
@@ -36,6 +36,7 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
+    start(worker.wsgi)
     gc.collect()
     gc.freeze()
 

@@ -1,12 +1,13 @@
 """One API: a self-hosted gateway in front of every LLM vendor. This file is its table of contents."""
 
+import importlib.util
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from flask import Flask
 
-from oneapi import access, api, config, migrate, pages, state
+from oneapi import access, api, config, lifecycle, migrate, operations, pages, state
 from oneapi.db import Databases
 from oneapi.relay import entry
 
@@ -26,5 +27,14 @@ def create_app(settings: config.Config | None = None, *, clock: Callable[[], flo
     access.init(app)
     api.init(app)
     pages.init(app)
-    entry.mount(app, gateway)
+    operations.mount(app, entry.mount(app, gateway))
     return app
+
+
+def start(app: Flask) -> None:
+    """What runs beside the requests of a process: changes from other processes, jobs, the end. Called once, after a fork."""
+    gateway = app.extensions["oneapi"]
+    lifecycle.at_exit(app.extensions["oneapi.relay"].ledger.stop)
+    for part in (importlib.import_module(f"oneapi.{n}") for n in ("fanout", "jobs") if importlib.util.find_spec(f"oneapi.{n}")):
+        part.start(gateway)
+        lifecycle.at_exit(part.stop)

@@ -129,11 +129,15 @@ class Entry:
         if caller.limits:
             estimate = prompt_estimate(ask.kind, ask.body, ask.size)
             ask.ticket = self.gateway.board.enter(caller, estimate)
+        answered = self.gateway.answered
         try:
-            return engine.relay(self.gateway, ask), ask.ticket.headers
-        except BaseException:
+            served = engine.relay(self.gateway, ask)
+        except BaseException as error:
+            answered[ask.kind, getattr(error, "status", 500)] += 1
             ask.ticket.done(0)
             raise
+        answered[ask.kind, 200] += 1
+        return served, ask.ticket.headers
 
     def ask(self, environ: Environ, endpoint: Endpoint, caller: Caller, pinned: int, path: str, id: str) -> Ask:
         """The request, read and checked."""

@@ -1,6 +1,7 @@
 """What the relay of one process works with: state, money, health, limits, secrets and the way to vendors."""
 
 import random
+from collections import Counter
 from collections.abc import Callable
 
 from oneapi.catalog import prices
@@ -23,6 +24,7 @@ class Gateway:
         self.ledger = Ledger(state)
         self.health = Health(state)
         self.secrets = Secrets()
+        self.answered: Counter[tuple[str, int]] = Counter()  # (kind of call, status) → how many, for /metrics
         self._board: Board | None = None
         config = state.config
         total = config.relay_timeout or None
