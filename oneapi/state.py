@@ -205,9 +205,10 @@ def lane(row: channel.Channel, config: Config) -> Lane | None:
     options = row.settings()
     if row.other and row.type in OTHER_MEANS:
         options.setdefault(OTHER_MEANS[row.type], row.other)
-    options.setdefault("safety", config.gemini_safety_setting)
-    options.setdefault("default_api_version", config.gemini_version)
-    vendor = contract.serving(vendor, options)
+    options |= {"test_model": row.test_model} if row.test_model else {}
+    vendor = contract.serving(vendor, options, secret)
+    for name, setting in vendor.environment.items():
+        options.setdefault(name, getattr(config, setting))
     mapping = {str(k): str(v) for k, v in channel.json_object(row.model_mapping).items()}
     return Lane(
         id=row.id, name=row.name or "", type=row.type, vendor=vendor,

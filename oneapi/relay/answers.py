@@ -107,12 +107,12 @@ def _said(choice: Json) -> Iterator[str]:
 # -- streams --------------------------------------------------------------------------------------------------------
 
 
-def begun(ask: Ask, bill: Bill, protocol: Protocol, call: Call, incoming: Incoming, failed: Failed) -> Served:
+def begun(ask: Ask, bill: Bill, protocol: Protocol, call: Call, incoming: Incoming, frame: str, failed: Failed) -> Served:
     """A stream whose first piece has come; raises VendorError as long as nothing is promised."""
     kind = (incoming.headers.get("content-type") or "").partition(";")[0].strip().lower()
     if ask.kind == "speech" and kind != SSE:
         return _spoken(ask, bill, protocol, call, incoming, failed)
-    if kind == JSON and protocol.framing == "sse":
+    if kind == JSON and frame == "sse":
         return _not_streamed(ask, bill, protocol, call, incoming)
     untouched = protocol.native and call.asked == call.model and ask.kind in ("chat", "completions")
     if untouched:
@@ -122,7 +122,7 @@ def begun(ask: Ask, bill: Bill, protocol: Protocol, call: Call, incoming: Incomi
         watch = Watch(ask, bill, failed)
         edit = None if ask.wants_usage else watch.edit
         return Served(SSE, Passthrough(incoming, watch, edit=edit, farewell=watch.farewell))
-    events = framing.events(protocol.framing, incoming)
+    events = framing.events(frame, incoming)
     chunks = vendors.guarded_stream(protocol, events, call)
     first_chunk = next(chunks, None)
     if first_chunk is None:

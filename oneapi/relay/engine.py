@@ -47,12 +47,10 @@ def _tell(gateway: Gateway, ask: Ask, bill: Bill) -> Served:
         bill.reserve(lane, model)
         key, began = gateway.health.key(lane), time.monotonic()
         try:
-            served = _attempt(gateway, ask, bill, lane, model, key)
+            served = _with_fresh_secret(gateway, ask, bill, lane, model, key)
         except VendorError as error:
             _note(ask, lane, began, error.status, error.kind)
             gateway.health.failed(lane, error, key)
-            if lane.vendor.exchange is not None and error.kind == "auth":
-                gateway.secrets.forget(lane.id, key)
             log.info("request=%s channel=%d failed kind=%s status=%d", ask.id, lane.id, error.kind, error.status)
             more = len(tried) <= gateway.state.settings.retry_times and not ask.pinned
             if not (more and policy.POLICIES[error.kind].retry and choose(gateway, ask, tiers, tried) is not None):
@@ -95,6 +93,16 @@ def _note(ask: Ask, lane: Lane, began: float, status: int, kind: str) -> None:
 
 
 # -- one attempt ----------------------------------------------------------------------------------------------------
+
+
+def _with_fresh_secret(gateway: Gateway, ask: Ask, bill: Bill, lane: Lane, model: str, key: str) -> Served:
+    """One attempt; a short-lived token that the vendor refuses is dropped, and a new one tried once."""
+    try:
+        return _attempt(gateway, ask, bill, lane, model, key)
+    except VendorError as error:
+        if error.kind != "auth" or not gateway.secrets.forget(lane.id, key):
+            raise
+    return _attempt(gateway, ask, bill, lane, model, key)
 
 
 def _attempt(gateway: Gateway, ask: Ask, bill: Bill, lane: Lane, model: str, key: str) -> Served:
@@ -170,6 +178,7 @@ def exchanged(
         if time.monotonic() + result.wait > deadline:
             raise VendorError("timeout", "The vendor's task did not end in time.")
         gevent.sleep(result.wait)
+        call.now = gateway.state.clock()  # signatures are good for minutes
         request = prepared(gateway, lane, protocol, call, result)
 
 
@@ -189,7 +198,15 @@ def _stream(
         if incoming.status >= 400:
             reply = _Quick(incoming.status, incoming.headers, incoming.read())
             raise vendors.guarded_fail(protocol, reply, call)
-        served = answers.begun(ask, bill, protocol, call, incoming, lambda error: gateway.health.failed(lane, error, call.key))
+        served = answers.begun(
+            ask,
+            bill,
+            protocol,
+            call,
+            incoming,
+            request.framing or protocol.framing,
+            lambda error: gateway.health.failed(lane, error, call.key),
+        )
     except BaseException:
         incoming.close()
         raise

@@ -34,9 +34,9 @@ class Secrets:
             self._tokens[at] = (token, time.monotonic() + max(lifetime - MARGIN, lifetime / 2))
             return token
 
-    def forget(self, channel: int, key: str) -> None:
-        """A token that the vendor refused is never given out again."""
-        self._tokens.pop((channel, key), None)
+    def forget(self, channel: int, key: str) -> bool:
+        """A token that the vendor refused is never given out again; False when there was none."""
+        return self._tokens.pop((channel, key), None) is not None
 
     def _valid(self, at: tuple[int, str]) -> str:
         token, until = self._tokens.get(at, ("", 0.0))

@@ -32,7 +32,8 @@ STATUS_KINDS = {
 CODE_KINDS = {
     "invalid_api_key": "auth", "account_deactivated": "auth", "authentication_error": "auth", "permission_error": "auth",
     "insufficient_quota": "quota", "billing_hard_limit_reached": "quota", "billing_not_active": "quota",
-    "rate_limit_exceeded": "rate_limited", "rate_limit_error": "rate_limited", "requests": "rate_limited", "tokens": "rate_limited",
+    "rate_limit_exceeded": "rate_limited", "rate_limit_error": "rate_limited", "requests": "rate_limited",
+    "tokens": "rate_limited",
     "context_length_exceeded": "too_long", "string_above_max_length": "too_long", "request_too_large": "too_long",
     "content_filter": "content_filter", "content_policy_violation": "content_filter", "moderation_blocked": "content_filter",
     "model_not_found": "no_model", "model_not_exist": "no_model", "DeploymentNotFound": "no_model",
@@ -148,15 +149,20 @@ class Vendor:
     balance: Balance | None = None
     model_list: ModelList | None = None
     owned_by: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)  # config name → the setting of the environment it falls back to
     needs_base_url: bool = False
     documents: str = ""  # the vendor's own reference
 
 
-def serving(vendor: Vendor, config: Mapping[str, Any]) -> Vendor:
-    """The row that answers for a channel: the vendor's own, or its OpenAI-compatible one when the channel chose that."""
+def serving(vendor: Vendor, config: Mapping[str, Any], key: str = "") -> Vendor:
+    """The row that answers for a channel: the vendor's own, or its OpenAI-compatible one when the channel chose that.
+
+    Where it chose nothing, a composite key or an option that only the native protocol knows says native.
+    """
     if vendor.compatible is None:
         return vendor
-    chosen = config.get("protocol") or ("openai" if vendor.prefer_compatible else "native")
+    native = not vendor.prefer_compatible or bool(vendor.key_parts and vendor.key_split in key) or bool(config.get("plugin"))
+    chosen = config.get("protocol") or ("native" if native else "openai")
     return vendor.compatible if chosen == "openai" else vendor
 
 

@@ -54,6 +54,7 @@ VENDORS = (
         protocols=PROTOCOLS,
         inline_images=True,
         sign=header("x-goog-api-key"),
+        environment={"api_version": "gemini_version", "safety": "gemini_safety_setting"},
         fields=(Field("api_version", str, "", "Version of the API", "Such as v1beta or v1; empty means v1beta."),),
         compatible=Vendor(
             24, "gemini-compatible", "Gemini (OpenAI)", BASE, owned_by="google",
