@@ -219,7 +219,7 @@ def test_embeddings_are_asked_as_the_sdk_asks(
 ) -> None:
     wanted = types.EmbedContentConfig(output_dimensionality=8, task_type="RETRIEVAL_QUERY")
     asking = client if slug == "gemini" else vertex
-    asking.models.embed_content(model=model, contents=texts, config=wanted)  # type: ignore[arg-type]
+    asking.models.embed_content(model=model, contents=texts, config=wanted)
     body = {"model": model, "input": texts, "dimensions": 8, "task_type": "RETRIEVAL_QUERY"}
     ours = request(slug, "embeddings", body, recorder.url)
     assert ours.url == recorder.url + recorder.last.path
@@ -238,7 +238,7 @@ def test_imagen_on_vertex_is_asked_as_the_sdk_asks(vertex: genai.Client, recorde
     wanted = types.GenerateImagesConfig(number_of_images=2, aspect_ratio="16:9")
     vertex.models.generate_images(model="imagen-4.0-generate-001", prompt="A dot", config=wanted)
     ours = request(
-        slug, "images", {"model": "imagen-4.0-generate-001", "prompt": "A dot", "n": 2, "size": "1792x1024"}, recorder.url
+        "vertex", "images", {"model": "imagen-4.0-generate-001", "prompt": "A dot", "n": 2, "size": "1792x1024"}, recorder.url
     )
     assert ours.url == recorder.url + recorder.last.path
     assert ours.body == recorder.last.json()
@@ -301,18 +301,18 @@ def service_account() -> dict[str, str]:
 def test_a_service_account_asks_for_a_token_as_google_auth_asks(service_account: dict[str, str], recorder: Recorder) -> None:
     recorder.answers({"access_token": "ya29.x", "expires_in": 3599, "token_type": "Bearer"})
     told = service_account | {"token_uri": recorder.url + "/token"}
-    theirs = google.oauth2.service_account.Credentials.from_service_account_info(told, scopes=[google_auth.SCOPE])  # type: ignore[no-untyped-call]
+    theirs = google.oauth2.service_account.Credentials.from_service_account_info(told, scopes=[google_auth.SCOPE])
     now = time.time()
-    theirs.refresh(google.auth.transport.requests.Request())  # type: ignore[no-untyped-call]
+    theirs.refresh(google.auth.transport.requests.Request())
     ours = google_auth.exchange(told, now)
     assert (ours.method, ours.url) == ("POST", recorder.url + recorder.last.path)
     assert ours.headers["Content-Type"] == recorder.last.headers["content-type"]
-    mine, yours = parse_qs(ours.body.decode()), parse_qs(recorder.last.body.decode())  # type: ignore[union-attr]
+    mine, yours = parse_qs(ours.body.decode()), parse_qs(recorder.last.body.decode())
     assert mine["grant_type"] == yours["grant_type"]
     assert header(mine["assertion"][0]) == header(yours["assertion"][0])
     certificates = {"k1": service_account["public"]}
     for form in (mine, yours):
-        claims = google.auth.jwt.decode(form["assertion"][0], certificates, audience=google_auth.TOKEN)  # type: ignore[no-untyped-call]
+        claims = google.auth.jwt.decode(form["assertion"][0], certificates, audience=google_auth.TOKEN)
         assert claims.pop("exp") - claims.pop("iat") == 3600
         form["claims"] = claims
     assert mine["claims"] == yours["claims"]
@@ -327,11 +327,11 @@ def header(token: str) -> Any:
 def test_a_user_refreshes_a_token_as_google_auth_does(recorder: Recorder) -> None:
     recorder.answers({"access_token": "ya29.x", "expires_in": 3599, "token_type": "Bearer"})
     told = {"client_id": "c", "client_secret": "s", "refresh_token": "r", "token_uri": recorder.url + "/token"}
-    theirs = google.oauth2.credentials.Credentials(None, **told)  # type: ignore[no-untyped-call]
-    theirs.refresh(google.auth.transport.requests.Request())  # type: ignore[no-untyped-call]
+    theirs = google.oauth2.credentials.Credentials(None, **told)
+    theirs.refresh(google.auth.transport.requests.Request())
     ours = google_auth.exchange({"type": "authorized_user", **told}, 0)
     assert ours.url == recorder.url + recorder.last.path
-    assert parse_qs(ours.body.decode()) == parse_qs(recorder.last.body.decode())  # type: ignore[union-attr]
+    assert parse_qs(ours.body.decode()) == parse_qs(recorder.last.body.decode())
 
 
 def test_a_vector_in_base64_is_the_vector() -> None:
