@@ -1,0 +1,117 @@
+"""The overview: balance, spend, requests and tokens over a span; spend by model; keys; for administrators everyone's."""
+
+import csv
+import io
+from collections.abc import Callable
+from typing import Any
+
+from flask import Response, request
+from flask_babel import gettext as _
+from flask_login import current_user
+
+from oneapi import access
+from oneapi.access import GuardedBlueprint
+from oneapi.db import db
+from oneapi.models import browse, usage
+from oneapi.models.usage import Sum
+from oneapi.models.user import Role
+from oneapi.pages import charts, checklist, shell, spans, texts
+from oneapi.pages.render import page
+
+bp = GuardedBlueprint("overview", __name__)
+
+METRICS: dict[str, tuple[Callable[[Sum], int], Callable[[float], str]]] = {
+    "spend": (lambda s: s.quota, lambda v: texts.money(v)),
+    "requests": (lambda s: s.requests, lambda v: texts.short(v)),
+    "tokens": (lambda s: s.prompt + s.completion, lambda v: texts.short(v)),
+}
+
+
+@bp.route("/dashboard", allow=Role.USER)
+def index() -> Response:
+    span = spans.read("30d", longest=366 * spans.DAY)
+    everyone = current_user.role >= Role.ADMIN and request.args.get("scope") == "all"
+    metric = request.args.get("metric", "spend")
+    metric = metric if metric in METRICS else "spend"
+    whose = None if everyone else current_user.id
+    # Question 1: this span and the one before it, in one go.
+    sums = usage.series(db.session, span.since - span.length, span.until, step=span.step, offset=span.offset, user_id=whose)
+    now, before = [s for s in sums if s.key >= span.since - span.step], [s for s in sums if s.key < span.since - span.step]
+    if request.args.get("format") == "csv":
+        return _csv(now, span)
+    starts = charts.buckets(span.since, span.until, span.step, span.offset)
+    measure, words = METRICS[metric]
+    ranked = charts.ranking(now, measure)
+    return page(
+        "overview/index.html", "usage", span=span, everyone=everyone, metric=metric, metrics=METRICS, words=words, measure=measure,
+        chart=charts.stacked(now, starts, measure, words=words, other=_("others"), pattern=span.pattern), ranked=ranked,
+        totals=_totals(now), earlier=_totals(before), sparks=_sparks(now, starts), days=_days_left(now, span),
+        checklist=checklist.steps(), url=lambda **changes: _url(span, everyone, metric, **changes), presets=list(spans.PRESETS)[1:],
+        **(_everyone(span) if everyone else {"keys": _keys()}),
+    )  # fmt: skip
+
+
+def _totals(sums: list[Sum]) -> Sum:
+    total = Sum(0, "", 0, 0, 0, 0, 0)
+    for s in sums:
+        total = charts.plus(total, s)
+    return total
+
+
+def _sparks(sums: list[Sum], starts: list[int]) -> dict[str, dict[str, str]]:
+    rows: dict[str, list[float]] = {name: [0.0] * len(starts) for name in METRICS}
+    at = {start: i for i, start in enumerate(starts)}
+    for s in sums:
+        if s.key in at:
+            for name, (measure, _words) in METRICS.items():
+                rows[name][at[s.key]] += measure(s)
+    return {name: charts.line(values) for name, values in rows.items()}
+
+
+def _days_left(sums: list[Sum], span: spans.Span) -> int | None:
+    """How long the balance lasts at the pace of this span; None when nothing was spent."""
+    spent = sum(s.quota for s in sums)
+    per_day = spent / max(1, span.length / spans.DAY)
+    return int(shell.balance() / per_day) if per_day > 0 else None
+
+
+def _keys() -> list[Any]:
+    now = int(access.state().clock())
+    return browse.tokens(db.session, current_user.id, {}, "-last", offset=0, limit=6, now=now)[0]
+
+
+def _everyone(span: spans.Span) -> dict[str, Any]:
+    people = usage.top(db.session, span.since, span.until, "user_id", limit=6)
+    lanes = usage.top(db.session, span.since, span.until, "channel_id", limit=6)
+    known = access.state().snapshot.lanes
+    names = browse.usernames(db.session, [s.key for s in people])
+    return {
+        "people": [(s.key, names.get(s.key, f"#{s.key}"), s) for s in people],
+        "lanes": [(s.key, known[s.key].name if s.key in known else f"#{s.key}", s) for s in lanes if s.key],
+    }
+
+
+def _url(span: spans.Span, everyone: bool, showing: str, /, **changes: str) -> str:
+    query = {"range": span.name, "scope": "all" if everyone else "", "metric": showing, **changes}
+    if span.name == "custom" and "range" not in changes:
+        query |= {"from": str(span.since), "to": str(span.until)}
+    defaults = {"range": "30d", "metric": "spend", "scope": ""}
+    kept = "&".join(f"{k}={v}" for k, v in query.items() if v != defaults.get(k))
+    return "/dashboard" + (f"?{kept}" if kept else "")
+
+
+def _csv(sums: list[Sum], span: spans.Span) -> Response:
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(["time", "model", "requests", "quota", "dollars", "prompt_tokens", "completion_tokens"])
+    unit = access.state().settings.quota_per_unit
+    for s in sums:
+        when = texts.clock(s.key, "%Y-%m-%d %H:%M")
+        writer.writerow([when, cell(s.model), s.requests, s.quota, round(s.quota / unit, 6), s.prompt, s.completion])
+    return Response(out.getvalue(), mimetype="text/csv", headers={"Content-Disposition": "attachment; filename=usage.csv"})
+
+
+def cell(text: str | None) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    text = text or ""
+    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
