@@ -11,6 +11,7 @@ import sys  # noqa: E402
 from dotenv import load_dotenv  # noqa: E402
 
 from oneapi import config, create_app, logs, server, start  # noqa: E402
+from oneapi.db import Unfit  # noqa: E402
 from oneapi.fields import Invalid  # noqa: E402
 
 
@@ -21,17 +22,18 @@ def main() -> None:
     parser.add_argument("--log-dir", help="folder of the log files (default ./logs)")
     parser.add_argument("--version", action="version", version=config.VERSION)
     flags = parser.parse_args()
-    if flags.port is not None:
-        os.environ.setdefault("PORT", str(flags.port))
+    if flags.port is not None and not os.environ.get("PORT"):
+        os.environ["PORT"] = str(flags.port)
     if flags.log_dir is not None:
         os.environ["LOG_DIR"] = flags.log_dir
     try:
         settings = config.load()
-    except Invalid as error:
-        sys.exit("\n".join(error.errors.values()))
-    logs.init(settings)
-    server.limit_bodies(settings.max_body_mb * 2**20)
-    app = create_app(settings)
+        logs.init(settings)
+        server.limit_bodies(settings.max_body_mb * 2**20)
+        app = create_app(settings)
+    except (Invalid, Unfit) as error:
+        print(str(error), file=sys.stderr)
+        sys.exit(2)
     start(app)
     print(f"One API {config.VERSION} serves on http://localhost:{settings.port}", file=sys.stderr)
     server.serve(app, settings.host, settings.port, grace_seconds=settings.graceful_timeout)

@@ -22,6 +22,8 @@ def create_app(settings: config.Config | None = None, *, clock: Callable[[], flo
     databases = Databases(settings, app)
     if settings.node_type == "master":
         migrate.upgrade(databases, settings, now=int(clock()))
+    else:
+        migrate.require(databases)
     app.extensions["oneapi"] = gateway = state.State(settings, databases, clock)
     gateway.refresh(force=True)
     access.init(app)

@@ -1,14 +1,67 @@
 """What the environment decides: every variable as a Field, read once at the start. Bad values stop it with one sentence."""
 
+import ipaddress
 import os
+import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
-from oneapi.fields import Field, Invalid, at_least, between
+from oneapi.fields import Field, Invalid, address, at_least, between
 
 VERSION = "1.0.0"
+
+# Values that the documentation of either project shows as examples: known to everybody, so no secret.
+SAMPLE_SECRETS = {"random_string", "changeme", "change_me", "secret", "your_secret", "your-secret", "123456", "password"}
+
+
+def own_secret(value: str) -> str | None:
+    if value.strip().lower() in SAMPLE_SECRETS:
+        return "choose a value of your own; the documented sample is known to everybody."
+    return None
+
+
+def encryption_keys(value: str) -> str | None:
+    keys = [k.strip() for k in value.split(",")]
+    if any(len(k) < 16 for k in keys):
+        return "give at least 16 characters, such as `openssl rand -hex 32` prints."
+    return None
+
+
+def token_key(value: str) -> str | None:
+    key = value.removeprefix("sk-")
+    if not 1 <= len(key) <= 48 or not key.isascii() or not key.isprintable() or set(key) & set(" -"):
+        return "give 1 to 48 letters and digits, with or without sk- before them, and no other dash."
+    return None
+
+
+def one_word(value: str) -> str | None:
+    if not value.isascii() or not value.isprintable() or " " in value or len(value) > 255:
+        return "give one word of at most 255 ASCII characters."
+    return None
+
+
+def networks(value: str) -> str | None:
+    for part in filter(None, (p.strip() for p in value.split(","))):
+        try:
+            ipaddress.ip_network(part, strict=False)
+        except ValueError:
+            return f"{part!r} is no network; give a comma list such as 10.0.0.0/8,192.168.1.7."
+    return None
+
+
+def proxy(value: str) -> str | None:
+    if value and not re.fullmatch(r"(https?|socks5h?)://[^\s/]+/?", value):
+        return "give a proxy such as http://host:port or socks5://user:password@host:port."
+    return None
+
+
+def redis_nodes(value: str) -> str | None:
+    if "://" in value and not value.startswith(("redis://", "rediss://", "unix://")):
+        return "give an address that begins with redis://, rediss:// or unix://."
+    return None
 
 
 def _env(name: str, type_: type, default: object, help: str, **more: object) -> Field:
@@ -27,31 +80,31 @@ FIELDS: tuple[Field, ...] = (
     _env("DEBUG_SQL", bool, False, "Log every SQL statement."),
     _env("GIN_MODE", str, "release", "Accepted for compatibility; has no effect."),
     _env("TZ", str, "", "Time zone of log lines."),
-    _env("TRUSTED_PROXIES", str, "127.0.0.1/32,::1/128", "Networks whose X-Forwarded-For and -Proto are believed."),
+    _env("TRUSTED_PROXIES", str, "127.0.0.1/32,::1/128", "Networks whose X-Forwarded-For and -Proto are believed.", check=networks),
     _env("SERVER_HANDLER", str, "lean", "HTTP handler: lean, or gevent's standard one.", choices=("lean", "standard")),
     _env("GRACEFUL_TIMEOUT", int, 30, "Seconds that running answers get to finish after SIGTERM.", check=at_least(0)),
     _env("MAX_BODY_MB", int, 64, "Largest request body in MB, also after decompression.", check=at_least(1)),
-    _env("METRICS_NETWORKS", str, "", "Networks that may read /metrics; empty turns it off."),
+    _env("METRICS_NETWORKS", str, "", "Networks that may read /metrics; empty turns it off.", check=networks),
     # Database
     _env("SQL_DSN", str, "", "Empty for SQLite; Go-style MySQL or PostgreSQL DSN, or an SQLAlchemy URL."),
     _env("LOG_SQL_DSN", str, "", "A database of its own for logs."),
-    _env("SQLITE_PATH", str, "", "SQLite file; one-api.db in INSTANCE_PATH when empty."),
+    _env("SQLITE_PATH", str, "", "SQLite file. Empty takes one-api.db of the working folder if it is there, else of INSTANCE_PATH."),
     _env("SQLITE_BUSY_TIMEOUT", int, 3000, "Milliseconds to wait for a locked SQLite file.", check=at_least(0)),
     _env("SQL_MAX_IDLE_CONNS", int, 10, "Connections kept open.", check=at_least(1)),
     _env("SQL_MAX_OPEN_CONNS", int, 50, "Most connections of one process.", check=at_least(1)),
     _env("SQL_CONN_MAX_LIFETIME", int, 60, "Minutes after which a connection is renewed.", check=at_least(0)),
     _env("SQL_MAX_LIFETIME", int, 0, "The same in seconds, as the old project read it; beats the minutes when set.", check=at_least(0)),
     # Nodes
-    _env("REDIS_CONN_STRING", str, "", "redis:// URL, or a comma list of nodes with REDIS_MASTER_NAME (sentinel), or of cluster nodes."),
+    _env("REDIS_CONN_STRING", str, "", "redis:// URL, or a comma list of nodes with REDIS_MASTER_NAME (sentinel), or of cluster nodes.", check=redis_nodes),
     _env("REDIS_PASSWORD", str, "", "Password of sentinel or cluster nodes.", secret=True),
     _env("REDIS_MASTER_NAME", str, "", "Name of the sentinel's master."),
     _env("SYNC_FREQUENCY", int, 600, "Seconds between full refreshes; changes travel within 2 seconds anyway.", check=at_least(1)),
     _env("MEMORY_CACHE_ENABLED", bool, True, "Accepted for compatibility: channels are always kept in memory."),
     _env("NODE_TYPE", str, "master", "slave runs no migrations and no jobs.", choices=("master", "slave")),
-    _env("FRONTEND_BASE_URL", str, "", "On a slave: where pages are redirected to."),
-    _env("SESSION_SECRET", str, "", "Key of the session cookies; the same on all nodes.", secret=True),
-    _env("ENCRYPTION_KEY", str, "", "Encrypts channel keys at rest when set; the same on all nodes.", secret=True),
-    _env("THEME", str, "default", "Theme of a new installation."),
+    _env("FRONTEND_BASE_URL", str, "", "On a slave: where pages are redirected to.", check=address),
+    _env("SESSION_SECRET", str, "", "Key of the session cookies; the same on all nodes.", secret=True, check=own_secret),
+    _env("ENCRYPTION_KEY", str, "", "Encrypts channel keys at rest when set; the same on all nodes. To change it, give the new and the old one with a comma between.", secret=True, check=encryption_keys),
+    _env("THEME", str, "default", "Theme of a new installation.", choices=("default", "berry", "air")),
     # Work by itself
     _env("CHANNEL_TEST_FREQUENCY", int, 0, "Minutes between tests of all channels; 0 never.", check=at_least(0)),
     _env("CHANNEL_UPDATE_FREQUENCY", int, 0, "Minutes between balance updates of all channels; 0 never.", check=at_least(0)),
@@ -67,11 +120,11 @@ FIELDS: tuple[Field, ...] = (
     _env("CONNECT_TIMEOUT", int, 10, "Seconds to connect to a vendor.", check=at_least(1)),
     _env("FIRST_BYTE_TIMEOUT", int, 300, "Seconds to a vendor's first byte.", check=at_least(1)),
     _env("IDLE_TIMEOUT", int, 120, "Seconds of silence after which a stream counts as broken.", check=at_least(1)),
-    _env("RELAY_PROXY", str, "", "Proxy for calls to vendors: http, https or socks5 URL."),
-    _env("HTTP_PROXY", str, "", "Proxy for http addresses when RELAY_PROXY is empty."),
-    _env("HTTPS_PROXY", str, "", "Proxy for https addresses when RELAY_PROXY is empty."),
+    _env("RELAY_PROXY", str, "", "Proxy for calls to vendors: http, https or socks5 URL.", check=proxy),
+    _env("HTTP_PROXY", str, "", "Proxy for http addresses when RELAY_PROXY is empty.", check=proxy),
+    _env("HTTPS_PROXY", str, "", "Proxy for https addresses when RELAY_PROXY is empty.", check=proxy),
     _env("NO_PROXY", str, "", "Hosts that are reached without HTTP_PROXY and HTTPS_PROXY."),
-    _env("USER_CONTENT_REQUEST_PROXY", str, "", "Proxy for images named by users."),
+    _env("USER_CONTENT_REQUEST_PROXY", str, "", "Proxy for images named by users.", check=proxy),
     _env("USER_CONTENT_REQUEST_TIMEOUT", int, 30, "Seconds to fetch an image named by a user.", check=at_least(1)),
     _env("GEMINI_SAFETY_SETTING", str, "BLOCK_NONE", "Safety threshold sent to Gemini."),
     _env("GEMINI_VERSION", str, "v1beta", "API version for Gemini channels that name none."),
@@ -83,15 +136,12 @@ FIELDS: tuple[Field, ...] = (
     _env("METRIC_SUCCESS_CHAN_SIZE", int, 1024, "Accepted for compatibility; has no effect."),
     _env("METRIC_FAIL_CHAN_SIZE", int, 128, "Accepted for compatibility; has no effect."),
     # First start
-    _env("INITIAL_ROOT_TOKEN", str, "", "Key of a token made for root at the first start.", secret=True),
-    _env("INITIAL_ROOT_ACCESS_TOKEN", str, "", "Access token of root at the first start.", secret=True),
+    _env("INITIAL_ROOT_TOKEN", str, "", "Key of a token made for root at the first start.", secret=True, check=token_key),
+    _env("INITIAL_ROOT_ACCESS_TOKEN", str, "", "Access token of root at the first start.", secret=True, check=one_word),
     # Tokenizer files
     _env("TIKTOKEN_CACHE_DIR", str, "", "Accepted for compatibility: vocabularies are built in."),
     _env("DATA_GYM_CACHE_DIR", str, "", "Accepted for compatibility: vocabularies are built in."),
 )  # fmt: skip
-
-# Values that the documentation of either project shows as examples: known to everybody, so no secret.
-SAMPLE_SECRETS = {"random_string", "changeme", "secret"}
 
 
 class Config(SimpleNamespace):
@@ -105,19 +155,21 @@ def load(environ: Mapping[str, str] = os.environ) -> Config:
     """The configuration; raises Invalid with sentences that name the variable and what to give."""
     values: dict[str, object] = {}
     errors: dict[str, str] = {}
+    given = {f.name: text for f in FIELDS if (text := _text(environ, f.stored_as).strip())}
     for field in FIELDS:
-        text = environ.get(field.stored_as, "")
         try:
-            values[field.name] = field.parse(text) if text.strip() else field.default
+            values[field.name] = field.parse(given[field.name]) if field.name in given else field.default
         except Invalid as error:
             errors.update(error.errors)
-    secret = values.get("session_secret")
-    if secret in SAMPLE_SECRETS:
-        errors["session_secret"] = "SESSION_SECRET: choose a value of your own; the documented sample is known to everybody."
     if errors:
         raise Invalid(errors)
-    given = {f.name for f in FIELDS if environ.get(f.stored_as, "").strip()}
-    return Config(**values, sources=given)
+    return Config(**values, sources=set(given))
+
+
+def _text(environ: Mapping[str, str], name: str) -> str:
+    """A variable's text. Programs of this kind read the names of proxies in lower case too."""
+    text = environ.get(name, "")
+    return text or environ.get(name.lower(), "") if name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY") else text
 
 
 def session_secret(config: Config) -> str:
@@ -125,10 +177,21 @@ def session_secret(config: Config) -> str:
     if config.session_secret:
         return str(config.session_secret)
     path = Path(config.instance_path) / "session.key"
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
-    except FileExistsError:
-        pass
-    return path.read_text()
+        if not path.exists():
+            _make_key(path)
+        return path.read_text()
+    except OSError as error:
+        said = f"INSTANCE_PATH: the session key cannot be kept in {path} ({error.strerror}); make it writable or set SESSION_SECRET."
+        raise Invalid({"instance_path": said}) from None
+
+
+def _make_key(path: Path) -> None:
+    """Several processes may do this at once: the first wins, and nobody reads a file that is half written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
+        file.write(secrets.token_hex(32))
+    with suppress(FileExistsError):
+        os.link(draft, path)
+    draft.unlink()

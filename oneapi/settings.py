@@ -1,11 +1,15 @@
 """Every run-time setting, one Field each. Keys are those of the old project's options; storage is the options table."""
 
 import json
+import logging
 from collections.abc import Mapping
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
 from oneapi.fields import Field, Invalid, address, at_least, between
+
+log = logging.getLogger(__name__)
 
 GROUP_RATIO = {"default": 1, "vip": 1, "svip": 1}
 
@@ -61,61 +65,61 @@ FIELDS: tuple[Field, ...] = (
     ),
     *_section(
         "sign-in",
-        _setting("PasswordLoginEnabled", bool, True, "Sign in with password"),
-        _setting("PasswordRegisterEnabled", bool, True, "Register with password"),
+        _setting("PasswordLoginEnabled", bool, True, "Sign in with password", "Off leaves only the other providers."),
+        _setting("PasswordRegisterEnabled", bool, True, "Register with password", "Off leaves registration to the other providers."),
         _setting("RegisterEnabled", bool, True, "New registrations", "Also governs first sign-ins through other providers."),
         _setting("EmailVerificationEnabled", bool, False, "Verify e-mail", "Registration asks for a code sent by mail."),
-        _setting("EmailDomainRestrictionEnabled", bool, False, "Restrict e-mail domains"),
+        _setting("EmailDomainRestrictionEnabled", bool, False, "Restrict e-mail domains", "Codes are sent to addresses of the allowed domains only."),
         _setting("EmailDomainWhitelist", str, "gmail.com,163.com,126.com,qq.com,outlook.com,hotmail.com,icloud.com,yahoo.com,foxmail.com", "Allowed e-mail domains", "Comma list."),
-        _setting("SelfDeletionEnabled", bool, True, "People may delete their account"),
-        _setting("GitHubOAuthEnabled", bool, False, "Sign in with GitHub"),
-        _setting("GitHubClientId", str, "", "GitHub client id"),
-        _setting("GitHubClientSecret", str, "", "GitHub client secret", secret=True),
+        _setting("SelfDeletionEnabled", bool, True, "People may delete their account", "Off leaves it to administrators."),
+        _setting("GitHubOAuthEnabled", bool, False, "Sign in with GitHub", "Needs the client id and secret of a GitHub OAuth app."),
+        _setting("GitHubClientId", str, "", "GitHub client id", "Of the OAuth app; its callback is /oauth/github at the server address."),
+        _setting("GitHubClientSecret", str, "", "GitHub client secret", "Of the same OAuth app.", secret=True),
         _setting("GitHubBaseUrl", str, "https://github.com", "GitHub address", "For GitHub Enterprise.", check=address),
-        _setting("GitHubApiUrl", str, "https://api.github.com", "GitHub API address", check=address),
-        _setting("OidcEnabled", bool, False, "Sign in with OIDC"),
-        _setting("OidcClientId", str, "", "OIDC client id"),
-        _setting("OidcClientSecret", str, "", "OIDC client secret", secret=True),
+        _setting("GitHubApiUrl", str, "https://api.github.com", "GitHub API address", "For GitHub Enterprise, usually its address with /api/v3.", check=address),
+        _setting("OidcEnabled", bool, False, "Sign in with OIDC", "Needs the client id, its secret and a discovery address or the three endpoints."),
+        _setting("OidcClientId", str, "", "OIDC client id", "As registered with the provider; the callback is /oauth/oidc at the server address."),
+        _setting("OidcClientSecret", str, "", "OIDC client secret", "Of the same client.", secret=True),
         _setting("OidcWellKnown", str, "", "OIDC discovery address", "…/.well-known/openid-configuration", check=address),
         _setting("OidcAuthorizationEndpoint", str, "", "OIDC authorization endpoint", "Empty takes discovery's.", check=address),
         _setting("OidcTokenEndpoint", str, "", "OIDC token endpoint", "Empty takes discovery's.", check=address),
         _setting("OidcUserinfoEndpoint", str, "", "OIDC userinfo endpoint", "Empty takes discovery's.", check=address),
         _setting("LarkClientId", str, "", "Feishu app id", "Set to offer Feishu sign-in."),
-        _setting("LarkClientSecret", str, "", "Feishu app secret", secret=True),
+        _setting("LarkClientSecret", str, "", "Feishu app secret", "Of the same app.", secret=True),
         _setting("LarkAccountsUrl", str, "https://accounts.feishu.cn", "Feishu accounts address", "For Lark: https://accounts.larksuite.com", check=address),
         _setting("LarkOpenUrl", str, "https://open.feishu.cn", "Feishu open platform address", "For Lark: https://open.larksuite.com", check=address),
-        _setting("LarkPassportUrl", str, "https://passport.feishu.cn", "Feishu passport address", check=address),
-        _setting("WeChatAuthEnabled", bool, False, "Sign in with WeChat"),
-        _setting("WeChatServerAddress", str, "", "WeChat server address", check=address),
-        _setting("WeChatServerToken", str, "", "WeChat server token", secret=True),
-        _setting("WeChatAccountQRCodeImageURL", str, "", "WeChat QR code image"),
-        _setting("TurnstileCheckEnabled", bool, False, "Cloudflare Turnstile"),
-        _setting("TurnstileSiteKey", str, "", "Turnstile site key"),
-        _setting("TurnstileSecretKey", str, "", "Turnstile secret key", secret=True),
-        _setting("TurnstileVerifyUrl", str, "https://challenges.cloudflare.com/turnstile/v0/siteverify", "Turnstile verify address", check=address),
+        _setting("LarkPassportUrl", str, "https://passport.feishu.cn", "Feishu passport address", "For Lark: https://passport.larksuite.com", check=address),
+        _setting("WeChatAuthEnabled", bool, False, "Sign in with WeChat", "Needs a WeChat server and its token."),
+        _setting("WeChatServerAddress", str, "", "WeChat server address", "Of your WeChat Server, which answers the codes that people send to the account.", check=address),
+        _setting("WeChatServerToken", str, "", "WeChat server token", "What the WeChat server asks of us.", secret=True),
+        _setting("WeChatAccountQRCodeImageURL", str, "", "WeChat QR code image", "Address of the picture that people scan to find the account."),
+        _setting("TurnstileCheckEnabled", bool, False, "Cloudflare Turnstile", "Asks visitors to prove that they are human before mails and registrations."),
+        _setting("TurnstileSiteKey", str, "", "Turnstile site key", "The public key of the site, from Cloudflare's dashboard."),
+        _setting("TurnstileSecretKey", str, "", "Turnstile secret key", "The secret key of the same site.", secret=True),
+        _setting("TurnstileVerifyUrl", str, "https://challenges.cloudflare.com/turnstile/v0/siteverify", "Turnstile verify address", "Where answers are checked; change it only for tests.", check=address),
     ),
     *_section(
         "notices",
-        _setting("SMTPServer", str, "", "SMTP server"),
+        _setting("SMTPServer", str, "", "SMTP server", "Host name; without it no mail is sent."),
         _setting("SMTPPort", int, 587, "SMTP port", "465 speaks TLS from the start, others STARTTLS.", check=between(1, 65535)),
-        _setting("SMTPAccount", str, "", "SMTP account"),
+        _setting("SMTPAccount", str, "", "SMTP account", "User name at the mail server."),
         _setting("SMTPFrom", str, "", "Sender", "Empty takes the account."),
-        _setting("SMTPToken", str, "", "SMTP password", secret=True),
-        _setting("SMTPCertificateCheck", bool, True, "Check the mail server's certificate"),
-        _setting("MessagePusherAddress", str, "", "Message Pusher address", check=address),
-        _setting("MessagePusherToken", str, "", "Message Pusher token", secret=True),
+        _setting("SMTPToken", str, "", "SMTP password", "Password or app token of the account.", secret=True),
+        _setting("SMTPCertificateCheck", bool, True, "Check the mail server's certificate", "Off trusts any certificate; only for servers in your own network."),
+        _setting("MessagePusherAddress", str, "", "Message Pusher address", "The push address of a Message Pusher, for notices to root.", check=address),
+        _setting("MessagePusherToken", str, "", "Message Pusher token", "The token that Message Pusher asks for.", secret=True),
         _setting("WebhookUrl", str, "", "Webhook address", "Gets a POST with JSON for every notice.", check=address),
         _setting("WebhookSecret", str, "", "Webhook secret", "Signs the body with HMAC-SHA-256.", secret=True),
         _setting("QuotaRemindThreshold", int, 1000, "Remind below", "Quota at which people with an e-mail address are told.", check=at_least(0)),
     ),
     *_section(
         "quota",
-        _setting("QuotaForNewUser", int, 0, "Quota for new users", check=at_least(0)),
-        _setting("QuotaForInviter", int, 0, "Quota for inviters", check=at_least(0)),
-        _setting("QuotaForInvitee", int, 0, "Quota for the invited", check=at_least(0)),
+        _setting("QuotaForNewUser", int, 0, "Quota for new users", "What an account has at the beginning.", check=at_least(0)),
+        _setting("QuotaForInviter", int, 0, "Quota for inviters", "What someone gets when a person they invited registers.", check=at_least(0)),
+        _setting("QuotaForInvitee", int, 0, "Quota for the invited", "What an invited person gets on top.", check=at_least(0)),
         _setting("PreConsumedQuota", int, 500, "Tokens to reserve", "Reserved for an answer whose length the client did not limit.", check=at_least(0)),
-        _setting("QuotaPerUnit", float, 500000.0, "Quota per dollar", check=at_least(1)),
-        _setting("DisplayInCurrencyEnabled", bool, True, "Show money instead of quota"),
+        _setting("QuotaPerUnit", float, 500000.0, "Quota per dollar", "How many units of quota make one dollar. Changes what is shown, not what people have.", check=at_least(1)),
+        _setting("DisplayInCurrencyEnabled", bool, True, "Show money instead of quota", "Off shows units of quota."),
         _setting("DisplayTokenStatEnabled", bool, True, "Billing routes speak of the token", "Off: of its owner."),
         _setting("GroupRatio", dict, GROUP_RATIO, "Group ratios", "Also the list of groups.", check=ratios),
         _setting("GroupLimits", dict, {}, "Group limits", "Group → {rpm, tpm, concurrency} for each of its users.", check=_limits),
@@ -129,13 +133,13 @@ FIELDS: tuple[Field, ...] = (
     ),
     *_section(
         "relay",
-        _setting("RetryTimes", int, 0, "Retries", "Other channels to try after a failure.", check=between(0, 20)),
+        _setting("RetryTimes", int, 0, "Retries", "Other channels to try after a failure.", check=between(0, 100)),
         _setting("ChannelDisableThreshold", float, 5.0, "Slow after (seconds)", "Tests slower than this disable a channel; 0 is no limit.", check=at_least(0)),
-        _setting("AutomaticDisableChannelEnabled", bool, False, "Disable broken channels"),
+        _setting("AutomaticDisableChannelEnabled", bool, False, "Disable broken channels", "Takes a channel out when its key is refused, its balance is used up, or a test fails."),
         _setting("AutomaticEnableChannelEnabled", bool, False, "Enable recovered channels", "Only those that were disabled automatically."),
         _setting("ChannelBalanceThreshold", float, 0.0, "Disable below balance", "Balance at which an automatic update disables a channel; 0 is off.", check=at_least(0)),
         _setting("CooldownSeconds", int, 30, "Rest after 429 (seconds)", "When the vendor names no time.", check=between(0, 3600)),
-        _setting("LogConsumeEnabled", bool, True, "Log consumption"),
+        _setting("LogConsumeEnabled", bool, True, "Log consumption", "Off keeps charges in the ledger, but writes no log line for each request."),
         _setting("LogRetentionDays", int, 0, "Keep logs (days)", "0 keeps them for ever.", check=at_least(0)),
         _setting("ApproximateTokenEnabled", bool, False, "Approximate token counts", "Counts bytes × 0.38 where a vendor reports no usage."),
         _setting("PrivateNetworksEnabled", bool, True, "Channels on private networks", "Off refuses channel addresses in private networks."),
@@ -163,11 +167,16 @@ def read(rows: Mapping[str, str], theme: str = "default") -> Settings:
         if field.stored_as in rows:
             try:
                 values[field.name] = field.parse(rows[field.stored_as])
-            except Invalid:
-                continue
+            except Invalid as error:
+                _tell(field.stored_as, str(error))
     if "Theme" not in rows:
         values["theme"] = theme
     return Settings(**values)
+
+
+@cache
+def _tell(key: str, complaint: str) -> None:  # once for each, or every refresh would say it again
+    log.warning("the stored value of %s does not fit, its default is used: %s", key, complaint)
 
 
 def stored_text(key: str, value: Any) -> str:
