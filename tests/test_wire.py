@@ -232,8 +232,7 @@ def test_a_stream_that_stops_before_its_end_is_an_error(case: Path) -> None:
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.parent.name}/{case.name}" for case in CASES])
 def test_a_stream_with_rubbish_inside_is_an_error(case: Path) -> None:
     call, events = stream_of(case)
-    if events:
-        at = len(events) // 3
+    if events and not isinstance(events[at := len(events) // 3].data, str):  # where a stream is text, rubbish is text too
         assert is_error(streamed(call.vendor, [*events[:at], Event("\ufffd rubbish", events[at].name), *events[at:]], call))
 
 

@@ -2,7 +2,7 @@
 
 import struct
 from binascii import crc32
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import orjson
@@ -79,6 +79,8 @@ class SSE:
     One licence: an event that lacks only its closing blank line when the body ends is dispatched, since vendors do that.
     """
 
+    decode: Callable[[bytes], Any] = staticmethod(decoded)
+
     def __init__(self) -> None:
         self._lines = Lines()
         self._data: list[bytes] = []
@@ -103,7 +105,7 @@ class SSE:
             line, self._first = line.removeprefix(b"\xef\xbb\xbf"), False
         if not line:
             if self._data:
-                found.append(Event(decoded(self._data[0] if len(self._data) == 1 else b"\n".join(self._data)), self._name))
+                found.append(Event(self.decode(self._data[0] if len(self._data) == 1 else b"\n".join(self._data)), self._name))
             self._data, self._size, self._name = [], 0, ""
         elif line.startswith(b"data:"):
             self._keep(line[6:] if line.startswith(b"data: ") else line[5:])
@@ -119,6 +121,12 @@ class SSE:
         self._size += len(value)
         if self._size > MAX_EVENT:
             raise VendorError("garbled", "The vendor sent an event that has no end.")
+
+
+class TextSSE(SSE):
+    """Server-sent events whose data is what a model says, word for word: `1.0` and `"yes"` must not be taken for JSON."""
+
+    decode = staticmethod(lambda data: data.decode("utf-8", "replace"))
 
 
 class NDJSON:
@@ -208,6 +216,7 @@ class Messages:
 
 PARSERS: dict[str, type[SSE] | type[NDJSON] | type[AWS] | type[Messages]] = {
     "sse": SSE,
+    "sse_text": TextSSE,
     "ndjson": NDJSON,
     "aws": AWS,
     "websocket": Messages,
@@ -215,7 +224,7 @@ PARSERS: dict[str, type[SSE] | type[NDJSON] | type[AWS] | type[Messages]] = {
 
 
 def parser(name: str) -> Parser:
-    """A fresh parser for a framing: sse, ndjson, aws or websocket."""
+    """A fresh parser for a framing: sse, sse_text, ndjson, aws or websocket."""
     return PARSERS[name]()
 
 

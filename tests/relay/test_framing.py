@@ -94,6 +94,12 @@ def test_an_event_of_endless_lines_is_given_up(monkeypatch: pytest.MonkeyPatch) 
         list(framing.events("sse", [b"data: " + b"x" * 100 + b"\n"] * 11))
 
 
+def test_the_data_of_text_events_is_never_taken_for_json() -> None:
+    body = b'event: output\ndata: 1.0\n\nevent: output\ndata: "yes"\n\nevent: output\ndata: \ndata: Bye\n\n'
+    events = [Event("1.0", "output"), Event('"yes"', "output"), Event("\nBye", "output")]
+    assert list(framing.events("sse_text", [body])) == events
+
+
 def test_ndjson_is_one_value_a_line() -> None:
     assert events("ndjson", b'{"a":1}\n\r\n  \n{"b":2}\r\nnot json\n{"c":3}') == [
         Event({"a": 1}), Event({"b": 2}), Event("not json"), Event({"c": 3}),
