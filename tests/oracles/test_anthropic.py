@@ -1,7 +1,8 @@
 """Anthropic's SDK sends what our adapters send, to its own address and to Vertex AI, and reads our fixtures as our goldens do."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,23 @@ def recorder() -> Iterator[Recorder]:
         yield found
 
 
-def client(recorder: Recorder, version: str = "2023-06-01") -> anthropic.Anthropic:
-    headers = {"anthropic-version": version}
-    return anthropic.Anthropic(api_key="sk-ant-test", base_url=recorder.url, max_retries=0, timeout=9, default_headers=headers)
+Make = Callable[..., anthropic.Anthropic]
+
+
+@pytest.fixture
+def client(recorder: Recorder) -> Iterator[Make]:
+    """Makes clients of the test's recorder, closed when it ends."""
+    with ExitStack() as made:
+
+        def make(version: str = "2023-06-01") -> anthropic.Anthropic:
+            headers = {"anthropic-version": version}
+            return made.enter_context(
+                anthropic.Anthropic(
+                    api_key="sk-ant-test", base_url=recorder.url, max_retries=0, timeout=9, default_headers=headers
+                )
+            )
+
+        yield make
 
 
 def names(cases: list[Path]) -> list[str]:
@@ -45,14 +60,14 @@ def names(cases: list[Path]) -> list[str]:
 
 
 @pytest.mark.parametrize("case", REQUESTS, ids=names(REQUESTS))
-def test_the_sdk_sends_our_request(case: Path, recorder: Recorder) -> None:
+def test_the_sdk_sends_our_request(case: Path, client: Make, recorder: Recorder) -> None:
     ours = load(case / "request.json")
     recorder.answers(EMPTY)
     body = dict(ours["body"])
     streaming = body.pop("stream", False)
     gone = ("temperature", "top_p", "top_k")  # from the SDK's newest version, not from the one we speak
     sampling = {name: body.pop(name) for name in gone if name in body}
-    asking = client(recorder, ours["headers"]["anthropic-version"])
+    asking = client(ours["headers"]["anthropic-version"])
     if streaming:
         recorder.answers(b"", "text/event-stream")
         list(asking.messages.create(**body, stream=True, extra_body=sampling))
@@ -69,9 +84,9 @@ def test_our_body_is_of_the_types_the_sdk_declares(case: Path) -> None:
     assert TypeAdapter(MessageCreateParams).validate_python(ours)
 
 
-def test_the_sdk_lists_models_where_we_do(recorder: Recorder) -> None:
+def test_the_sdk_lists_models_where_we_do(client: Make, recorder: Recorder) -> None:
     recorder.answers({"data": [], "has_more": False, "first_id": None, "last_id": None})
-    list(client(recorder).models.list(limit=1000))
+    list(client().models.list(limit=1000))
     row = vendors.by_slug("anthropic")
     ours = row.model_list.build(Call("chat", {}, "", recorder.url, "k"))
     assert (ours.method, ours.url) == ("GET", recorder.url + recorder.last.path)
@@ -92,12 +107,12 @@ def test_the_sdk_reads_the_reply_as_the_golden_says(case: Path) -> None:
 
 
 @pytest.mark.parametrize("case", STREAMS, ids=names(STREAMS))
-def test_the_sdk_reads_the_stream_as_the_golden_says(case: Path, recorder: Recorder) -> None:
+def test_the_sdk_reads_the_stream_as_the_golden_says(case: Path, client: Make, recorder: Recorder) -> None:
     golden = load(case / "golden.json")
     if isinstance(golden, dict):  # an error ends it
         return
     recorder.answers((case / "reply.sse").read_bytes(), "text/event-stream")
-    with client(recorder).messages.stream(model="m", max_tokens=9, messages=[{"role": "user", "content": "hi"}]) as stream:
+    with client().messages.stream(model="m", max_tokens=9, messages=[{"role": "user", "content": "hi"}]) as stream:
         read = stream.get_final_message()
     deltas = [choice["delta"] for chunk in golden for choice in chunk["choices"]]
     assert "".join(d.get("content") or "" for d in deltas) == "".join(b.text for b in read.content if b.type == "text")
@@ -128,14 +143,17 @@ def test_claude_on_vertex_is_asked_as_the_sdk_asks(region: str, streaming: bool,
     call = Call("chat", body, body["model"], "", "", streaming, config, secret="ya29.x", vendor=row)
     ours = row.sign(row.protocols["chat"].build(call), call)
     there = anthropic.AnthropicVertex(region=region, project_id="p1", access_token="ya29.x")
-    asking = there.copy(base_url=f"{recorder.url}/v1", max_retries=0, timeout=9)
+    place = str(there.base_url).rstrip("/").removesuffix("/v1")
+    there.close()
     recorder.answers(b"" if streaming else EMPTY, "text/event-stream" if streaming else "application/json")
     sent = {k: v for k, v in ours.body.items() if k not in ("stream", "anthropic_version")}
-    found = asking.messages.create(
-        model=body["model"], stream=streaming, extra_body={"anthropic_version": "vertex-2023-10-16"}, **sent
-    )
-    if streaming:
-        list(found)
-    assert ours.url == str(there.base_url).removesuffix("/v1/").removesuffix("/v1") + recorder.last.path
+    version = {"anthropic_version": ours.body["anthropic_version"]}
+    with anthropic.AnthropicVertex(
+        region=region, project_id="p1", access_token="ya29.x", base_url=f"{recorder.url}/v1", max_retries=0, timeout=9
+    ) as asking:
+        found = asking.messages.create(model=body["model"], stream=streaming, extra_body=version, **sent)
+        if streaming:
+            list(found)
+    assert ours.url == place + recorder.last.path
     assert ours.body == {k: v for k, v in recorder.last.json().items() if v is not False}
     assert ours.headers["Authorization"] == recorder.last.headers["authorization"]

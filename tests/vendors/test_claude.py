@@ -11,7 +11,8 @@ VERSIONS = [
     ("claude-2.1", (2, 1)), ("anthropic.claude-v2:1", (2, 1)), ("claude-instant-1.2", (1, 2)), ("claude-3-opus-20240229", (3, 0)),
     ("claude-3-7-sonnet-20250219", (3, 7)), ("claude-sonnet-4-20250514", (4, 0)), ("claude-opus-4-1@20250805", (4, 1)),
     ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", (4, 5)), ("anthropic.claude-opus-4-6-v1", (4, 6)),
-    ("claude-4.6-opus", (4, 6)), ("claude-opus-5", (5, 0)), ("claude-haiku-5-5", (5, 5)), ("claude-mythos-preview", (99, 0)), ("kimi-k2", (0, 0)),
+    ("claude-4.6-opus", (4, 6)), ("claude-opus-5", (5, 0)), ("claude-haiku-5-5", (5, 5)),
+    ("claude-mythos-preview", (99, 0)), ("kimi-k2", (0, 0)),
 ]  # fmt: skip
 
 
