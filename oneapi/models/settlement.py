@@ -9,6 +9,7 @@ from sqlalchemy import Connection, StaticPool, Table, bindparam, create_engine, 
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from oneapi.models.base import Base
 from oneapi.models.channel import Channel
 from oneapi.models.ledger import Entry, Lease, Worker
 from oneapi.models.log import Log
@@ -178,7 +179,7 @@ class Store:
                 if not _return(connection, lease_id, kind, owner, amount):
                     gone.add(lease_id)
             if rows:
-                connection.execute(insert(Entry), [_entry(row) for row in rows])
+                _insert(connection, Entry.__tablename__, [_entry(row) for row in rows])
                 if not separate:
                     _write_logs(connection, rows)
         if separate and rows:
@@ -344,5 +345,19 @@ def _write_logs(connection: Connection, rows: list[Row]) -> None:
         if row.log is not None and row.written_off:
             row.log["quota"] = row.cost - row.written_off
             row.log["content"] += f" （{row.written_off} 超出余额，未扣除 written off）"
-    if values:
-        connection.execute(insert(Log), values)
+    _insert(connection, Log.__tablename__, values)
+
+
+_INSERTS: dict[tuple[str, str], tuple[str, list[str] | None]] = {}
+
+
+def _insert(connection: Connection, table: str, values: list[dict[str, Any]]) -> None:
+    """Insert plain values with the statement compiled once: what the ORM does per row would cost more than the database."""
+    if not values:
+        return
+    key = (connection.dialect.name, table)
+    if key not in _INSERTS:
+        compiled = insert(Base.metadata.tables[table]).compile(dialect=connection.dialect, column_keys=list(values[0]))
+        _INSERTS[key] = (str(compiled), compiled.positiontup if compiled.positional else None)
+    statement, order = _INSERTS[key]
+    connection.exec_driver_sql(statement, values if order is None else [tuple(row[name] for name in order) for row in values])

@@ -21,7 +21,7 @@ from oneapi.relay.transport import ClientLeft, Incoming
 from oneapi.state import Lane
 from oneapi.vendors.contract import Protocol
 from oneapi.vendors.openai import fault
-from oneapi.wire import Call, Reply, Usage, VendorError
+from oneapi.wire import Call, Reply, Request, Usage, VendorError
 
 Json = dict[str, Any]
 Failed = Callable[[VendorError], None]
@@ -59,7 +59,7 @@ def _charge(ask: Ask, bill: Bill, answer: Json) -> None:
     elif ask.kind in meter.HEARD:
         _charge_heard(ask, bill, meter.usage(answer.get("usage")), str(answer.get("text") or ""))
     else:
-        bill.text(meter.usage(answer.get("usage")), said_in(answer), "complete")
+        bill.text(meter.usage(answer.get("usage")), lambda: said_in(answer), "complete")
 
 
 def _charge_raw(ask: Ask, bill: Bill, reply: Reply) -> None:
@@ -75,7 +75,7 @@ def _charge_heard(ask: Ask, bill: Bill, used: Usage | None, text: str) -> None:
     if used is None:
         assert bill.tariff is not None
         used = Usage(count.tokens(text, bill.tariff.model), estimated=True)
-    bill.text(used, "", "complete")
+    bill.text(used, str, "complete")
 
 
 def spoken(document: str) -> str:
@@ -107,8 +107,10 @@ def _said(choice: Json) -> Iterator[str]:
 # -- streams --------------------------------------------------------------------------------------------------------
 
 
-def begun(ask: Ask, bill: Bill, protocol: Protocol, call: Call, incoming: Incoming, frame: str, failed: Failed) -> Served:
-    """A stream whose first piece has come; raises VendorError as long as nothing is promised."""
+def begun(
+    ask: Ask, bill: Bill, protocol: Protocol, call: Call, incoming: Incoming, frame: str, failed: Failed
+) -> Served | Request:
+    """A stream whose first piece has come, or the next request; raises VendorError as long as nothing is promised."""
     kind = (incoming.headers.get("content-type") or "").partition(";")[0].strip().lower()
     if ask.kind == "speech" and kind != SSE:
         return _spoken(ask, bill, protocol, call, incoming, failed)
@@ -143,10 +145,12 @@ def check_first(first: bytes) -> None:
             raise VendorError("garbled", "The vendor answered a stream request with a document.")
 
 
-def _not_streamed(ask: Ask, bill: Bill, protocol: Protocol, call: Call, incoming: Incoming) -> Served:
-    """A vendor that ignored `stream`: its whole answer becomes a short stream."""
+def _not_streamed(ask: Ask, bill: Bill, protocol: Protocol, call: Call, incoming: Incoming) -> Served | Request:
+    """A vendor that ignored `stream`: its whole answer becomes a short stream. Or one that says where to go on."""
     reply = Reply(incoming.status, incoming.headers, incoming.read())
     result = vendors.guarded_parse(protocol, reply, call)
+    if isinstance(result, Request):
+        return result
     if not isinstance(result, dict):
         raise VendorError("garbled", "The vendor's answer is not the stream that was asked for.", status=reply.status)
     bill.first()
@@ -224,7 +228,7 @@ class Chunks:
         elif used is None and not self.said and end != "complete":
             bill.release()
         else:
-            bill.text(used, "".join(self.said), end, wait=end != "client_left")
+            bill.text(used, lambda: "".join(self.said), end, wait=end != "client_left")
 
     def close(self) -> None:
         """However the answer ended, also if it was never begun."""

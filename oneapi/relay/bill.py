@@ -1,6 +1,7 @@
 """The bill of one request: reserved before the vendor is called, settled once however the answer ends."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -17,6 +18,14 @@ from oneapi.wire import Usage
 Json = dict[str, Any]
 
 SAID_NOTHING = Usage()
+
+
+def shown(used: Usage) -> Json:
+    """The classes of usage that are not zero."""
+    finer = used.cached or used.cache_write or used.audio_prompt or used.audio_completion or used.image_prompt
+    if not (finer or used.image_completion or used.reasoning or used.estimated or used.flagged):
+        return {"prompt": used.prompt, "completion": used.completion}
+    return {name: value for name in Usage.__slots__ if (value := getattr(used, name))}
 
 
 class Bill:
@@ -68,14 +77,14 @@ class Bill:
         if wait:
             done.wait()
 
-    def text(self, used: Usage | None, said: str, end: str, *, wait: bool = True) -> None:
+    def text(self, used: Usage | None, said: Callable[[], str], end: str, *, wait: bool = True) -> None:
         """Settle an answer that is paid by tokens; without the vendor's usage by our own count of what was delivered."""
         if not self.open:
             return
         assert self.tariff is not None and self.lane is not None
         if used is None:
             model = self.tariff.model
-            used = meter.estimate(self.ask.kind, self.ask.body, model, said, self.gateway.state.settings)
+            used = meter.estimate(self.ask.kind, self.ask.body, model, said(), self.gateway.state.settings)
         self.settle(meter.tokens(self.tariff, used), used, end, wait=wait)
 
     def _row(self, charge: Charge, used: Usage, end: str) -> settlement.Row:
@@ -111,7 +120,7 @@ class Bill:
         return orjson.dumps(
             {
                 "asked": ask.model, "served": tariff.model, "end": end, "reserved": self.reserved, "first_ms": self.first_ms,
-                "usage": {name: value for name in Usage.__slots__ if (value := getattr(used, name))},
+                "usage": shown(used),
                 "price": {"ratio": price.ratio, "completion": price.completion, "group": tariff.group},
                 "lines": charge.lines, "attempts": ask.attempts,
             }

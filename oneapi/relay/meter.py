@@ -18,6 +18,7 @@ BYTES_PER_TOKEN = 3  # for reservations: few texts have more tokens than a third
 IMAGE_RESERVE = 1_100  # tokens set aside for an image whose size is not known yet
 PICTURES = ("images", "image_edits", "image_variations")
 HEARD = ("transcriptions", "translations")
+OPEN_ENDED = ("chat", "completions", "edits", *HEARD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,9 @@ def usage(report: Any) -> Usage | None:
     """
     if not isinstance(report, dict):
         return None
+    plain = _plain(report)
+    if plain is not None:
+        return plain
     flags: list[str] = []
     prompt = _number(report, ("prompt_tokens", "input_tokens"), flags)
     completion = _number(report, ("completion_tokens", "output_tokens"), flags)
@@ -84,6 +88,18 @@ def usage(report: Any) -> Usage | None:
         prompt, completion, cached, cache_write, min(reasoning, completion), audio_in, audio_out, image_in, image_out,
         flagged="; ".join(dict.fromkeys(flags)),
     )  # fmt: skip
+
+
+def _plain(report: Json) -> Usage | None:
+    """The usual report, sane and without finer classes, read quickly; None for every other."""
+    prompt, completion = report.get("prompt_tokens"), report.get("completion_tokens")
+    if type(prompt) is not int or type(completion) is not int or not 0 < prompt < 1 << 40 or not 0 < completion < 1 << 40:
+        return None
+    if report.get("total_tokens") != prompt + completion:
+        return None
+    if report.get("prompt_tokens_details") or report.get("completion_tokens_details"):
+        return None
+    return Usage(prompt, completion)
 
 
 def _number(report: Json, names: tuple[str, ...], flags: list[str]) -> int:
@@ -157,7 +173,7 @@ def _rounded(exact: float, ratio: float, used: Usage) -> int:
 
 
 def line(what: str, number: float, rate: float) -> Json:
-    return {"what": what, "tokens": number, "rate": round(rate, 8), "quota": round(number * rate, 4)}
+    return {"what": what, "tokens": number, "rate": rate, "quota": number * rate}
 
 
 def per_call(tariff: Tariff, calls: int, factor: float = 1.0) -> Charge:
@@ -222,9 +238,10 @@ def reserve(tariff: Tariff, kind: str, body: Json, size: int, allowance: int) ->
     limit = body.get("max_completion_tokens") or body.get("max_tokens") or 0
     limit = limit if isinstance(limit, int) and 0 < limit < 1 << 30 else 0
     prompt = prompt_estimate(kind, body, size)
-    need = tokens(tariff, Usage(prompt, limit)).quota
-    if kind in ("chat", "completions", "edits", *HEARD) and not limit:
-        ratio = tariff.price.ratio * tariff.group
+    price = tariff.price.at(prompt) if tariff.price.above else tariff.price
+    ratio = price.ratio * tariff.group
+    need = math.ceil((prompt + limit * price.completion) * ratio)
+    if not limit and kind in OPEN_ENDED:
         return max(need, int((prompt + allowance) * ratio)), need
     return need, need
 

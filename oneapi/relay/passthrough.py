@@ -98,7 +98,7 @@ class Watch:
         if used is None and not self.said and end != "complete":
             self.bill.release()
         else:
-            self.bill.text(used, self._text(), end, wait=end != "client_left")
+            self.bill.text(used, self._text, end, wait=end != "client_left")
 
     def _text(self) -> str:
         try:
