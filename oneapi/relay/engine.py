@@ -192,7 +192,25 @@ class _Quick(Reply):
 def _stream(
     gateway: Gateway, ask: Ask, bill: Bill, lane: Lane, call: Call, protocol: contract.Protocol, request: Request, began: float
 ) -> Served:
-    """A streamed answer whose beginning is here: until then a failure may still go to another channel."""
+    """A streamed answer whose beginning is here: until then a failure may still go to another channel.
+
+    A vendor whose first answer only says where the stream is gets asked again.
+    """
+    deadline = began + (gateway.state.config.relay_timeout or POLL_SECONDS)
+    while isinstance(served := _opened(gateway, ask, bill, lane, call, protocol, request), Request):
+        if time.monotonic() + served.wait > deadline:
+            raise VendorError("timeout", "The vendor's task did not end in time.")
+        gevent.sleep(served.wait)
+        request = prepared(gateway, lane, protocol, call, served)
+    _note(ask, lane, began, 200, "")
+    gateway.health.succeeded(lane)
+    return served
+
+
+def _opened(
+    gateway: Gateway, ask: Ask, bill: Bill, lane: Lane, call: Call, protocol: contract.Protocol, request: Request
+) -> Served | Request:
+    """The answer to one streaming request, or the request that must follow it."""
     incoming = transport.open_stream(request, gateway.route(lane, request.url, True), ask.client)
     try:
         if incoming.status >= 400:
@@ -210,6 +228,6 @@ def _stream(
     except BaseException:
         incoming.close()
         raise
-    _note(ask, lane, began, incoming.status, "")
-    gateway.health.succeeded(lane)
+    if isinstance(served, Request):
+        incoming.close()
     return served
