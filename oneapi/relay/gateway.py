@@ -26,6 +26,7 @@ class Gateway:
         self.secrets = Secrets()
         self.answered: Counter[tuple[str, int]] = Counter()  # (kind of call, status) → how many, for /metrics
         self._board: Board | None = None
+        state.listeners.append(lambda topic: self.secrets.clear() if topic == "channels" else None)
         config = state.config
         total = config.relay_timeout or None
         self._patient = Timeouts(config.connect_timeout, config.first_byte_timeout, config.idle_timeout)

@@ -38,6 +38,10 @@ class Secrets:
         """A token that the vendor refused is never given out again; False when there was none."""
         return self._tokens.pop((channel, key), None) is not None
 
+    def clear(self) -> None:
+        """Channels changed, and with them perhaps a credential."""
+        self._tokens.clear()
+
     def _valid(self, at: tuple[int, str]) -> str:
         token, until = self._tokens.get(at, ("", 0.0))
         return token if time.monotonic() < until else ""
