@@ -5,7 +5,6 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -192,6 +191,10 @@ def _make_key(path: Path) -> None:
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     with os.fdopen(os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
         file.write(secrets.token_hex(32))
-    with suppress(FileExistsError):
+    try:
         os.link(draft, path)
-    draft.unlink()
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        os.replace(draft, path)
+    draft.unlink(missing_ok=True)

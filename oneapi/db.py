@@ -17,12 +17,16 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Engine, event, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from oneapi.config import Config
 from oneapi.fields import Invalid
 from oneapi.models import Base, sealed
+
+# What a database that is away, restarting or full raises. Loops go on after it; requests answer 503.
+TROUBLE = (DBAPIError, PoolTimeout, OSError)
 
 db = SQLAlchemy(metadata=Base.metadata)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from gevent.lock import RLock
 from sqlalchemy.orm import Session
 
 from oneapi import settings, vendors
@@ -120,9 +121,14 @@ class State:
         self._callers: dict[str, Caller | None] = {}
         self._versions: dict[str, int] | None = None
         self._full_refresh_at = 0.0
+        self._refreshing = RLock()
 
     def refresh(self, *, force: bool = False) -> None:
         """Reload what changed since the last look. One small query when nothing did."""
+        with self._refreshing:  # of two at once, the one that looked first must not have the last word
+            self._refresh(force)
+
+    def _refresh(self, force: bool) -> None:
         force = force or self.clock() >= self._full_refresh_at
         with self.databases.transaction() as session:
             versions = version.numbers(session)
@@ -135,7 +141,8 @@ class State:
         if "settings" in changed:
             self.prices.clear()
         if changed:
-            self._callers.clear()  # groups, limits, users and tokens all show in a Caller
+            # Groups, limits, users and tokens all show in a Caller. A new dict, as `caller` may be about to write into the old.
+            self._callers = {}
         self._versions = versions
         if force:
             self._full_refresh_at = self.clock() + self.config.sync_frequency

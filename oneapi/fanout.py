@@ -1,0 +1,137 @@
+"""Carries changes between processes: through Redis at once when there is Redis, by asking the database every second when not."""
+
+import logging
+from typing import Any
+
+import gevent
+import redis
+from gevent import Greenlet
+from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.sentinel import Sentinel
+
+from oneapi.config import Config
+from oneapi.db import TROUBLE
+from oneapi.state import REFRESH_SECONDS, State
+
+log = logging.getLogger(__name__)
+
+TOPIC = "oneapi:changed"
+SLOW_SECONDS = 10.0  # between looks at the database while Redis tells us of changes
+RETRY_SECONDS = 1.0
+TIMEOUT = 3.0
+
+_running: list["Fanout"] = []
+
+
+def start(state: State) -> None:
+    """Begin in this process; after a fork, never before."""
+    stop()
+    _running.append(Fanout(state))
+
+
+def stop() -> None:
+    while _running:
+        _running.pop().stop()
+
+
+def client(config: Config, **more: Any) -> Any:
+    """A Redis client for any form of REDIS_CONN_STRING, or None without one. It connects when it is used."""
+    where = config.redis_conn_string.strip()
+    options = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT, **more}
+    if not where:
+        return None
+    if "://" in where:
+        return redis.Redis.from_url(where, **options)
+    nodes = [_place(part) for part in where.split(",") if part.strip()]
+    if config.redis_password:
+        options["password"] = config.redis_password
+    if config.redis_master_name:
+        guards = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT}
+        return Sentinel(nodes, sentinel_kwargs=guards).master_for(config.redis_master_name, **options)
+    if len(nodes) > 1:
+        return RedisCluster(startup_nodes=[ClusterNode(*node) for node in nodes], **options)
+    return redis.Redis(*nodes[0], **options)
+
+
+def _place(text: str) -> tuple[str, int]:
+    host, colon, port = text.strip().rpartition(":")
+    return (host.strip("[]"), int(port)) if colon and port.isdigit() else (text.strip(), 6379)
+
+
+class Fanout:
+    """The greenlets of one process that keep its State fresh."""
+
+    def __init__(self, state: State):
+        self.state, self.listening = state, False
+        self._client: Any = None
+        self._greenlets = [gevent.spawn(self._poll)]
+        if state.config.redis_conn_string:
+            state.publish = self._publish
+            self._greenlets.append(gevent.spawn(self._listen))
+
+    def stop(self) -> None:
+        self.state.publish = lambda: None
+        gevent.killall(self._greenlets)
+
+    def _poll(self) -> None:
+        while True:
+            slow = self.listening
+            gevent.sleep(REFRESH_SECONDS)
+            waited = REFRESH_SECONDS
+            while slow and self.listening and waited < SLOW_SECONDS:  # every second again as soon as Redis is gone
+                gevent.sleep(REFRESH_SECONDS)
+                waited += REFRESH_SECONDS
+            self._refresh()
+
+    def _refresh(self) -> None:
+        try:
+            self.state.refresh()
+        except TROUBLE as error:
+            log.warning("changes cannot be read from the database: %s", type(error).__name__)
+
+    def _connection(self) -> Any:
+        if self._client is None:
+            self._client = client(self.state.config)
+        return self._client
+
+    def _publish(self) -> None:
+        """Tell the others, without making the one who changed something wait for Redis."""
+        Greenlet.spawn(self._tell)
+
+    def _tell(self) -> None:
+        try:
+            self._connection().publish(TOPIC, "1")
+        except (RedisError, OSError) as error:
+            log.warning("Redis did not take a change (%s); other processes see it within two seconds", type(error).__name__)
+
+    def _listen(self) -> None:
+        told = False
+        while True:
+            try:
+                self._receive()
+                told = False
+            except (RedisError, OSError) as error:
+                if not told:
+                    log.warning("Redis is away (%s); changes are read from the database every second", type(error).__name__)
+                    told = True
+            finally:
+                self.listening = False
+            gevent.sleep(RETRY_SECONDS)
+
+    def _receive(self) -> None:
+        """Refresh at every message until the connection ends."""
+        with self._connection().pubsub(ignore_subscribe_messages=False) as subscription:
+            subscription.subscribe(TOPIC)
+            asked = False
+            while True:
+                message = subscription.get_message(timeout=TIMEOUT)
+                if message is None and asked:
+                    raise RedisConnectionError("no answer to a ping")
+                asked = message is None
+                if message is None:
+                    subscription.ping()  # a silent connection may be a dead one
+                elif message["type"] in ("subscribe", "message"):
+                    self.listening = True
+                    self._refresh()  # after subscribing, for what happened while nobody listened
