@@ -8,7 +8,7 @@ from oneapi.relay.sockets import Link
 from oneapi.relay.transport import ClientLeft, Incoming
 from oneapi.wire import VendorError
 
-# Lines that begin the last event of a stream: OpenAI's chat, Anthropic's messages, OpenAI's responses.
+# Lines that begin the last event of a stream: chat completions, messages, responses.
 END_MARKS = (b"data: [DONE]", b"data:[DONE]")
 MESSAGES_END_MARKS = (b"event: message_stop",)
 RESPONSES_END_MARKS = (b"event: response.completed", b"event: response.incomplete", b"event: response.failed")

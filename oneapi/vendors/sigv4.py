@@ -7,7 +7,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
-from time import gmtime, strftime
+from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote, urlsplit
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -27,7 +27,7 @@ def signed(
     method: str, url: str, headers: Mapping[str, str], body: bytes, keys: Keys, *, region: str, service: str, now: float
 ) -> dict[str, str]:
     """The headers with date, session token and Authorization; all of them are signed, so none may change afterwards."""
-    stamp = strftime("%Y%m%dT%H%M%SZ", gmtime(now))
+    stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
     out = {**headers, "X-Amz-Date": stamp}
     if keys.session:
         out["X-Amz-Security-Token"] = keys.session
