@@ -157,6 +157,17 @@ def _over_limit(mark: throttle.Mark) -> int:
     return current_app.extensions["oneapi-limits"].wait(amount, mark.seconds, mark.name, key)
 
 
+def check_lock(name: str) -> None:
+    """Raise Refused when too many wrong passwords were tried on an account lately, from wherever."""
+    if wait := current_app.extensions["oneapi-limits"].full(*throttle.GUESSES, "guess", name.strip().lower()):
+        raise messages.Refused("login_locked", seconds=wait)
+
+
+def count_failure(name: str) -> None:
+    """Remember a wrong password."""
+    current_app.extensions["oneapi-limits"].wait(*throttle.GUESSES, "guess", name.strip().lower())
+
+
 # Routes
 
 

@@ -24,7 +24,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "invalid_parameter": ("无效的参数", "invalid parameter"),
     "wrong_type": ("无效的参数：{field} 应为{kind_zh}", "invalid parameter: {field} must be {kind}"),
     "invalid_input": ("无效的输入，请检查您的输入", "Invalid input, please check your input"),
-    "invalid_input_because": ("输入不合法 {why}", "Invalid input: {why}"),
+    "invalid_input_because": ("输入不合法 {field} 过长或不符合要求", "Invalid input: {field} is too long or not allowed."),
+    "password_length": (
+        "输入不合法 密码长度必须在 {shortest}-{longest} 之间",
+        "A password has {shortest} to {longest} characters.",
+    ),
     "not_found": ("record not found", "record not found"),
     "id_missing": ("id 为空！", "The id is missing."),
     # Accounts
@@ -55,7 +59,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "self_deletion_off": ("管理员关闭了自助删除账户", "Deleting your own account is turned off."),
     "wrong_password": ("原密码错误", "The current password is wrong."),
     "password_unchanged": ("新密码不能与初始密码相同", "Choose a password other than the first one."),
-    "password_factory": ("请选择一个不是出厂默认值的密码", "Choose a password that is not the one everybody knows."),
     "session_failed": ("无法保存会话信息，请重试", "The session could not be saved. Try again."),
     # Management of people
     "user_missing": ("用户不存在", "There is no such user."),
@@ -216,7 +219,7 @@ class Refused(Exception):
 
     def __init__(self, code: str, *, field: str = "", **values: Any):
         super().__init__(code)
-        self.code, self.field, self.values = code, field, values
+        self.code, self.field, self.values = code, field, {"field": field} | values
 
     def text(self, language: str = "en") -> str:
         return text(self.code, language, **self.values)

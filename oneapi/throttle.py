@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from flask import Flask
 from flask_limiter import Limiter
-from limits import RateLimitItemPerSecond
+from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.errors import StorageError
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
@@ -33,6 +33,7 @@ MARKS = {
     "page": Mark("GW", "global_web_rate_limit", 180),
     "critical": Mark("CT", "critical_rate_limit", 1200),
 }
+GUESSES = (20, 900)  # wrong passwords on one account, in how many seconds
 ACCOUNT_FACTOR = 10  # people who are signed in get this many times a visitor's number
 
 
@@ -53,11 +54,17 @@ class Limits:
         self.local = MovingWindowRateLimiter(MemoryStorage())
 
     def wait(self, amount: int, seconds: int, mark: str, key: str) -> int:
-        """0 when one more is within the limit, else how many seconds to wait."""
-        item = RateLimitItemPerSecond(amount, seconds)
+        """Count one more: 0 when that is within the limit, else how many seconds to wait."""
+        return self._ask("hit", RateLimitItemPerSecond(amount, seconds), mark, key)
+
+    def full(self, amount: int, seconds: int, mark: str, key: str) -> int:
+        """The same without counting."""
+        return self._ask("test", RateLimitItemPerSecond(amount, seconds), mark, key)
+
+    def _ask(self, question: str, item: RateLimitItem, mark: str, key: str) -> int:
         for strategy in (self.shared, self.local):
             try:
-                if strategy.hit(item, "rateLimit", mark, key):
+                if getattr(strategy, question)(item, "rateLimit", mark, key):
                     return 0
                 return max(1, math.ceil(strategy.get_window_stats(item, "rateLimit", mark, key).reset_time - time.time()))
             except StorageError:

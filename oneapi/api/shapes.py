@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from oneapi import vendors
+from oneapi.actions.channels import secret_names
 from oneapi.models.channel import Channel
 from oneapi.models.log import Log
 from oneapi.models.redemption import Redemption
@@ -35,12 +35,6 @@ def _optional(*names: str) -> dict[str, Get]:
 def _blank(*names: str) -> dict[str, Get]:
     """Names that clients expect and that never hold anything."""
     return {name: lambda row: "" for name in names}
-
-
-def secret_names(type: int) -> set[str]:
-    """The config names of a channel type that are credentials."""
-    vendor = vendors.REGISTRY.get(type)
-    return {f.stored_as for f in vendor.fields if f.secret} | set(vendor.key_parts[1:]) if vendor else set()
 
 
 def _config(row: Channel) -> str:
@@ -110,13 +104,18 @@ def person(row: User, leased: int = 0) -> dict[str, Any]:
     return shown | {"quota": shown["quota"] + leased}
 
 
-SIGNED_IN = ("id", "username", "display_name", "role", "status")
-
-
 def signed_in(row: User) -> dict[str, Any]:
     """What the answer to a sign-in says: a user of whom little is filled in."""
-    shown = _shown(USER, row)
-    return {name: value if name in SIGNED_IN else type(value)() for name, value in shown.items()}
+    return _partly(row, "id", "username", "display_name", "role", "status")
+
+
+def role_and_status(row: User) -> dict[str, Any]:
+    """What the answer to an act on a user says."""
+    return _partly(row, "role", "status")
+
+
+def _partly(row: User, *names: str) -> dict[str, Any]:
+    return {name: value if name in names else type(value)() for name, value in _shown(USER, row).items()}
 
 
 def redemption(row: Redemption) -> dict[str, Any]:

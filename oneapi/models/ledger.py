@@ -70,6 +70,10 @@ class Worker(Base):
     alive_at: Mapped[int] = mapped_column(Count)
 
 
+def workers(session: Session) -> list[Worker]:
+    return list(session.scalars(select(Worker).order_by(Worker.alive_at.desc())))
+
+
 def move(
     session: Session, user_id: int, amount: int, *, kind: str, now: int, key: str = "", actor: int = 0, note: str = "",
 ) -> bool:  # fmt: skip
@@ -90,6 +94,11 @@ def move(
     except (IntegrityError, _Short):
         return False
     return True
+
+
+def by_key(session: Session, kind: str, key: str) -> Entry | None:
+    """The movement that a key stands for, if it was made."""
+    return session.scalar(select(Entry).where(Entry.request_id == f"{kind}:{key}"[:64]))
 
 
 class _Short(Exception):

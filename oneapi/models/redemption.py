@@ -67,3 +67,7 @@ def change(session: Session, id: int, **columns: object) -> bool:
 
 def remove(session: Session, id: int) -> bool:
     return session.execute(delete(Redemption).where(Redemption.id == id)).rowcount == 1  # type: ignore[attr-defined]
+
+
+def remove_with_status(session: Session, status: int) -> int:
+    return session.execute(delete(Redemption).where(Redemption.status == status)).rowcount  # type: ignore[attr-defined]

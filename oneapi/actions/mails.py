@@ -1,0 +1,116 @@
+"""Codes that prove an e-mail address: sent by mail, kept as digests, used once, worth nothing after a few wrong guesses."""
+
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from oneapi import notify
+from oneapi.actions import Actor, act, passwords, record
+from oneapi.db import Session
+from oneapi.messages import Refused
+from oneapi.models import account, code, user
+from oneapi.models.channel import split
+from oneapi.models.user import User
+from oneapi.notify import MailError
+from oneapi.state import State
+
+MINUTES = 10
+ADDRESS = re.compile(r"[^@\s\x00-\x20<>()\[\]\\,;:\"]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\.[A-Za-z0-9-]{2,}")
+LONGEST = 50
+
+
+def email_of(text: str) -> str:
+    """The address in lower case; raises Refused when it is none."""
+    email = text.strip().lower()
+    if len(email) > LONGEST or not ADDRESS.fullmatch(email) or ".." in email:
+        raise Refused("invalid_parameter", field="email")
+    return email
+
+
+@contextmanager
+def counting(state: State, purpose: str, subject: str) -> Iterator[None]:
+    """Count a wrong guess although everything else is undone."""
+    try:
+        yield
+    except Refused as refusal:
+        if refusal.code in ("bad_code", "bad_reset"):
+            with state.databases.transaction() as session:
+                code.missed(session, purpose, subject)
+        raise
+
+
+def take(session: Session, state: State, purpose: str, email: str, secret: str) -> str:
+    """Use a code up in the caller's transaction and return its data; raises Refused."""
+    data = code.take(session, purpose, email, secret.strip(), now=int(state.clock()))
+    if data is None:
+        raise Refused("bad_reset" if purpose == "reset" else "bad_code", field="verification_code")
+    return data
+
+
+def send_code(state: State, actor: Actor, email: str) -> None:
+    """Mail a code that proves this address; raises Refused, also when the mail server does."""
+    email = email_of(email)
+    now = state.settings
+    domain = email.rpartition("@")[2]
+    if now.email_domain_restriction_enabled and domain not in [d.lower() for d in split(now.email_domain_whitelist)]:
+        raise Refused("email_domain", field="email")
+    secret = secrets.token_hex(3)
+    with act(state) as session:
+        if account.email_taken(session, email):
+            raise Refused("email_taken", field="email")
+        code.issue(session, "email", email, secret, expires_at=int(state.clock()) + MINUTES * 60)
+    try:
+        notify.mail(state, email, "verification", actor.language, code=secret, minutes=MINUTES)
+    except MailError as error:
+        raise Refused("mail_failed", error=error) from error
+
+
+def send_reset(state: State, actor: Actor, email: str) -> None:
+    """Mail a link that leads to a new password. Whether anybody has this address is not told."""
+    email = email_of(email)
+    if not state.settings.smtp_server:
+        raise Refused("mail_failed", error=MailError("no mail server is set up"))
+    secret = secrets.token_hex(16)
+    with act(state) as session:
+        row = account.by_email(session, email)
+        if row is None:
+            return
+        code.issue(session, "reset", email, secret, expires_at=int(state.clock()) + MINUTES * 60, data=str(row.id))
+    link = notify.link(state, "/user/reset", email=email, token=secret)
+    notify.mail_soon(state, email, "reset", actor.language, link=link, minutes=MINUTES)
+
+
+def reset(state: State, actor: Actor, email: str, secret: str, password: str = "") -> str:
+    """Give the account of a reset link a new password, the given or a made one, and return it. The link works once."""
+    if not email or not secret:
+        raise Refused("invalid_parameter", field="email")
+    email = email_of(email)
+    if password:
+        passwords.check(password)
+    chosen = password or passwords.generated()
+    hashed = passwords.hashed(chosen)
+    with counting(state, "reset", email), act(state, "users") as session:
+        row = user.get(session, int(take(session, state, "reset", email, secret)))
+        if row is None or row.email != email:
+            raise Refused("bad_reset")
+        _set_password(session, row, hashed)
+        record(session, state, actor, "user.reset_password", row.id)
+    return chosen
+
+
+def _set_password(session: Session, row: User, hashed: str) -> None:
+    """A mail that arrived proves the address; every session of the account ends."""
+    epoch = (row.session_epoch or 0) + 1
+    account.bind(session, row.id, password=hashed, must_change_password=False, email_verified=True, session_epoch=epoch)
+
+
+def bind_email(state: State, actor: Actor, email: str, secret: str) -> None:
+    """Make a proven address the actor's own; raises Refused."""
+    email = email_of(email)
+    with counting(state, "email", email), act(state, "users") as session:
+        take(session, state, "email", email, secret)
+        if account.email_taken(session, email, but=actor.id):
+            raise Refused("email_taken", field="email")
+        account.bind(session, actor.id, email=email, email_verified=True)
+        record(session, state, actor, "user.bind_email", actor.id, after={"email": email})

@@ -1,0 +1,132 @@
+"""Quota that comes in: redemption codes, and top-ups by administrators and payment systems. Each counts once."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from oneapi.actions import Actor, act, amount, columns, record, write_log
+from oneapi.db import Session
+from oneapi.messages import Refused
+from oneapi.models import ledger, log, redemption, user
+from oneapi.models.redemption import Redemption, Status
+from oneapi.state import State
+
+LONGEST_NAME, MOST_AT_ONCE, LARGEST = 20, 100, 2**62
+DEFAULT_QUOTA = 100  # of a code made without one, as it has always been
+
+
+def top_up(state: State, actor: Actor, user_id: int, quota: int, *, remark: str = "", key: str = "") -> None:
+    """Add to a balance. The same `key` (an idempotency key) adds once, however often it is sent; raises Refused."""
+    if not 0 <= quota <= LARGEST:
+        raise Refused("negative_quota", field="quota")
+    key = key if len(key) <= 40 else hashlib.sha256(key.encode()).hexdigest()[:40]
+    text = remark or f"通过 API 充值 {amount(state, quota)}"
+    with act(state) as session:
+        row = user.get(session, user_id)
+        if row is None:
+            raise Refused("user_missing", field="user_id")
+        if not ledger.move(session, user_id, quota, kind="topup", now=int(state.clock()), key=key, actor=actor.id, note=text):
+            _was_made(session, key, user_id, quota)
+            return
+        write_log(session, state, log.Kind.TOPUP, text, user_id=user_id, username=row.username or "", quota=quota)
+        record(session, state, actor, "user.top_up", user_id, after={"quota": quota, "remark": remark})
+
+
+def _was_made(session: Session, key: str, user_id: int, quota: int) -> None:
+    """Nothing moved: that is right only when the same top-up was made before."""
+    entry = ledger.by_key(session, "topup", key) if key else None
+    if entry is None:
+        raise Refused("topup_failed")
+    if (entry.user_id, entry.amount) != (user_id, quota):
+        raise Refused("topup_differs", field="Idempotency-Key")
+
+
+def redeem(state: State, actor: Actor, key: str) -> int:
+    """Turn a code into quota for the actor and return how much; of many who try at once one wins. Raises Refused."""
+    key, now = key.strip(), int(state.clock())
+    if not key:
+        raise Refused("no_code", field="key")
+    with act(state) as session:
+        row = redemption.by_key(session, key)
+        if row is None:
+            raise Refused("redeem_invalid", field="key")
+        if not redemption.use(session, row.id, actor.id, now=now):
+            expired = row.status == Status.ENABLED and 0 < (row.expired_time or 0) <= now
+            raise Refused("redeem_expired" if expired else "redeem_used", field="key")
+        text = f"通过兑换码充值 {amount(state, row.quota)}"
+        if not ledger.move(session, actor.id, row.quota, kind="redeem", now=now, key=str(row.id), actor=actor.id, note=text):
+            raise Refused("redeem_used", field="key")
+        write_log(session, state, log.Kind.TOPUP, text, user_id=actor.id, username=actor.name, quota=row.quota)
+        return row.quota
+
+
+def create_codes(
+    state: State, actor: Actor, name: str, quota: int = 0, count: int = 1, *, expired_time: int = -1
+) -> list[Redemption]:
+    """New codes, all worth the same; raises Refused."""
+    _check(name, quota)
+    if count <= 0:
+        raise Refused("code_count_low", field="count")
+    if count > MOST_AT_ONCE:
+        raise Refused("code_count_high", field="count")
+    now = int(state.clock())
+    rows = [
+        Redemption(
+            user_id=actor.id, key=uuid4().hex, status=Status.ENABLED, name=name, quota=quota or DEFAULT_QUOTA, created_time=now,
+            expired_time=expired_time or -1,
+        )
+        for _ in range(count)
+    ]  # fmt: skip
+    with act(state) as session:
+        session.add_all(rows)
+        session.flush()
+        facts = {"name": name, "quota": quota or DEFAULT_QUOTA, "count": count}
+        record(session, state, actor, "redemption.create", rows[0].id, after=facts)
+    return rows
+
+
+def _check(name: str, quota: int) -> None:
+    if not 1 <= len(name) <= LONGEST_NAME:
+        raise Refused("code_name_length", field="name")
+    if not 0 <= quota <= LARGEST:
+        raise Refused("negative_quota", field="quota")
+
+
+def update_code(state: State, actor: Actor, id: int, values: Mapping[str, Any], *, status_only: bool = False) -> Redemption:
+    """Change name, quota and expiry of a code, or only whether it is enabled; a used one stays as it is. Raises Refused."""
+    with act(state) as session:
+        row = redemption.get(session, id)
+        before = _shown(row)
+        if status_only:
+            changed = {"status": values.get("status", 0)}
+            if changed["status"] not in (Status.ENABLED, Status.DISABLED):
+                raise Refused("invalid_parameter", field="status")
+        else:
+            changed = {name: values[name] for name in ("name", "quota", "expired_time") if name in values}
+            _check(changed.get("name", row.name or ""), changed.get("quota", row.quota))
+        if not redemption.change(session, id, **changed):
+            raise Refused("code_is_used")
+        session.refresh(row)
+        record(session, state, actor, "redemption.update", id, before=before, after=_shown(row))
+    return row
+
+
+def _shown(row: Redemption) -> dict[str, Any]:
+    return {name: value for name, value in columns(row).items() if name in ("name", "quota", "status", "expired_time")}
+
+
+def delete_code(state: State, actor: Actor, id: int) -> None:
+    with act(state) as session:
+        row = session.get(Redemption, id)
+        if row is not None:
+            record(session, state, actor, "redemption.delete", id, before=_shown(row))
+            redemption.remove(session, id)
+
+
+def delete_codes(state: State, actor: Actor, status: int) -> int:
+    """Remove all codes of one status, e.g. the used ones; returns how many."""
+    with act(state) as session:
+        gone = redemption.remove_with_status(session, status)
+        record(session, state, actor, "redemption.delete_many", "", after={"status": status, "count": gone})
+    return gone

@@ -1,0 +1,122 @@
+"""Channels: the accounts with vendors."""
+
+from flask import Response, request
+
+from oneapi import access
+from oneapi.actions import channels
+from oneapi.api import envelope, shapes
+from oneapi.catalog import models as catalog
+from oneapi.db import db
+from oneapi.messages import Refused
+from oneapi.models import channel
+from oneapi.models.user import Role
+from oneapi.relay import listing
+from oneapi.wire import VendorError
+
+routes = envelope.resource("channel", "/channel")
+
+FIELDS: dict[str, type] = {
+    "id": int, "type": int, "key": str, "status": int, "name": str, "weight": int, "base_url": str, "other": str, "models": str,
+    "group": str, "model_mapping": str, "priority": int, "config": str, "system_prompt": str, "tag": str, "remark": str,
+    "test_model": str, "parameters": str,
+}  # fmt: skip
+# Columns that 0 and "" change too; the others keep their value then, as they have always done.
+CLEARABLE = {
+    "weight",
+    "base_url",
+    "other",
+    "model_mapping",
+    "priority",
+    "system_prompt",
+    "tag",
+    "remark",
+    "test_model",
+    "parameters",
+}
+
+
+@routes.route("/", allow=Role.ADMIN)
+def get_channels() -> Response:
+    """Channels, newest first, without their keys."""
+    page = envelope.page()
+    rows, total = channel.page(db.session, offset=page.offset, limit=page.limit)
+    return envelope.listing(map(shapes.channel, rows), total)
+
+
+@routes.route("/search", allow=Role.ADMIN)
+def search_channels() -> Response:
+    """Channels by id or the beginning of their name."""
+    rows, total = channel.page(
+        db.session, keyword=envelope.word("keyword"), limit=min(envelope.number_of("page_size") or 1000, 1000)
+    )
+    return envelope.listing(map(shapes.channel, rows), total)
+
+
+@routes.route("/models", allow=Role.ADMIN)
+def known_models() -> Response:
+    """Every model of the catalogue, in OpenAI's shape and without the envelope."""
+    return envelope.answer({"object": "list", "data": [listing.entry(name) for name in catalog.OWNERS]})
+
+
+@routes.route("/<id>", allow=Role.ADMIN)
+def get_channel(id: str) -> Response:
+    """One channel, without its key."""
+    return envelope.ok(shapes.channel(channel.get(db.session, envelope.id_of(id))))
+
+
+@routes.route("/", methods=["POST"], allow=Role.ADMIN)
+def create_channel() -> Response:
+    """Add a channel for every line of the key."""
+    channels.create(access.state(), access.actor(), envelope.decode(FIELDS))
+    return envelope.ok()
+
+
+@routes.route("/", methods=["PUT"], allow=Role.ADMIN)
+def update_channel() -> Response:
+    """Change a channel; the key is never answered."""
+    given = envelope.decode(FIELDS)
+    if not given.get("id"):
+        raise Refused("id_missing", field="id")
+    values = {name: value for name, value in given.items() if value or name in CLEARABLE}
+    return envelope.ok(shapes.channel(channels.update(access.state(), access.actor(), given["id"], values)))
+
+
+@routes.route("/<id>", methods=["DELETE"], allow=Role.ADMIN)
+def delete_channel(id: str) -> Response:
+    """Remove a channel."""
+    channels.delete(access.state(), access.actor(), [envelope.id_of(id)])
+    return envelope.ok()
+
+
+@routes.route("/disabled", methods=["DELETE"], allow=Role.ADMIN)
+def delete_disabled() -> Response:
+    """Remove all channels that are disabled, by hand or automatically; answers how many."""
+    return envelope.ok(channels.delete_disabled(access.state(), access.actor()))
+
+
+@routes.route("/test/<id>", allow=Role.ADMIN, changes=True)
+def test_channel(id: str) -> Response:
+    """Test one channel with a small request."""
+    asked = request.args
+    stream = asked.get("stream", "") in ("1", "true")
+    number, model, kind = envelope.id_of(id), envelope.word("model"), asked.get("kind", "")
+    channel.get(db.session, number)
+    result = channels.test(access.state(), number, model=model, kind=kind, stream=stream)
+    seconds = round(result.seconds, 3) if result.ok else 0
+    return envelope.answer({"success": result.ok, "message": result.message, "time": seconds, "modelName": result.model})
+
+
+@routes.route("/update_balance/<id>", allow=Role.ADMIN, changes=True)
+def update_balance(id: str) -> Response:
+    """Ask the vendor what is left on one channel's account."""
+    try:
+        left = channels.refresh_balance(access.state(), envelope.id_of(id))
+    except VendorError as error:
+        return envelope.answer({"success": False, "message": error.message or error.kind})
+    return envelope.ok(balance=left)
+
+
+@routes.route("/fetch_models/<id>", allow=Role.ADMIN, changes=True)
+def fetch_models(id: str) -> Response:
+    """The models that a channel's key can really use, asked from the vendor."""
+    return envelope.ok(channels.fetch_models(access.state(), envelope.id_of(id)))

@@ -1,0 +1,85 @@
+"""Logs: everybody's for administrators, one's own for everybody."""
+
+import gevent
+from flask import Response
+
+from oneapi import access
+from oneapi.access import current_user
+from oneapi.actions import logs
+from oneapi.api import envelope, shapes
+from oneapi.messages import Refused
+from oneapi.models import log
+from oneapi.models.log import Filter
+from oneapi.models.user import Role
+
+routes = envelope.resource("log", "/log")
+
+
+def _wanted(**more: object) -> Filter:
+    """The filter that the query string asks for."""
+    number, word = envelope.number_of, envelope.word
+    asked = {
+        "type": number("type"), "since": number("start_timestamp"), "until": number("end_timestamp"),
+        "username": word("username"), "token_name": word("token_name"), "model_name": word("model_name"),
+        "channel": number("channel"),
+    }  # fmt: skip
+    return Filter(**asked | more)  # type: ignore[arg-type]
+
+
+def _page(wanted: Filter) -> tuple[list[log.Log], int]:
+    page = envelope.page()
+    with access.state().databases.logs() as session:
+        return log.page(session, wanted, offset=page.offset, limit=page.limit, before=envelope.number_of("before"))
+
+
+@routes.route("/", allow=Role.ADMIN)
+def get_logs() -> Response:
+    """Everybody's logs, newest first."""
+    rows, total = _page(_wanted())
+    return envelope.listing(map(shapes.log, rows), total)
+
+
+@routes.route("/", methods=["DELETE"], allow=Role.ADMIN)
+def delete_logs() -> Response:
+    """Delete all logs that are older than `target_timestamp`; answers how many."""
+    before = envelope.number_of("target_timestamp")
+    if not before:
+        raise Refused("target_timestamp")
+    return envelope.ok(logs.delete_before(access.state(), access.actor(), before, pause=gevent.sleep))
+
+
+@routes.route("/stat", allow=Role.ADMIN)
+def get_stat() -> Response:
+    """How much quota the consume logs that pass the filter come to."""
+    with access.state().databases.logs() as session:
+        return envelope.ok({"quota": log.consumed(session, _wanted(type=0))})
+
+
+@routes.route("/search", allow=Role.ADMIN)
+def search_logs() -> Response:
+    """The newest logs of a type, or whose content begins with the keyword."""
+    with access.state().databases.logs() as session:
+        return envelope.ok([shapes.log(row) for row in log.search(session, envelope.word("keyword"))])
+
+
+@routes.route("/self", allow=Role.USER)
+def get_own_logs() -> Response:
+    """One's own logs, newest first."""
+    rows, total = _page(_wanted(user_id=current_user.id, username="", channel=0))
+    return envelope.listing(map(shapes.own_log, rows), total)
+
+
+@routes.route("/self/stat", allow=Role.USER)
+def get_own_stat() -> Response:
+    """How much quota one's own consume logs that pass the filter come to."""
+    with access.state().databases.logs() as session:
+        return envelope.ok({"quota": log.consumed(session, _wanted(type=0, user_id=current_user.id, username=""))})
+
+
+@routes.route("/self/search", allow=Role.USER)
+def search_own_logs() -> Response:
+    """One's own newest logs of a type."""
+    with access.state().databases.logs() as session:
+        return envelope.ok(
+            [shapes.own_log(row) for row in log.search(session, envelope.word("keyword"), user_id=current_user.id)]
+        )

@@ -1,0 +1,107 @@
+"""One's own account: profile, access token, invitation code, redeeming, usage."""
+
+from collections import defaultdict
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Response
+
+from oneapi import access
+from oneapi.access import current_user
+from oneapi.actions import accounts, topups
+from oneapi.api import envelope, shapes
+from oneapi.db import db
+from oneapi.messages import Refused
+from oneapi.models import ledger, usage
+from oneapi.models.user import Role
+
+routes = envelope.resource("me", "")
+
+DAY = 86400
+LONGEST_USAGE = 400  # days
+
+
+@routes.route("/user/self", allow=Role.USER, unready=True)
+def get_self() -> Response:
+    """One's own account."""
+    leased = ledger.leased(db.session, "user", [current_user.id])
+    return envelope.ok(shapes.person(current_user.row, leased.get(current_user.id, 0)))
+
+
+@routes.route("/user/self", methods=["PUT"], allow=Role.USER, unready=True)
+def put_self() -> Response:
+    """Change one's own user name, display name or password; empty ones stay."""
+    given = envelope.decode({"username": str, "password": str, "display_name": str}, exact=True)
+    row = accounts.update_self(access.state(), access.actor(), given)
+    if given.get("password") and not current_user.by_token:
+        access.sign_in(row)  # a new password ends every other session
+    return envelope.ok()
+
+
+@routes.route("/user/self", methods=["DELETE"], allow=Role.USER)
+def delete_self() -> Response:
+    """Close one's own account."""
+    accounts.close_self(access.state(), access.actor())
+    access.sign_out()
+    return envelope.ok()
+
+
+@routes.route("/user/token", allow=Role.USER, changes=True)
+def new_access_token() -> Response:
+    """A new access token; the old one stops working, and this one is never shown again."""
+    return envelope.ok(accounts.new_access_token(access.state(), access.actor()))
+
+
+@routes.route("/user/aff", allow=Role.USER, changes=True)
+def aff_code() -> Response:
+    """One's own invitation code."""
+    return envelope.ok(accounts.aff_code(access.state(), access.actor()))
+
+
+@routes.route("/user/topup", methods=["POST"], allow=Role.USER)
+def redeem() -> Response:
+    """Redeem a code; answers how much quota it was worth."""
+    given = envelope.decode({"key": str})
+    return envelope.ok(topups.redeem(access.state(), access.actor(), given.get("key", "")))
+
+
+@routes.route("/user/available_models", allow=Role.USER)
+def available_models() -> Response:
+    """The models one's group can use."""
+    names = access.state().snapshot.group_models.get(current_user.row.group or "default", ())
+    return envelope.ok(sorted(names))
+
+
+@routes.route("/user/dashboard", allow=Role.USER)
+def dashboard() -> Response:
+    """One's own consumption of the last seven days by day and model."""
+    today = int(access.state().clock()) // DAY * DAY
+    days = _by_day(current_user.id, today - 6 * DAY, today + DAY)
+    names = ("RequestCount", "Quota", "PromptTokens", "CompletionTokens")
+    return envelope.ok(
+        [{"Day": day, "ModelName": model} | dict(zip(names, sums, strict=True)) for (day, model), sums in days.items()]
+    )
+
+
+@routes.route("/usage", allow=Role.USER)
+def own_usage() -> Response:
+    """One's own consumption by day and model between `start_timestamp` and `end_timestamp`, by default seven days."""
+    end = envelope.number_of("end_timestamp") or int(access.state().clock())
+    start = envelope.number_of("start_timestamp") or end - 7 * DAY
+    if not 0 <= end - start <= LONGEST_USAGE * DAY or end > 2**40:
+        raise Refused("invalid_parameter")
+    names = ("requests", "quota", "prompt_tokens", "completion_tokens")
+    days = _by_day(current_user.id, start // DAY * DAY, end // DAY * DAY + DAY)
+    rows = [{"day": day, "model": model} | dict(zip(names, sums, strict=True)) for (day, model), sums in days.items()]
+    return envelope.ok({"total": {name: sum(row[name] for row in rows) for name in names}, "days": rows})
+
+
+def _by_day(user_id: int, since: int, until: int) -> dict[tuple[str, str], list[int]]:
+    """Requests, quota, prompt and completion tokens by UTC day and model."""
+    days: defaultdict[tuple[str, str], list[Any]] = defaultdict(lambda: [0, 0, 0, 0])
+    for found in usage.series(db.session, since, until, step=DAY, user_id=user_id):
+        day = datetime.fromtimestamp(found.key, UTC).strftime("%Y-%m-%d")
+        sums = days[day, found.model]
+        for at, number in enumerate((found.requests, found.quota, found.prompt, found.completion)):
+            sums[at] += number
+    return dict(sorted(days.items()))
