@@ -299,9 +299,7 @@ def test_bytes_that_come_while_a_connection_rests_do_not_pass_for_an_answer(monk
 
 def test_a_connection_made_by_another_thread_is_left_alone() -> None:
     with wire(WHOLE) as vendor:
-        thread = threading.Thread(target=send, args=(Request(vendor.url, {}),))
-        thread.start()
-        thread.join()
+        gevent.get_hub().threadpool.apply(send, (Request(vendor.url, {}),))
         assert send(Request(vendor.url, {})).status == 200
         assert vendor.connections == 2
 
