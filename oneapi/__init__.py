@@ -36,7 +36,9 @@ def create_app(settings: config.Config | None = None, *, clock: Callable[[], flo
 def start(app: Flask) -> None:
     """What runs beside the requests of a process: changes from other processes, jobs, the end. Called once, after a fork."""
     gateway = app.extensions["oneapi"]
-    lifecycle.at_exit(app.extensions["oneapi.relay"].ledger.stop)
+    ledger = app.extensions["oneapi.relay"].ledger
+    ledger.start()  # takes up what a dead process left
+    lifecycle.at_exit(ledger.stop)
     for part in (importlib.import_module(f"oneapi.{n}") for n in ("fanout", "jobs") if importlib.util.find_spec(f"oneapi.{n}")):
         part.start(gateway)
         lifecycle.at_exit(part.stop)

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
+import gevent
 from gevent.threadpool import ThreadPool
 from sqlalchemy import Connection, StaticPool, Table, bindparam, create_engine, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from oneapi.models.base import Base
 from oneapi.models.channel import Channel
 from oneapi.models.ledger import Entry, Lease, Worker
 from oneapi.models.log import Log
@@ -38,11 +39,40 @@ class Row:
     from_user: int = 0  # paid from the user's lease
     from_token: int = 0
     limited: bool = False  # the token has a budget of its own
-    user_purse: Any = None
-    token_purse: Any = None
     user_lease: int = 0
     token_lease: int = 0
+    user_purse: Any = None  # of the worker; not stored
+    token_purse: Any = None
     written_off: int = 0
+
+
+# What a database that is away, or refuses a statement, raises.
+FAILURES = (SQLAlchemyError, OSError)
+PASSING_MYSQL, PASSING_POSTGRESQL = {1020, 1205, 1213}, {"40P01", "40001", "55P03"}
+
+
+def passing(error: DBAPIError) -> bool:
+    """Whether the database only asks to try the whole transaction again: a deadlock, or a lock that was held too long."""
+    cause: Any = error.orig
+    if getattr(cause, "sqlstate", None) in PASSING_POSTGRESQL:
+        return True
+    first = cause.args[0] if cause is not None and cause.args else None
+    return first in PASSING_MYSQL or (isinstance(first, str) and first.startswith("database is locked"))
+
+
+T = TypeVar("T")
+
+
+def again(work: Callable[[], T]) -> T:
+    """What a transaction returns, tried again when another one stood in its way."""
+    for pause in (0.01, 0.03, 0.1, 0.3, 1.0):
+        try:
+            return work()
+        except DBAPIError as error:
+            if not passing(error):
+                raise
+        gevent.sleep(pause)
+    return work()
 
 
 OWNERS: dict[str, tuple[Any, Any]] = {"user": (User, User.quota), "token": (Token, Token.remain_quota)}
@@ -61,17 +91,23 @@ def lease(
         amount = min(max(more, left // slice), left) if left > more * ample else min(more, left)
         if amount <= 0:
             return 0, True, held
+        # Leases before balances, as settlements do it: whoever locks rows in another order may meet them in a deadlock.
+        if held and not _grow(session, held, amount):
+            held = 0
         taken = update(model).where(model.id == owner, column >= amount).values({column: column - amount})
         if session.execute(taken, execution_options={"synchronize_session": False}).rowcount:  # type: ignore[attr-defined]
-            return amount, left <= more * ample, _grow(session, worker, kind, owner, held, amount, now)
+            return amount, left <= more * ample, held or _new(session, worker, kind, owner, amount, now)
+        if held:
+            _grow(session, held, -amount)
     return 0, True, held
 
 
-def _grow(session: Session, worker: str, kind: str, owner: int, held: int, amount: int, now: int) -> int:
-    if held:
-        grown = update(Lease).where(Lease.id == held).values(amount=Lease.amount + amount)
-        if session.execute(grown, execution_options={"synchronize_session": False}).rowcount:  # type: ignore[attr-defined]
-            return held
+def _grow(session: Session, held: int, amount: int) -> bool:
+    grown = update(Lease).where(Lease.id == held).values(amount=Lease.amount + amount)
+    return bool(session.execute(grown, execution_options={"synchronize_session": False}).rowcount)  # type: ignore[attr-defined]
+
+
+def _new(session: Session, worker: str, kind: str, owner: int, amount: int, now: int) -> int:
     serial = (session.scalar(select(func.max(Lease.serial)).where(Lease.worker == worker)) or 0) + 1
     row = Lease(worker=worker, kind=kind, owner_id=owner, serial=serial, amount=amount, spent=0, created_at=now)
     session.add(row)
@@ -85,11 +121,10 @@ def leased_by_others(session: Session, worker: str, kind: str, owner: int) -> bo
     return session.scalar(held.limit(1)) is not None
 
 
-def leases_of(session: Session, worker: str) -> set[int]:
-    return set(session.scalars(select(Lease.id).where(Lease.worker == worker)))
-
-
-_TERMS = select(Lease.kind, Lease.owner_id, Lease.amount, Lease.spent)
+def leases_of(session: Session, worker: str, *, before: int | None = None) -> set[int]:
+    """The ids of a worker's leases, or of those that it got before a time."""
+    mine = select(Lease.id).where(Lease.worker == worker)
+    return set(session.scalars(mine if before is None else mine.where(Lease.created_at < before)))
 
 
 def give_back(session: Session, id: int) -> None:
@@ -129,15 +164,21 @@ def sign_off(session: Session, worker: str) -> None:
 
 
 def sweep(session: Session, host: str, runs: Callable[[int], bool], now: int) -> int:
-    """End the leases of workers that are gone: on this host by their process, elsewhere by their silence."""
+    """End the leases of workers that are gone: on this host by their process, everywhere by their silence.
+
+    A process that runs proves nothing by itself: in containers the next one often has the number of the last.
+    """
     workers = session.execute(select(Worker.id, Worker.host, Worker.pid, Worker.alive_at)).all()
-    dead = [w.id for w in workers if (not runs(w.pid) if w.host == host[:191] else w.alive_at < now - DEAD_SECONDS)]
+    dead = [w.id for w in workers if w.alive_at < now - DEAD_SECONDS or (w.host == host[:191] and not runs(w.pid))]
     known = [w.id for w in workers if w.id not in dead]
     orphans = select(Lease.id).where(or_(Lease.worker.in_(dead), Lease.worker.not_in(known)), Lease.created_at < now - 1)
     ended = _end(session, session.scalars(orphans).all())
     if dead:
         session.execute(delete(Worker).where(Worker.id.in_(dead)))
     return ended
+
+
+Return = tuple[int, str, int, int]  # lease, kind, owner and the quota that goes back from the one to the other
 
 
 class Store:
@@ -149,37 +190,45 @@ class Store:
         self._engine = databases.engine
         self.sqlite = databases.engine.dialect.name == "sqlite"
 
-    def write(self, rows: list[Row], rests: list[tuple[Any, int]]) -> set[int]:
-        """One transaction: charge `rows` and give `rests` (purse, amount) back. Returns leases that turned out to be gone.
+    def write(self, rows: list[Row], returns: list[Return], *, replay: bool = False) -> set[int]:
+        """One transaction: charge `rows` and give `returns` back. Returns leases that turned out to be gone, and are now.
 
-        A row whose request id is in the ledger already changes nothing.
+        With `replay`, a row whose request id is in the ledger already changes nothing.
         """
-        for row in rows:
-            row.user_lease = row.user_purse.lease if row.user_purse is not None else row.user_lease
-            row.token_lease = row.token_purse.lease if row.token_purse is not None else row.token_lease
-        returns = [(purse.lease, purse.kind, purse.owner, amount) for purse, amount in rests]
         if not self.sqlite:
-            return self._write(rows, returns)
+            return again(lambda: self._write(rows, returns, replay))
         if self._pool is None:
             self._pool = ThreadPool(1)
             timeout = self.databases.engine.dialect.create_connect_args(self.databases.url)[1].get("timeout", 5)
             self._engine = create_engine(
                 self.databases.url, poolclass=StaticPool, connect_args={"check_same_thread": False, "timeout": timeout}
             )
-        return self._pool.apply(self._write, (rows, returns))
+        return again(lambda: self._pooled(rows, returns, replay))
 
-    def _write(self, rows: list[Row], returns: list[tuple[int, str, int, int]]) -> set[int]:
+    def _pooled(self, *args: Any) -> set[int]:
+        assert self._pool is not None
+        gone, error = self._pool.apply(self._outcome, args)
+        if error is not None:
+            raise error
+        return gone
+
+    def _outcome(self, *args: Any) -> tuple[set[int], Exception | None]:
+        """What came of a write: gevent prints what its threads raise, and a locked file is an everyday error."""
+        try:
+            return self._write(*args), None
+        except FAILURES as error:
+            return set(), error
+
+    def _write(self, rows: list[Row], returns: list[Return], replay: bool) -> set[int]:
         separate = self.databases.separate_logs
         with self._engine.begin() as connection:
             if self.sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
-            rows = _unwritten(connection, rows)
-            gone = _charge(connection, rows)
-            for lease_id, kind, owner, amount in returns:
-                if not _return(connection, lease_id, kind, owner, amount):
-                    gone.add(lease_id)
+            if replay:
+                rows = _unwritten(connection, rows)
+            gone = _charge(connection, rows, returns)
             if rows:
-                _insert(connection, Entry.__tablename__, [_entry(row) for row in rows])
+                connection.execute(insert(Entry), [_entry(row) for row in rows])
                 if not separate:
                     _write_logs(connection, rows)
         if separate and rows:
@@ -189,11 +238,8 @@ class Store:
 
 
 def _unwritten(connection: Connection, rows: list[Row]) -> list[Row]:
-    """The rows whose request id the ledger does not hold yet; only rows from a journal can be there."""
-    replayed = [row.request_id for row in rows if row.user_purse is None and row.user_lease]
-    if not replayed:
-        return rows
-    known = set(connection.scalars(select(Entry.request_id).where(Entry.request_id.in_(replayed))))
+    """The rows whose request id the ledger does not hold yet."""
+    known = set(connection.scalars(select(Entry.request_id).where(Entry.request_id.in_([row.request_id for row in rows]))))
     return [row for row in rows if row.request_id not in known]
 
 
@@ -221,6 +267,9 @@ _COUNT_USER = (
     .where(_users.c.id == bindparam("b_id"))
     .values(used_quota=_users.c.used_quota + bindparam("n"), request_count=_users.c.request_count + bindparam("k"))
 )
+_UNCOUNT = update(_users).where(_users.c.id == bindparam("b_id")).values(used_quota=_users.c.used_quota - bindparam("n"))
+_TERMS = select(_leases.c.kind, _leases.c.owner_id, _leases.c.amount, _leases.c.spent).where(_leases.c.id == bindparam("b_id"))
+_END = delete(_leases).where(_leases.c.id == bindparam("b_id"))
 _COUNT_TOKEN = (
     update(_tokens)
     .where(_tokens.c.id == bindparam("b_id"))
@@ -241,27 +290,65 @@ _CREDIT = {
 _LEFT = {kind: select(column).where(t.c.id == bindparam("b_id")) for kind, (t, column) in _BALANCES.items()}
 
 
-def _charge(connection: Connection, rows: list[Row]) -> set[int]:
-    """Move leases, balances and counters. Rows are touched in the order of their ids, so that workers never deadlock."""
-    gone: set[int] = set()
+def _charge(connection: Connection, rows: list[Row], returns: list[Return]) -> set[int]:
+    """Move leases, balances and counters. Tables and rows are touched in one order, so that workers rarely deadlock."""
+    gone, credits = _take(connection, rows, returns)
+    for kind in ("user", "token"):
+        _count(connection, kind, rows)
+        for owner, amount in sorted(credits[kind].items()):
+            connection.execute(_CREDIT[kind], {"b_id": owner, "n": amount})
+        _collect(connection, kind, rows, gone)
+    channels: dict[int, int] = {}
+    for row in rows:
+        channels[row.channel_id] = channels.get(row.channel_id, 0) + row.cost
+    if channels:
+        connection.execute(_COUNT_CHANNEL, [{"b_id": id, "n": n} for id, n in sorted(channels.items())])
+    _roll_up(connection, rows)
+    return gone
+
+
+def _take(connection: Connection, rows: list[Row], returns: list[Return]) -> tuple[set[int], dict[str, dict[int, int]]]:
+    """Spend and shrink leases: which are gone, and what goes back to whom."""
     spends: dict[int, int] = {}
     for row in rows:
         for lease_id, amount in ((row.user_lease, row.from_user), (row.token_lease, row.from_token)):
             if amount:
                 spends[lease_id] = spends.get(lease_id, 0) + amount
-    for lease_id in sorted(spends):
-        if not connection.execute(_SPEND, {"b_id": lease_id, "n": spends[lease_id]}).rowcount:
+    back = {lease_id: (kind, owner, amount) for lease_id, kind, owner, amount in returns}
+    gone: set[int] = set()
+    credits: dict[str, dict[int, int]] = {"user": {}, "token": {}}
+    for lease_id in sorted(spends.keys() | back.keys()):
+        if lease_id in spends and not connection.execute(_SPEND, {"b_id": lease_id, "n": spends[lease_id]}).rowcount:
             gone.add(lease_id)
-    for row in sorted(rows, key=lambda r: r.user_id):
-        paid = 0 if row.user_lease in gone else row.from_user
-        if row.cost > paid:
-            row.written_off = row.cost - paid - _debit(connection, "user", row.user_id, row.cost - paid)
-    for row in sorted(rows, key=lambda r: r.token_id):
-        paid = 0 if row.token_lease in gone else row.from_token
-        if row.limited and row.cost > paid:
-            _debit(connection, "token", row.token_id, row.cost - paid)
-    _count(connection, rows)
-    return gone
+        elif lease_id in back:
+            kind, owner, amount = back[lease_id]
+            if connection.execute(_SHRINK, {"b_id": lease_id, "n": amount}).rowcount:
+                credits[kind][owner] = credits[kind].get(owner, 0) + amount
+            else:
+                gone.add(lease_id)
+    for lease_id in gone:  # most are not there any more; one that holds too little is not to be trusted either
+        left = connection.execute(_TERMS, {"b_id": lease_id}).one_or_none()
+        if left is not None and connection.execute(_END, {"b_id": lease_id}).rowcount:
+            credits[left.kind][left.owner_id] = credits[left.kind].get(left.owner_id, 0) + left.amount - left.spent
+    return gone, credits
+
+
+def _collect(connection: Connection, kind: str, rows: list[Row], gone: set[int]) -> None:
+    """Debit what leases did not pay; a balance that is too small for it ends at zero, and the rest is written off."""
+    unpaid = 0
+    for row in sorted(rows, key=lambda r: r.user_id if kind == "user" else r.token_id):
+        if kind == "user":
+            due = row.cost - (0 if row.user_lease in gone else row.from_user)
+            row.written_off = due - _debit(connection, kind, row.user_id, due) if due > 0 else 0
+            unpaid += row.written_off
+        elif row.limited:
+            due = row.cost - (0 if row.token_lease in gone else row.from_token)
+            if due > 0:
+                _debit(connection, kind, row.token_id, due)
+    if unpaid:
+        for row in rows:
+            if row.written_off:
+                connection.execute(_UNCOUNT, {"b_id": row.user_id, "n": row.written_off})
 
 
 def _debit(connection: Connection, kind: str, owner: int, amount: int) -> int:
@@ -276,33 +363,18 @@ def _debit(connection: Connection, kind: str, owner: int, amount: int) -> int:
     return 0
 
 
-def _return(connection: Connection, lease_id: int, kind: str, owner: int, amount: int) -> bool:
-    if not connection.execute(_SHRINK, {"b_id": lease_id, "n": amount}).rowcount:
-        return False
-    connection.execute(_CREDIT[kind], {"b_id": owner, "n": amount})
-    return True
-
-
-def _count(connection: Connection, rows: list[Row]) -> None:
-    users: dict[int, list[int]] = {}
-    tokens: dict[int, list[int]] = {}
-    channels: dict[int, int] = {}
+def _count(connection: Connection, kind: str, rows: list[Row]) -> None:
+    """What users and tokens have consumed; before anything else is done to their rows, in the order of their ids."""
+    totals: dict[int, list[int]] = {}
     for row in rows:
-        of_user = users.setdefault(row.user_id, [0, 0])
-        of_user[0] += row.cost - row.written_off
-        of_user[1] += 1
-        of_token = tokens.setdefault(row.token_id, [0, 0])
-        of_token[0] += row.cost - row.written_off
-        of_token[1] = row.created_at
-        channels[row.channel_id] = channels.get(row.channel_id, 0) + row.cost
-    for statement, values in (
-        (_COUNT_USER, [{"b_id": id, "n": n, "k": k} for id, (n, k) in sorted(users.items())]),
-        (_COUNT_TOKEN, [{"b_id": id, "n": n, "t": t} for id, (n, t) in sorted(tokens.items())]),
-        (_COUNT_CHANNEL, [{"b_id": id, "n": n} for id, n in sorted(channels.items())]),
-    ):
-        if values:
-            connection.execute(statement, values)
-    _roll_up(connection, rows)
+        total = totals.setdefault(row.user_id if kind == "user" else row.token_id, [0, 0, 0])
+        total[0] += row.cost - (row.written_off if kind == "token" else 0)
+        total[1] += 1
+        total[2] = row.created_at
+    if totals and kind == "user":
+        connection.execute(_COUNT_USER, [{"b_id": id, "n": n, "k": k} for id, (n, k, _) in sorted(totals.items())])
+    elif totals:
+        connection.execute(_COUNT_TOKEN, [{"b_id": id, "n": n, "t": t} for id, (n, _, t) in sorted(totals.items())])
 
 
 SUMS = ("requests", "quota", "prompt_tokens", "completion_tokens", "elapsed_time")
@@ -340,24 +412,13 @@ def _upsert(dialect: str) -> Any:
 
 
 def _write_logs(connection: Connection, rows: list[Row]) -> None:
-    values = [row.log for row in rows if row.log is not None]
-    for row in rows:
-        if row.log is not None and row.written_off:
-            row.log["quota"] = row.cost - row.written_off
-            row.log["content"] += f" （{row.written_off} 超出余额，未扣除 written off）"
-    _insert(connection, Log.__tablename__, values)
+    values = [_log(row.log, row) for row in rows if row.log is not None]
+    if values:
+        connection.execute(insert(Log), values)
 
 
-_INSERTS: dict[tuple[str, str], tuple[str, list[str] | None]] = {}
-
-
-def _insert(connection: Connection, table: str, values: list[dict[str, Any]]) -> None:
-    """Insert plain values with the statement compiled once: what the ORM does per row would cost more than the database."""
-    if not values:
-        return
-    key = (connection.dialect.name, table)
-    if key not in _INSERTS:
-        compiled = insert(Base.metadata.tables[table]).compile(dialect=connection.dialect, column_keys=list(values[0]))
-        _INSERTS[key] = (str(compiled), compiled.positiontup if compiled.positional else None)
-    statement, order = _INSERTS[key]
-    connection.exec_driver_sql(statement, values if order is None else [tuple(row[name] for name in order) for row in values])
+def _log(log: dict[str, Any], row: Row) -> dict[str, Any]:
+    if not row.written_off:
+        return log
+    content = f"{log['content']} （{row.written_off} 超出余额，未扣除 written off）"
+    return log | {"quota": row.cost - row.written_off, "content": content}

@@ -98,7 +98,8 @@ def _said(choice: Json) -> Iterator[str]:
             value = message.get(name)
             if isinstance(value, str):
                 yield value
-        for tool in message.get("tool_calls") or ():
+        tools = message.get("tool_calls")
+        for tool in tools if isinstance(tools, list) else ():
             function = tool.get("function") if isinstance(tool, dict) else None
             if isinstance(function, dict):
                 yield str(function.get("name") or "") + str(function.get("arguments") or "")

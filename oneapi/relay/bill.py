@@ -82,9 +82,10 @@ class Bill:
         if not self.open:
             return
         assert self.tariff is not None and self.lane is not None
-        if used is None:
-            model = self.tariff.model
+        if used is None or not (used.prompt or used.completion):
+            model, flagged = self.tariff.model, used.flagged if used is not None else ""
             used = meter.estimate(self.ask.kind, self.ask.body, model, said(), self.gateway.state.settings)
+            used.flagged = flagged
         self.settle(meter.tokens(self.tariff, used), used, end, wait=wait)
 
     def _row(self, charge: Charge, used: Usage, end: str) -> settlement.Row:

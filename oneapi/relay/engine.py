@@ -67,9 +67,9 @@ def candidates(gateway: Gateway, ask: Ask) -> Tiers:
     if ask.pinned:
         lane = snapshot.lanes.get(ask.pinned)
         if lane is None:
-            raise Refused(400, f"无效的渠道 Id (there is no channel {ask.pinned})", "invalid_channel")
+            raise Refused(400, f"There is no channel {ask.pinned}.", "invalid_channel", zh="无效的渠道 Id")
         if not lane.enabled:
-            raise Refused(403, f"该渠道已被禁用 (channel {ask.pinned} is disabled)", "channel_disabled")
+            raise Refused(403, f"Channel {ask.pinned} is disabled.", "channel_disabled", zh="该渠道已被禁用")
         return (Tier((lane,), (1,)),)
     tiers = snapshot.candidates.get((caller.group, ask.model))
     if tiers is None:
@@ -78,8 +78,9 @@ def candidates(gateway: Gateway, ask: Ask) -> Tiers:
 
 
 def nobody(ask: Ask) -> Refused:
-    text = f"当前分组 {ask.caller.group} 下对于模型 {ask.model} 无可用渠道"
-    return Refused(503, f"{text} (no channel of group {ask.caller.group} serves {ask.model} here)", "no_available_channel")
+    group, model = ask.caller.group, ask.model
+    text = f"No channel of group {group} serves {model} on {ask.path or 'this route'}."
+    return Refused(503, text, "no_available_channel", zh=f"当前分组 {group} 下对于模型 {model} 无可用渠道")
 
 
 def choose(gateway: Gateway, ask: Ask, tiers: Tiers, tried: list[int]) -> Lane | None:

@@ -16,13 +16,14 @@ from werkzeug.formparser import parse_form_data
 
 from oneapi import proxies
 from oneapi.dialects import openai as dialect
+from oneapi.models.settlement import FAILURES
 from oneapi.relay import admission, endpoints, engine, listing, passage
 from oneapi.relay.answers import Served
 from oneapi.relay.ask import Ask
 from oneapi.relay.endpoints import Endpoint
 from oneapi.relay.gateway import Gateway
 from oneapi.relay.meter import prompt_estimate
-from oneapi.relay.refusal import Refused
+from oneapi.relay.refusal import Refused, away
 from oneapi.relay.transport import ClientLeft
 from oneapi.state import Caller, State
 from oneapi.wire import File
@@ -94,6 +95,9 @@ class Entry:
             return refuse(environ, start, headers, refused, id)
         except ClientLeft:
             return refuse(environ, start, headers, Refused(499, "The client left.", "client_left"), id)
+        except FAILURES as error:
+            log.warning("request=%s the database did not answer: %s", id, type(error).__name__)
+            return refuse(environ, start, headers, away(), id)
         except Exception:  # the last door: whatever else went wrong, the client gets an answer in its dialect
             log.exception("request=%s failed", id)
             return refuse(environ, start, headers, Refused(500, "Internal error of the gateway.", "internal_error"), id)
@@ -114,7 +118,7 @@ class Entry:
         if endpoint is not None and method == "POST":
             return self.relay(environ, endpoint, caller, pinned, path, id)
         if path.startswith("/v1/oneapi/proxy/"):
-            return passage.proxy(self.gateway, environ, caller, path, id, self.body(environ)), []
+            return passage.proxy(self.gateway, environ, caller, path, id, self.body(environ))
         if method in ("GET", "HEAD") and (found := listing.find(self.gateway.state, caller, path)) is not None:
             return Served("application/json", orjson.dumps(found)), []
         if path.startswith(endpoints.NOT_IMPLEMENTED) or (method == "DELETE" and path.startswith("/v1/models/")):
@@ -180,16 +184,19 @@ class Entry:
 
 def read(environ: Environ, limit: int) -> bytes:
     """The body as it came; raises Refused(413) when it is longer than `limit` bytes."""
-    length = environ.get("CONTENT_LENGTH")
-    if length:
-        if not length.isdecimal():
-            raise Refused(400, "Content-Length must be a number.", "invalid_request")
-        if int(length) > limit:
-            raise too_large(limit)
-        return environ["wsgi.input"].read(int(length))
-    if environ.get("wsgi.input_terminated") or environ.get("HTTP_TRANSFER_ENCODING"):
-        return environ["wsgi.input"].read(limit + 1)
-    return b""
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not length.isdecimal():
+        raise Refused(400, "Content-Length must be a number.", "invalid_request")
+    if int(length) > limit:
+        raise too_large(limit)
+    endless = not int(length) and (environ.get("wsgi.input_terminated") or environ.get("HTTP_TRANSFER_ENCODING"))
+    try:
+        return environ["wsgi.input"].read(limit + 1 if endless else int(length))
+    except OSError as error:  # our handler knows why: too large, too slow, badly framed
+        status = str(getattr(getattr(environ["wsgi.input"], "raw", None), "error", ""))[:3]
+        if status == "413":
+            raise too_large(limit) from error
+        raise Refused(int(status or 400), "The body of the request did not come whole.", "invalid_request") from error
 
 
 def decompressed(raw: bytes, coding: str, limit: int) -> bytes:

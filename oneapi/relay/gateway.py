@@ -56,7 +56,7 @@ class Gateway:
 
     def tariff(self, model: str, asked: str, channel_type: int, group: str) -> Tariff:
         """What a model costs a group; raises Refused when nobody knows and the settings say so."""
-        key = (model, channel_type)
+        key = (model, asked, channel_type)  # a model without a price of its own has that of the name it was asked by
         found = self.state.prices.get(key)
         if found is None:
             found = self.state.prices[key] = self._price(model, asked, channel_type)

@@ -103,7 +103,7 @@ class Health:
         if topic == "channels":
             lanes = self.state.snapshot.lanes
             known = {(lane.id, key) for lane in lanes.values() for key in ("", *lane.keys)}
-            self._rests = {at: until for at, until in self._rests.items() if at in known}
+            self._rests = {at: until for at, until in self._rests.items() if at in known and lanes[at[0]].enabled}
             self._results = {id: results for id, results in self._results.items() if id in lanes and lanes[id].enabled}
 
 

@@ -1,11 +1,12 @@
 """What was served and could not be written because the database is away. Kept in a file, replayed harmlessly."""
 
+import fcntl
 import json
 import os
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from oneapi.models.settlement import Row
 
@@ -14,44 +15,78 @@ STORED = tuple(f.name for f in fields(Row) if f.name not in NOT_STORED)
 
 
 class Journal:
-    """One file per worker; files of dead workers are taken over by whoever finds them."""
+    """One file per worker; files of dead workers are taken over by whoever finds them.
+
+    A file is renamed before it is replayed, and locked meanwhile: a replay that is killed is taken up by the next.
+    """
 
     def __init__(self, folder: str, worker: str):
         self._folder = Path(folder) / "journal"
         self._path = self._folder / f"{worker.replace(':', '-')}.jsonl"
-        self.pending = self._folder.is_dir() and any(self._folder.glob("*.jsonl"))
+        self.pending = False
+        self.look()
+
+    def look(self) -> None:
+        """See whether anybody has left something."""
+        self.pending = self._folder.is_dir() and bool(self._files())
+
+    def _files(self) -> list[Path]:
+        return sorted([*self._folder.glob("*.jsonl"), *self._folder.glob("*.replaying")])
 
     def append(self, rows: list[Row]) -> None:
         """Keep settlements until the database is back; they are on disk when this returns."""
-        if not rows:
-            return
+        if rows:
+            self._write(self._path, rows)
+            self.pending = True
+
+    def reject(self, row: Row) -> None:
+        """Keep a settlement that no database takes, for people to read."""
+        self._write(self._folder / "rejected.txt", [row])
+
+    def _write(self, path: Path, rows: list[Row]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:
+        with self._open(path) as file:
             for row in rows:
-                file.write(json.dumps({name: getattr(row, name) for name in STORED}, ensure_ascii=False) + "\n")
+                file.write(json.dumps({name: getattr(row, name) for name in STORED}) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        self.pending = True
+
+    @staticmethod
+    def _open(path: Path) -> TextIO:
+        while True:
+            file = path.open("a", encoding="utf-8")
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+            file.close()  # somebody has begun to replay it
 
     def replay(self, write: Callable[[list[Row]], Any]) -> int:
         """Write every kept settlement and forget it; returns how many. Raises what `write` raises, and keeps the rest then."""
         count = 0
-        for path in sorted(self._folder.glob("*.jsonl")):
-            claimed = path.with_suffix(".replaying")
+        for path in self._files():
+            claimed = path if path.suffix == ".replaying" else path.with_suffix(f".{os.urandom(4).hex()}.replaying")
             try:
                 path.rename(claimed)
+                file = claimed.open(encoding="utf-8")
             except FileNotFoundError:
                 continue  # another worker was first
-            try:
-                rows = [
-                    Row(**json.loads(line)) for line in claimed.read_text(encoding="utf-8").splitlines() if line.endswith("}")
-                ]
+            with file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue  # another worker is at it
+                rows = [row for line in file if (row := _row(line)) is not None]
                 for start in range(0, len(rows), 200):
                     write(rows[start : start + 200])
-            except BaseException:
-                claimed.rename(path)
-                raise
-            claimed.unlink()
+                claimed.unlink(missing_ok=True)
             count += len(rows)
-        self.pending = any(self._folder.glob("*.jsonl"))
+        self.look()
         return count
+
+
+def _row(line: str) -> Row | None:
+    """The settlement of a line; None for one that was cut off when the machine stopped, and so was never promised."""
+    try:
+        return Row(**json.loads(line))
+    except (ValueError, TypeError):
+        return None

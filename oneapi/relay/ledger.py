@@ -9,17 +9,17 @@ import os
 import socket
 import time
 import uuid
-from dataclasses import dataclass, field
 
 import gevent
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from oneapi.config import VERSION
 from oneapi.models import settlement
+from oneapi.models.settlement import FAILURES
 from oneapi.relay.journal import Journal
-from oneapi.relay.refusal import Refused
+from oneapi.relay.purse import Hold, Purse, spend
+from oneapi.relay.refusal import Refused, away
 from oneapi.state import Caller, State
 
 log = logging.getLogger(__name__)
@@ -29,30 +29,6 @@ IDLE_SECONDS = 3.0  # an unused lease goes back after this
 SLICE = 32  # a lease takes at most this part of a balance
 AMPLE = 64  # a balance of fewer reservations than this is leased request by request
 LARGEST_BATCH = 400
-
-
-@dataclass(slots=True, eq=False)
-class Purse:
-    """One balance or budget as this worker holds it: `available` is leased, unspent and not reserved."""
-
-    kind: str
-    owner: int
-    lease: int = 0
-    available: int = 0
-    holders: int = 0  # reservations that are not settled and committed
-    low: bool = False  # little is left: whatever is not reserved goes straight back
-    used_at: float = 0.0
-    lock: BoundedSemaphore = field(default_factory=BoundedSemaphore)
-    freed: Event = field(default_factory=Event)
-
-
-@dataclass(slots=True, eq=False)
-class Hold:
-    """A reservation of `amount` quota, from the user's balance and from the token's budget when it has one."""
-
-    amount: int
-    user: Purse | None
-    token: Purse | None
 
 
 class Batch:
@@ -100,26 +76,30 @@ class Ledger:
             if token is not None:
                 token.available -= amount
                 token.holders += 1
-            return Hold(amount, purse, token)
-        return self._reserve_slowly(caller, want, need)
+            return Hold(amount, purse, token, purse.lease, token.lease if token is not None else 0)
+        try:
+            return self._reserve_slowly(caller, want, need)
+        except FAILURES as error:
+            log.warning("nothing can be reserved: %s", type(error).__name__)
+            raise away() from error
 
     def _reserve_slowly(self, caller: Caller, want: int, need: int) -> Hold:
-        self.start()
-        token, amount = None, want
+        self._register()
+        token, amount, token_lease = None, want, 0
         if not caller.unlimited:
-            token, amount = self._take("token", caller.token_id, want, need)
+            token, amount, token_lease = self._take("token", caller.token_id, want, need)
         try:
-            purse, got = self._take("user", caller.user_id, amount, min(need, amount))
-        except Refused:
+            purse, got, lease = self._take("user", caller.user_id, amount, min(need, amount))
+        except BaseException:
             if token is not None:
-                self._put_back(token, amount)
+                self._put_back(token, token_lease, amount)
             raise
-        if token is not None and got < amount:
+        if token is not None and got < amount and token.lease == token_lease:
             token.available += amount - got
-        return Hold(got, purse, token)
+        return Hold(got, purse, token, lease, token_lease)
 
-    def _take(self, kind: str, owner: int, want: int, need: int) -> tuple[Purse, int]:
-        """A purse and how much of `want` it gave; waits while others may still give something back."""
+    def _take(self, kind: str, owner: int, want: int, need: int) -> tuple[Purse, int, int]:
+        """A purse, how much of `want` it gave, and the lease that is from; waits while others may still give something back."""
         deadline = time.monotonic() + WAIT_SECONDS
         pause = 0.01
         while True:
@@ -134,28 +114,25 @@ class Ledger:
                     purse.available -= amount
                     purse.holders += 1
                     purse.used_at = time.monotonic()
-                    return purse, amount
+                    return purse, amount, purse.lease
                 purse.freed.clear()
+                if purse.available:  # too little for this request, but it may be enough for one that waits elsewhere
+                    self._wake.set()
                 others = purse.holders > 0 or self._leased_elsewhere(kind, owner)
             if not others or time.monotonic() >= deadline:
                 raise _short(kind)
             purse.freed.wait(pause)
-            pause = min(pause * 1.5, 0.25)
+            pause = min(pause * 1.5, 0.5)
 
     def _fill(self, purse: Purse, want: int) -> None:
         """Lease more; afterwards the purse may still hold less than was wanted."""
-        with self.state.databases.transaction() as session:
-            got, purse.low, lease = settlement.lease(
-                session,
-                self.worker,
-                purse.kind,
-                purse.owner,
-                purse.lease,
-                want - purse.available,
-                SLICE,
-                AMPLE,
-                int(self.state.clock()),
-            )
+
+        def ask() -> tuple[int, bool, int]:
+            now, more = int(self.state.clock()), want - purse.available
+            with self.state.databases.transaction() as session:
+                return settlement.lease(session, self.worker, purse.kind, purse.owner, purse.lease, more, SLICE, AMPLE, now)
+
+        got, purse.low, lease = settlement.again(ask)
         if lease != purse.lease:  # the old one was taken back, and what we thought we had of it with it
             purse.lease, purse.available = lease, 0
         purse.available += got
@@ -168,14 +145,15 @@ class Ledger:
 
     def release(self, hold: Hold) -> None:
         """Give a whole reservation back: nothing was served."""
-        for purse in (hold.user, hold.token):
+        for purse, lease in ((hold.user, hold.user_lease), (hold.token, hold.token_lease)):
             if purse is not None:
-                self._put_back(purse, hold.amount)
+                self._put_back(purse, lease, hold.amount)
         hold.user = hold.token = None
         hold.amount = 0
 
-    def _put_back(self, purse: Purse, amount: int) -> None:
-        purse.available += amount
+    def _put_back(self, purse: Purse, lease: int, amount: int) -> None:
+        if purse.lease == lease:
+            purse.available += amount
         purse.holders -= 1
         purse.used_at = time.monotonic()
         purse.freed.set()
@@ -185,38 +163,43 @@ class Ledger:
     def settle(self, hold: Hold, row: settlement.Row) -> Event:
         """Charge `row.cost` against a reservation; the Event is set when the charge is durable."""
         row.user_purse, row.token_purse = hold.user, hold.token
-        row.from_user = _spend(hold.user, hold.amount, row.cost)
-        row.from_token = _spend(hold.token, hold.amount, row.cost)
+        row.user_lease, row.token_lease = hold.user_lease, hold.token_lease
+        row.from_user = spend(hold.user, hold.user_lease, hold.amount, row.cost)
+        row.from_token = spend(hold.token, hold.token_lease, hold.amount, row.cost)
         hold.user = hold.token = None
         hold.amount = 0
         batch = self.batch
         batch.rows.append(row)
-        if not self._registered:
-            self.start()
+        self.start()
         self._wake.set()
         return batch.done
 
     # -- the writer -------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Register this worker and start its greenlets; the first reservation or settlement does it too."""
-        if self._registered:
-            return
-        self._registered = True
-        with self.state.databases.transaction() as session:
-            settlement.beat(session, self.worker, socket.gethostname(), os.getpid(), VERSION, int(self.state.clock()))
-        self._greenlets = [gevent.spawn(self._write_loop), gevent.spawn(self._sweep_loop)]
+        """Start the greenlets of this worker; the first reservation or settlement does it too."""
+        if not self._greenlets:
+            self._greenlets = [gevent.spawn(self._write_loop), gevent.spawn(self._sweep_loop)]
+
+    def _register(self) -> None:
+        """Nobody may hold a lease whose worker is not known to live: it would be taken for a dead one's."""
+        self.start()
+        if not self._registered:
+            self._keep_alive()
 
     def stop(self) -> None:
         """Write what is pending, give every lease back and sign off."""
-        if not self._registered:
+        if not self._greenlets:
             return
-        gevent.killall(self._greenlets)
+        with self._writing:  # never in the middle of a transaction
+            gevent.killall(self._greenlets)
+        self._greenlets = []
         self.flush()
-        with self.state.databases.transaction() as session:
-            settlement.sign_off(session, self.worker)
+        if self._registered:
+            self._registered = False
+            with self.state.databases.transaction() as session:
+                settlement.sign_off(session, self.worker)
         self._purses.clear()
-        self._registered = False
 
     def flush(self) -> None:
         """Write what is pending now."""
@@ -235,27 +218,36 @@ class Ledger:
         while batch.rows or rests:
             rows, rest = batch.rows[:LARGEST_BATCH], batch.rows[LARGEST_BATCH:]
             try:
-                gone = self._store.write(rows, rests)
-            except (DBAPIError, SQLAlchemyError, OSError) as error:
-                log.error("settlements=%d wait in the journal: %s", len(rows), type(error).__name__)
-                self.journal.append(rows)
+                gone = self._store.write(rows, [(lease, purse.kind, purse.owner, amount) for purse, lease, amount in rests])
+            except FAILURES as error:
                 gone = set()
-                for purse, amount in rests:
-                    purse.available += amount
+                for purse, lease, amount in rests:
+                    purse.available += amount if purse.lease == lease else 0
+                self._keep(rows, error)
             for row in rows:
                 _committed(row)
-            for purse, _ in rests:
+            for purse, _, _ in rests:
                 purse.freed.set()
             self._forget_leases(gone)
             batch.rows, rests = rest, []
         batch.done.set()
 
-    def _rests(self) -> list[tuple[Purse, int]]:
-        """What low purses hold and nobody reserved: it travels back with the next transaction."""
+    def _keep(self, rows: list[settlement.Row], error: Exception) -> None:
+        """Put settlements that the database did not take into the journal; with no disk either, wait for one of the two."""
+        log.error("settlements=%d wait in the journal: %s", len(rows), type(error).__name__)
+        while True:
+            try:
+                return self.journal.append(rows)
+            except OSError as full:
+                log.critical("settlements=%d can be written nowhere: %s", len(rows), full.strerror)
+                gevent.sleep(1.0)
+
+    def _rests(self) -> list[tuple[Purse, int, int]]:
+        """(purse, lease, amount) that low purses hold and nobody reserved: it travels back with the next transaction."""
         rests = []
         for purse in self._purses.values():
             if purse.low and purse.available > 0 and purse.lease:
-                rests.append((purse, purse.available))
+                rests.append((purse, purse.lease, purse.available))
                 purse.available = 0
         return rests
 
@@ -272,12 +264,13 @@ class Ledger:
             gevent.sleep(1.0)
             ticks += 1
             try:
-                self._return_idle()
-                if ticks % 5 == 0:
-                    self._keep_alive()
                 if self.journal.pending:
                     self._replay()
-            except (DBAPIError, SQLAlchemyError, OSError) as error:
+                self._return_idle()
+                if ticks % 5 == 1:
+                    self._keep_alive()
+                    self.journal.look()
+            except FAILURES as error:
                 log.warning("ledger housekeeping failed: %s", type(error).__name__)
 
     def _return_idle(self) -> None:
@@ -297,18 +290,46 @@ class Ledger:
         now = int(self.state.clock())
         with self.state.databases.transaction() as session:
             settlement.beat(session, self.worker, socket.gethostname(), os.getpid(), VERSION, now)
+        self._registered = True
         sweep(self.state)
+        self._end_strays(now)
+
+    def _end_strays(self, now: int) -> None:
+        """Give back what this worker leased and knows nothing of: the database broke off while it was got or given back."""
+        with self.state.databases.transaction() as session:
+            old = settlement.leases_of(session, self.worker, before=now - 30)
+            for lease in old - {purse.lease for purse in self._purses.values()}:
+                settlement.give_back(session, lease)
 
     def _replay(self) -> None:
         if self.state.databases.healthy():
-            self.journal.replay(lambda rows: self._store.write(rows, []))
+            self.journal.replay(self._write_kept)
+
+    def _write_kept(self, rows: list[settlement.Row]) -> None:
+        """Write settlements from a journal, together or, when one among them cannot be stored, one by one."""
+        try:
+            self._store.write(rows, [], replay=True)
+        except FAILURES as error:
+            if not self.state.databases.healthy():
+                raise
+            if len(rows) > 1:
+                for row in rows:
+                    self._write_kept([row])
+            elif rows[0].log is not None:  # the explanation may be what the database refuses; the charge must be written
+                log.error("request=%s is charged without a log row: %s", rows[0].request_id, error)
+                rows[0].log = None
+                self._write_kept(rows)
+            else:
+                log.critical("request=%s cannot be charged: %s", rows[0].request_id, error)
+                self.journal.reject(rows[0])
 
     def _on_change(self, topic: str) -> None:
         """A balance or budget may have been set by hand: drop what we hold of leases that were taken back."""
         if topic in ("users", "tokens") and self._purses:
+            held = {purse.lease for purse in self._purses.values() if purse.lease}  # before we look: more may be leased meanwhile
             with self.state.databases.transaction() as session:
                 alive = settlement.leases_of(session, self.worker)
-            self._forget_leases({p.lease for p in self._purses.values() if p.lease} - alive)
+            self._forget_leases(held - alive)
 
 
 def sweep(state: State) -> int:
@@ -325,18 +346,6 @@ def _runs(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _spend(purse: Purse | None, held: int, cost: int) -> int:
-    """How much of a cost the purse pays; what it cannot pay is debited directly by the transaction."""
-    if purse is None:
-        return 0
-    if cost <= held:
-        purse.available += held - cost
-        return cost
-    more = min(cost - held, purse.available)
-    purse.available -= more
-    return held + more
 
 
 def _committed(row: settlement.Row) -> None:

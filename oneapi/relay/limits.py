@@ -63,6 +63,22 @@ class Board:
     def _in_flight(self, slot: int, place: int) -> int:
         return slot * SLOT + HEAD.size + 2 * place
 
+    def _bury_dead(self, slot: int) -> bool:
+        """Clear what workers that are gone had in flight; a worker that lives holds the lock on its place."""
+        buried = False
+        for place in range(WORKERS - 1):
+            at = self._in_flight(slot, place)
+            if place == self._place or self._map[at : at + 2] == b"\0\0":
+                continue
+            try:
+                fcntl.lockf(self._places, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+            except OSError:
+                continue
+            self._map[at : at + 2] = b"\0\0"
+            fcntl.lockf(self._places, fcntl.LOCK_UN, 1, place)
+            buried = True
+        return buried
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         fcntl.lockf(self._file, fcntl.LOCK_EX)  # held for microseconds
@@ -140,6 +156,8 @@ class Board:
         if limits.concurrency:
             at = slot * SLOT + HEAD.size
             flying = sum(struct.unpack_from(f"<{WORKERS}H", self._map, at))
+            if flying >= limits.concurrency and self._bury_dead(slot):
+                flying = sum(struct.unpack_from(f"<{WORKERS}H", self._map, at))
             if flying >= limits.concurrency:
                 message = (
                     f"Too many requests at once for this {whose}: {limits.concurrency} may run. Try again when one has ended."

@@ -17,6 +17,7 @@ Json = dict[str, Any]
 BYTES_PER_TOKEN = 3  # for reservations: few texts have more tokens than a third of their bytes
 IMAGE_RESERVE = 1_100  # tokens set aside for an image whose size is not known yet
 PICTURES = ("images", "image_edits", "image_variations")
+MOST_TOKENS = 100_000_000  # of one request; more is a vendor's mistake
 HEARD = ("transcriptions", "translations")
 OPEN_ENDED = ("chat", "completions", "edits", *HEARD)
 
@@ -59,7 +60,7 @@ def finer(price: Price, model: str, settings: Settings) -> Price:
 
 
 def usage(report: Any) -> Usage | None:
-    """The tokens of a usage object in OpenAI's shapes, made sane; None when it says nothing.
+    """The tokens of a usage object in OpenAI's shapes, made sane; None when it says nothing, zeros when nothing is credible.
 
     A report is not believed where it cannot be: parts never exceed their total, nothing is negative or not a number.
     """
@@ -76,8 +77,10 @@ def usage(report: Any) -> Usage | None:
         prompt = total
     elif total > prompt + completion and not completion:
         completion = total - prompt
+    elif total > prompt + completion and not prompt:
+        prompt = total - completion
     if not prompt and not completion:
-        return None
+        return Usage(estimated=True, flagged="; ".join(flags)) if flags else None
     asked = _details(report, "prompt_tokens_details", "input_tokens_details")
     said = _details(report, "completion_tokens_details", "output_tokens_details")
     parts = [_number(asked, (n,), flags) for n in ("cached_tokens", "cache_write_tokens", "audio_tokens", "image_tokens")]
@@ -107,7 +110,7 @@ def _number(report: Json, names: tuple[str, ...], flags: list[str]) -> int:
         value = report.get(name)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or not 0 <= value < 1e12:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST_TOKENS:  # NaN is neither
             flags.append(f"{name} was {str(value)[:30]}")
             continue
         return int(value)
@@ -189,7 +192,7 @@ def pictures(tariff: Tariff, body: Json, answer: Json) -> Charge:
     used = usage(answer.get("usage"))
     if used is not None and tariff.price.per_call is None and tariff.price.image_out is not None:
         if not used.image_completion:
-            used.image_completion = used.completion
+            used.image_completion = used.completion - used.audio_completion
         return tokens(tariff, used)
     drawn = answer.get("data")
     return drawings(tariff, body, len(drawn) if isinstance(drawn, list) and drawn else whole(body.get("n"), 1))
@@ -236,7 +239,7 @@ def reserve(tariff: Tariff, kind: str, body: Json, size: int, allowance: int) ->
         cost = per_call(tariff, 1).quota
         return cost, cost
     limit = body.get("max_completion_tokens") or body.get("max_tokens") or 0
-    limit = limit if isinstance(limit, int) and 0 < limit < 1 << 30 else 0
+    limit = int(limit) * min(whole(body.get("n"), 1), 128) if isinstance(limit, (int, float)) and 0 < limit < 1 << 30 else 0
     prompt = prompt_estimate(kind, body, size)
     price = tariff.price.at(prompt) if tariff.price.above else tariff.price
     ratio = price.ratio * tariff.group
@@ -306,7 +309,8 @@ def _count_message(message: Json, model: str, rough: bool) -> int:
                 words.append(str(part.get("text") or ""))
     else:
         words.append(str(content or ""))
-    for call in message.get("tool_calls") or ():
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
         function = call.get("function") if isinstance(call, dict) else None
         if isinstance(function, dict):
             words += [str(function.get("name") or ""), str(function.get("arguments") or "")]
@@ -318,7 +322,10 @@ def _count_image(image: Any, model: str) -> int:
     width, height = 1024, 1024
     if url.startswith("data:"):
         head = url.partition(",")[2][:65536]
-        width, height = images.header_size(b64decode(head[: len(head) // 4 * 4], validate=False)) if head else (0, 0)
+        try:
+            width, height = images.header_size(b64decode(head[: len(head) // 4 * 4])) if head else (0, 0)
+        except ValueError:
+            width, height = 0, 0  # no image, whatever the vendor made of it
     return images.image_tokens(model, width, height, detail)
 
 
@@ -327,7 +334,7 @@ def _count_tools(body: Json, model: str, rough: bool) -> int:
     return count.tokens(json.dumps(tools, ensure_ascii=False), model, approximate=rough) if tools else 0
 
 
-def _texts(value: Any) -> list[str]:
+def _texts(value: Any, depth: int = 4) -> list[str]:
     if isinstance(value, str):
         return [value]
     if isinstance(value, dict):
@@ -335,5 +342,5 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, list):
         if value and all(isinstance(item, int) for item in value):
             return ["a " * len(value)]  # a list of token numbers: as many tokens as numbers
-        return [text for item in value for text in _texts(item)]
+        return [text for item in value for text in _texts(item, depth - 1)] if depth else []
     return []

@@ -14,6 +14,7 @@ from oneapi.wire import VendorError
 
 # Everything a model says in a chunk, as it stands in the JSON text.
 SAID = re.compile(rb'"(?:content|reasoning_content|reasoning|arguments|text|refusal)":\s?"((?:[^"\\]|\\.)+)"')
+END = re.compile(rb"(?m)^data: ?\[DONE\]")  # at the beginning of a line: a model may say it too
 LIMIT = 8 * 1024 * 1024  # bytes of one event; what is longer is not read along
 
 
@@ -44,7 +45,7 @@ class Watch:
             self.said += text
         if not self.ended and (b'"finish_reason":"' in data or b'"finish_reason": "' in data):
             self.ended = True
-        if b"[DONE]" in data:
+        if b"[DONE]" in data and END.search(data):
             self.ended = self.marked = True
         if b'"usage":' in data or b'"error"' in data:
             self._read(data)
@@ -118,10 +119,10 @@ def _events(data: bytes) -> list[bytes]:
 
 
 def _only_usage(event: bytes) -> bool:
-    if b'"usage":' not in event or not event.startswith(b"data:"):
+    if b'"usage":' not in event:
         return False
     try:
-        chunk = orjson.loads(event[5:])
+        chunk = orjson.loads(b"\n".join(line[5:] for line in event.splitlines() if line.startswith(b"data:")))
     except orjson.JSONDecodeError:
         return False
     return isinstance(chunk, dict) and bool(chunk.get("usage")) and not chunk.get("choices")

@@ -14,3 +14,8 @@ class Refused(Exception):  # noqa: N818  # reads as what it is: raise Refused(40
         super().__init__(message)
         self.status, self.message, self.code, self.zh = status, message, code, zh or message
         self.type, self.param, self.retry_after = type, param, retry_after
+
+
+def away() -> Refused:
+    """The database does not answer, and without it nobody is served whose money is not at hand."""
+    return Refused(503, "The gateway's database does not answer. Try again soon.", "database_unavailable", retry_after=5)
