@@ -9,17 +9,19 @@ from oneapi.relay.answers import Served, refusal
 from oneapi.relay.gateway import Gateway
 from oneapi.relay.refusal import Refused
 from oneapi.state import Caller
-from oneapi.wire import Call, Request, VendorError
+from oneapi.wire import Call, VendorError
 
-NOT_FORWARDED = {
-    "host", "content-length", "connection", "accept-encoding", "transfer-encoding", "authorization", "x-api-key",
-    "api-key", "cookie",
-    "x-forwarded-for", "x-real-ip", "keep-alive", "te", "trailer", "upgrade", "proxy-authorization",
+NOT_RETURNED = {
+    "connection", "keep-alive", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade", "content-length",
+    "content-encoding", "content-type", "set-cookie", "date", "server", "x-oneapi-request-id", "x-request-id",
+    "access-control-allow-origin",
 }  # fmt: skip
 
 
-def proxy(gateway: Gateway, environ: dict[str, Any], caller: Caller, path: str, id: str, raw: bytes) -> Served:
-    """The vendor's answer as it came; raises Refused."""
+def proxy(
+    gateway: Gateway, environ: dict[str, Any], caller: Caller, path: str, id: str, raw: bytes
+) -> tuple[Served, list[tuple[str, str]]]:
+    """The vendor's answer as it came, and its headers; raises Refused."""
     if caller.role < user.Role.ADMIN:
         raise Refused(403, "Only administrators may use the proxy route.", "channel_not_allowed", zh="普通用户不支持指定渠道")
     number, _, target = path.removeprefix("/v1/oneapi/proxy/").partition("/")
@@ -30,19 +32,21 @@ def proxy(gateway: Gateway, environ: dict[str, Any], caller: Caller, path: str, 
         raise Refused(403, f"Channel {number} is disabled.", "channel_disabled", zh="该渠道已被禁用")
     if "proxy" not in lane.vendor.protocols:
         raise Refused(400, f"Channel {number} is not of the proxy kind.", "invalid_channel")
-    query = environ.get("QUERY_STRING", "")
-    headers = {name: value for name, value in client_headers(environ).items() if name not in NOT_FORWARDED}
-    url = f"{lane.base_url}/{target}" + (f"?{query}" if query else "")
-    call = Call("proxy", {}, "", lane.base_url, gateway.health.key(lane), path=f"/{target}", id=id, vendor=lane.vendor)
-    request = lane.vendor.sign(Request(url, raw or None, headers, environ["REQUEST_METHOD"]), call)
+    asked = {"method": environ["REQUEST_METHOD"], "data": raw}
+    call = Call(
+        "proxy", asked, "", lane.base_url, gateway.health.key(lane), False, lane.config, f"/{target}",
+        environ.get("QUERY_STRING", ""), client_headers(environ), id=id, vendor=lane.vendor,
+    )  # fmt: skip
+    request = lane.vendor.sign(lane.vendor.protocols["proxy"].build(call), call)
     began = gateway.state.clock()
     try:
-        incoming = transport.open_stream(request, gateway.route(lane, url, True), environ.get("oneapi.client"))
+        incoming = transport.open_stream(request, gateway.route(lane, request.url, True), environ.get("oneapi.client"))
     except VendorError as error:
         gateway.health.failed(lane, error, call.key)
         raise refusal(error, lane, call.key) from error
     write_down(gateway, caller, lane.id, f"{request.method} /{target.partition('?')[0]} {incoming.status}", id, int(began))
-    return Served(incoming.headers.get("content-type", "application/octet-stream"), Passage(incoming), incoming.status)
+    headers = [(name, value) for name, value in incoming.headers.items() if name not in NOT_RETURNED]
+    return Served(incoming.headers.get("content-type", "application/octet-stream"), Passage(incoming), incoming.status), headers
 
 
 class Passage:

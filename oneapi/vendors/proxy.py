@@ -1,10 +1,11 @@
 """Proxy channels: any request to any path of an address, with the channel's key in the place of the caller's."""
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from oneapi.fields import Field
-from oneapi.vendors.contract import Vendor
-from oneapi.wire import Call, Request
+from oneapi.vendors.contract import Protocol, Vendor
+from oneapi.wire import Call, Reply, Request
 
 # What concerns one connection, and not what is said over it. https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
 HOP = {
@@ -16,19 +17,20 @@ OURS = {
     "host", "content-length", "accept-encoding", "authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie",
     "x-oneapi-request-id", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip",
 }  # fmt: skip
-NOT_BACK = {"content-length", "content-encoding", "set-cookie", "x-oneapi-request-id"}
 DEFAULT = "Authorization: {key}"
+SAFE = "/:@!$&'()*+,;=~%"  # what may stand in a path as it is
 
 
-def request(base_url: str, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Request:
-    """The caller's request addressed to the channel; `path` is what follows the channel's id. `sign` puts the key on it."""
-    url = base_url.rstrip("/") + "/" + path.lstrip("/") + (f"?{query}" if query else "")
-    return Request(url, body or None, kept(headers, OURS), method)
+def build(call: Call) -> Request:
+    """The caller's request addressed to the channel: `body` holds the method and the raw data, `path` what follows the id."""
+    path = quote(call.path.lstrip("/"), safe=SAFE)
+    url = f"{call.base_url}/{path}" + (f"?{call.query}" if call.query else "")
+    return Request(url, call.body["data"] or None, kept(call.headers, OURS), call.body["method"])
 
 
-def answer_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The vendor's headers that may reach the caller; no cookie may be set for our own address."""
-    return kept(headers, NOT_BACK)
+def parse(reply: Reply, call: Call) -> Reply:
+    """Whatever comes is the answer."""
+    return reply
 
 
 def kept(headers: Mapping[str, str], without: set[str]) -> dict[str, str]:
@@ -55,7 +57,8 @@ def template(value: str) -> str | None:
 
 VENDORS = (
     Vendor(
-        43, "proxy", "Proxy", sign=sign, needs_base_url=True, key_label="Whole value of the Authorization header",
+        43, "proxy", "Proxy", protocols={"proxy": Protocol(build, parse)}, sign=sign,
+        needs_base_url=True, key_label="Whole value of the Authorization header",
         fields=(
             Field("header", str, DEFAULT, "Header with the key", "{key} stands for the key.", check=template),
         ),
