@@ -241,3 +241,9 @@ def audits(session: Session, args: Mapping[str, str], *, before: int = 0, limit:
 
 def audit_nouns(session: Session) -> list[str]:
     return [noun for noun in session.scalars(select(Audit.noun).distinct().limit(50)) if noun]
+
+
+def token_left(session: Session, row: Token) -> int:
+    """What a token may still spend, leases included."""
+    held = select(func.coalesce(func.sum(Lease.amount - Lease.spent), 0)).where(Lease.kind == "token", Lease.owner_id == row.id)
+    return row.remain_quota + int(session.scalar(held) or 0)

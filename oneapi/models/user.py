@@ -92,6 +92,10 @@ def count(session: Session, *, with_quota: bool = False) -> int:
     return session.scalar(wanted.where(User.quota != 0) if with_quota else wanted) or 0
 
 
+def first_root(session: Session) -> User | None:
+    return session.scalar(select(User).where(User.role == Role.ROOT).order_by(User.status, User.id).limit(1))
+
+
 _IN_CLEAR = (User.access_token.is_not(None), User.access_token != "")
 
 
@@ -102,9 +106,14 @@ def count_clear_access_tokens(session: Session) -> int:
 def clear_access_tokens(session: Session, limit: int = 5000) -> list[tuple[int, str]]:
     """(id, access token) of some of those that the old project left in clear."""
     rows = select(User.id, User.access_token).where(*_IN_CLEAR).limit(limit)
-    return [(id, str(clear)) for id, clear in session.execute(rows).tuples()]
+    return [(id, str(clear)) for id, clear in session.execute(rows)]
 
 
 def hide_access_tokens(session: Session, hashes: list[tuple[int, str]]) -> None:
     """Keep only the hash of these people's access tokens."""
     session.execute(update(User), [{"id": id, "access_token": None, "access_token_hash": hashed} for id, hashed in hashes])
+
+
+def prefer(session: Session, id: int, **columns: str | None) -> None:
+    """Keep someone's language or appearance."""
+    session.execute(update(User).where(User.id == id).values(**columns))

@@ -15,7 +15,10 @@ from oneapi.pages import languages
 # How fields.py words its complaints; the numbers and names in them travel into the translation.
 PATTERNS = (
     (re.compile(r"give (?P<n>[\d.e+-]+) or more\."), lazy_gettext("give %(n)s or more.")),
-    (re.compile(r"give a number from (?P<a>[\d.e+-]+) to (?P<b>[\d.e+-]+)\."), lazy_gettext("give a number from %(a)s to %(b)s.")),
+    (
+        re.compile(r"give a number from (?P<a>[\d.e+-]+) to (?P<b>[\d.e+-]+)\."),
+        lazy_gettext("give a number from %(a)s to %(b)s."),
+    ),
     (
         re.compile(r"give an address that begins with http:// or https://\."),
         lazy_gettext("give an address that begins with http:// or https://."),
@@ -46,7 +49,9 @@ def sentence(text: str) -> str:
     return text
 
 
-def whole(form: Mapping[str, str], name: str, errors: dict[str, str], *, low: int = 0, high: int = 2**62, default: int | None = None) -> Any:
+def whole(
+    form: Mapping[str, str], name: str, errors: dict[str, str], *, low: int = 0, high: int = 2**62, default: int | None = None
+) -> Any:
     """A whole number from a form; writes a complaint when it is none."""
     text = form.get(name, "").strip().replace(",", "")
     if not text and default is not None:

@@ -93,6 +93,9 @@ on("click", "[data-copy], [data-copy-from]", (e, b) => {
   copy(b.dataset.copy ?? $(b.dataset.copyFrom)?.textContent ?? "", b);
 });
 
+const fetched = async (url) => (await fetch(url, { headers: { "HX-Request": "true" } })).text();
+on("click", "[data-copy-url]", async (e, b) => copy(await fetched(b.dataset.copyUrl), b));
+
 // Dialogs
 const drawer = () => $("#drawer");
 let opener = null;
@@ -121,7 +124,7 @@ document.addEventListener("htmx:afterSwap", (e) => {
 });
 addEventListener("drawer:close", () => drawer()?.close());
 document.addEventListener("close", (e) => {
-  if (e.target.id !== "drawer") return;
+  if (e.target.id !== "drawer" || e.target.open) return;
   const url = new URL(location);
   for (const name of ["edit", "add"]) url.searchParams.delete(name);
   if (url.href !== location.href) history.replaceState(history.state, "", url);
@@ -207,7 +210,7 @@ document.addEventListener("htmx:historyRestore", () => enhance(document));
 function here() {
   $$(".rail .nav a, .tabs-bottom a").forEach((a) => {
     const path = new URL(a.href).pathname;
-    if (location.pathname === path || location.pathname.startsWith(`${path}/`)) a.setAttribute("aria-current", "page");
+    if (location.pathname === path || (location.pathname.startsWith(`${path}/`) && location.pathname !== "/user/edit")) a.setAttribute("aria-current", "page");
     else a.removeAttribute("aria-current");
   });
 }
@@ -245,9 +248,9 @@ on("click", "tbody tr[data-row]", (e, row) => {
   if (e.target.closest("a, button, input, label, select, summary, [popover]") || getSelection().toString()) return;
   $("a", row)?.click();
 });
-on("click", "[data-copy-ticked]", (e, button) => {
-  const lines = ticks().filter((t) => t.checked).map((t) => t.closest("tr").dataset.line);
-  copy(lines.join("\n"), button);
+on("click", "[data-copy-ticked]", async (e, button) => {
+  const ids = ticks().filter((t) => t.checked).map((t) => t.value);
+  copy(await fetched(`${button.dataset.copyTicked}?ids=${ids}`), button);
 });
 const rows = () => $$("#main .table tbody tr");
 function move(step) {
@@ -509,7 +512,10 @@ function enhance(root) {
   count();
   if ($("textarea[data-chips]", root)) import("./chips.js").then((m) => m.enhance(root));
   if ($("[data-playground]", root)) import("./playground.js").then((m) => m.enhance(root));
-  if ($("[data-autofocus-text]", root)) $("[data-autofocus-text]", root).focus();
+  for (const field of $$("[data-quota]", root)) {
+    const money = $(`[data-usd="${field.id}"]`);
+    if (money && !money.value && field.value) money.value = +(Number(field.value) / field.dataset.quota).toFixed(6);
+  }
 }
 enhance(document);
 noticed();
