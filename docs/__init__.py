@@ -1,0 +1,1 @@
+"""Documentation, part of which is generated: python -m docs.build."""

@@ -1,0 +1,145 @@
+"""Write the pages that are tables of what the code declares: python -m docs.build. A test keeps them true."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from oneapi import config, settings, vendors
+from oneapi.catalog import prices
+from oneapi.fields import Field
+from oneapi.vendors.contract import Vendor
+from oneapi.wire import CALL_KINDS
+
+HERE = Path(__file__).parent
+WIRE = HERE.parent / "tests" / "wire"
+NOTE = "<!-- Written by `python -m docs.build` from the code: change it there. -->\n\n"
+
+KINDS = ("chat", "completions", "embeddings", "moderations", "images", "image_edits", "speech", "transcriptions", "rerank")
+# Modules whose requests are the client's own body: what they do not mention travels on.
+PASSING = ("openai", "quirks", "azure", "compatible", "minimax", "mistral", "xunfei_v2", "zhipu", "dashscope")
+FEATURES = ("stream", "tools", "vision", "JSON", "reasoning")
+
+
+def cell(text: object) -> str:
+    return str(text).replace("|", "\\|").replace("\n", " ")
+
+
+def table(heads: tuple[str, ...], rows: Iterator[tuple[object, ...]]) -> str:
+    lines = [heads, tuple("---" for _ in heads), *rows]
+    return "\n".join("| " + " | ".join(cell(c) for c in line) + " |" for line in lines) + "\n"
+
+
+# -- vendors --------------------------------------------------------------------------------------------------------
+
+
+def cases(slug: str) -> list[tuple[dict[str, Any], str]]:
+    """The wire cases of a vendor: what is asked, and the golden answer as text."""
+    folder = WIRE / slug
+    found = []
+    for ask in sorted(folder.glob("*/ask.json")) if folder.is_dir() else ():
+        golden = ask.with_name("golden.json")
+        found.append((json.loads(ask.read_text()), golden.read_text() if golden.exists() else ""))
+    return found
+
+
+def proves(feature: str, ask: dict[str, Any], golden: str) -> bool:
+    """Whether a case shows a feature at work."""
+    body = ask.get("body", {})
+    if ask.get("kind", "chat") != "chat" or '"error"' in golden[:40]:
+        return False
+    match feature:
+        case "stream":
+            return bool(body.get("stream"))
+        case "tools":
+            return "tool_calls" in golden
+        case "vision":
+            return "image_url" in json.dumps(body.get("messages", []))
+        case "JSON":
+            return "response_format" in body
+        case _:
+            return "reasoning_content" in golden
+
+
+def marks(row: Vendor) -> Iterator[str]:
+    """● a wire case proves it, ○ OpenAI's own bytes pass untouched, · not offered."""
+    proven = cases(row.slug)
+    for kind in KINDS:
+        offered = kind in row.protocols
+        shown = any(ask.get("kind", "chat") == kind for ask, _ in proven)
+        yield "●" if offered and shown else "○" if offered else "·"
+    native = "chat" in row.protocols and row.protocols["chat"].build.__module__.rpartition(".")[2] in PASSING
+    for feature in FEATURES:
+        shown = any(proves(feature, ask, golden) for ask, golden in proven)
+        yield "●" if shown else "○" if native else "·"
+    yield "●" if row.balance else "·"
+    yield "●" if row.model_list else "·"
+
+
+def vendor_rows() -> Iterator[tuple[object, ...]]:
+    for row in vendors.REGISTRY.values():
+        yield (row.id, row.name, *marks(row))
+        if row.compatible is not None:
+            yield ("", f"{row.name}, its OpenAI-compatible address", *marks(row.compatible))
+
+
+def vendor_page() -> str:
+    heads = ("type", "vendor", *(k.replace("_", " ") for k in KINDS), *FEATURES, "balance", "model list")
+    return (
+        f"# What works with which vendor\n\n{NOTE}"
+        "● proven by a case in `tests/wire/`, ○ passes through untouched in OpenAI's own form, · not offered.\n"
+        "No vendor was called from here: the cases are written from the vendors' documentation, each names its page, and where\n"
+        "a vendor has an official SDK its requests and stream parser are compared in `tests/oracles/`.\n\n"
+        + table(heads, vendor_rows())
+    )
+
+
+# -- configuration and settings -------------------------------------------------------------------------------------
+
+
+def shown(field: Field) -> str:
+    if field.secret:
+        return ""
+    return "`{}`" if field.type is dict and not field.default else f"`{field.text(field.default)}`" if field.default != "" else ""
+
+
+def configuration_page() -> str:
+    rows = ((f"`{f.stored_as}`", shown(f), f.help) for f in config.FIELDS)
+    return (
+        f"# Environment variables\n\n{NOTE}"
+        "They are read once at the start, also from a file `.env` in the working directory, which never overrides a variable\n"
+        "that is set. A value that cannot be taken stops the start with one sentence.\n\n"
+        + table(("variable", "default", "meaning"), rows)
+    )
+
+
+def settings_page() -> str:
+    lead = "Stored in the database, changed under Settings or with `PUT /api/option/`; in force everywhere within two seconds."
+    parts = [f"# Settings\n\n{NOTE}{lead}\n"]
+    for section in dict.fromkeys(f.section for f in settings.FIELDS):
+        rows = ((f"`{f.stored_as}`", f.label, shown(f), f.help) for f in settings.FIELDS if f.section == section)
+        parts.append(f"## {section.capitalize()}\n\n" + table(("key", "label", "default", "help"), rows))
+    return "\n".join(parts)
+
+
+def corrections_page() -> str:
+    rows = ((f"`{c.model}`", c.what, c.old, "no price" if c.new is None else c.new, c.why) for c in prices.CORRECTIONS)
+    return f"# Prices that differ from the old project's\n\n{NOTE}A ratio of 1 is $0.002 per 1,000 tokens.\n\n" + table(
+        ("model", "what", "old", "new", "why"), rows
+    )
+
+
+PAGES = {
+    "vendors.md": vendor_page, "configuration.md": configuration_page, "settings.md": settings_page,
+    "corrections.md": corrections_page,
+}  # fmt: skip
+
+
+def main() -> None:
+    assert set(KINDS) <= set(CALL_KINDS)
+    for name, page in PAGES.items():
+        (HERE / name).write_text(page())
+
+
+if __name__ == "__main__":
+    main()
