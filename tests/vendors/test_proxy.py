@@ -28,7 +28,8 @@ def test_a_request_travels_whole_with_the_channels_key() -> None:
 def test_nothing_of_the_callers_connection_or_keys_travels() -> None:
     request = asked(
         host="gateway", cookie="session=1", x_api_key="sk-caller", x_goog_api_key="k", connection="close, X-Hop", x_hop="1",
-        te="trailers", content_length="4", accept_encoding="br", x_forwarded_for="10.0.0.1", transfer_encoding="chunked", accept="text/plain",
+        te="trailers", content_length="4", accept_encoding="br", x_forwarded_for="10.0.0.1",
+        transfer_encoding="chunked", accept="text/plain",
     )  # fmt: skip
     assert request.headers == {"accept": "text/plain", "Authorization": "Token abc"}
 

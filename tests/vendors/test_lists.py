@@ -1,0 +1,76 @@
+"""The models a key may use and what is left on an account, as vendors with protocols of their own tell it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from oneapi import vendors
+from oneapi.vendors.contract import Vendor
+from oneapi.wire import Call, Reply, Request, VendorError
+
+
+def call_of(row: Vendor, key: str = "k") -> Call:
+    return Call("chat", {}, "", row.base_url, key, config={"user_id": "acc1"}, vendor=row)
+
+
+def reply(body: Any, status: int = 200) -> Reply:
+    return Reply(status, {}, json.dumps(body).encode())
+
+
+def listed(slug: str, *pages: Any) -> tuple[list[str], list[str]]:
+    """The names, and the addresses that were asked."""
+    row = vendors.by_slug(slug)
+    assert row.model_list is not None
+    call = call_of(row)
+    request, asked = row.model_list.build(call), []
+    for page in pages:
+        assert (request.method, request.body) == ("GET", None)
+        asked.append(request.url)
+        told = vendors.guarded_models(row, reply(page), call)
+        if not isinstance(told, Request):
+            return told, asked
+        request = told
+    raise AssertionError("the adapter asks for more pages than there are")
+
+
+def test_ollama_lists_what_was_pulled() -> None:
+    page = {"models": [{"name": "qwen3:8b", "model": "qwen3:8b"}, {"name": "llama3:latest"}]}
+    assert listed("ollama", page) == (["qwen3:8b", "llama3:latest"], ["http://localhost:11434/api/tags"])
+
+
+def test_cohere_lists_page_by_page() -> None:
+    names, asked = listed("cohere", {"models": [{"name": "a"}], "next_page_token": "t"}, {"models": [{"name": "b"}]})
+    assert names == ["a", "b"]
+    assert [url.partition("?")[2] for url in asked] == ["page_size=1000", "page_size=1000&page_token=t"]
+
+
+def test_cloudflare_lists_page_by_page() -> None:
+    full = {"success": True, "errors": [], "result": [{"name": f"@cf/m{n}"} for n in range(100)]}
+    names, asked = listed("cloudflare", full, {"success": True, "errors": [], "result": [{"name": "@cf/last"}]})
+    assert (len(names), names[-1]) == (101, "@cf/last")
+    assert asked[1] == "https://api.cloudflare.com/client/v4/accounts/acc1/ai/models/search?per_page=100&page=2"
+
+
+def test_deepl_lists_its_target_languages_as_models() -> None:
+    names, asked = listed("deepl", [{"language": "EN-GB", "name": "English"}, {"language": "ZH-HANS", "name": "Chinese"}])
+    assert (names, asked) == (["deepl-EN-GB", "deepl-ZH-HANS"], ["https://api.deepl.com/v2/languages?type=target"])
+
+
+@pytest.mark.parametrize("slug", ["ollama", "cohere", "cloudflare", "deepl"])
+def test_a_refused_list_is_an_error(slug: str) -> None:
+    row = vendors.by_slug(slug)
+    with pytest.raises(VendorError) as caught:
+        vendors.guarded_models(row, reply({"message": "no"}, 401), call_of(row))
+    assert caught.value.kind == "auth"
+
+
+@pytest.mark.parametrize(("key", "host"), [("k:fx", "https://api-free.deepl.com"), ("k", "https://api.deepl.com")])
+def test_deepl_tells_the_characters_that_are_left(key: str, host: str) -> None:
+    row = vendors.by_slug("deepl")
+    assert row.balance is not None
+    assert row.balance.build(call_of(row, key)).url == host + "/v2/usage"
+    assert vendors.guarded_balance(row, reply({"character_count": 10, "character_limit": 500000}), call_of(row)) == (499990, "")
+    with pytest.raises(VendorError) as caught:
+        vendors.guarded_balance(row, reply({"message": "no"}, 456), call_of(row))
+    assert caught.value.kind == "quota"
