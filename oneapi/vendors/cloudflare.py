@@ -109,7 +109,8 @@ def legacy(call: Call, text: str, finish_reason: str | None) -> Json:
 
 
 def stream_text(events: Iterable[Event], call: Call) -> Iterator[Json]:
-    chat, used, calls = call.kind == "chat", None, []
+    chat, used = call.kind == "chat", None
+    calls: list[Json] = []
     if chat:
         yield shapes.chunk(call, {"role": "assistant", "content": ""})
     for event in events:

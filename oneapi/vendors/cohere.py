@@ -159,12 +159,10 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
         match data:
             case {"type": "message-start"}:
                 yield shapes.chunk(call, {"role": "assistant", "content": ""})
-            case {"type": "content-start" | "content-delta", "delta": {"message": {"content": {"thinking": str(text)}}}}:
-                if text:
-                    yield shapes.chunk(call, {"reasoning_content": text})
-            case {"type": "content-start" | "content-delta", "delta": {"message": {"content": {"text": str(text)}}}}:
-                if text:
-                    yield shapes.chunk(call, {"content": text})
+            case {"type": "content-start" | "content-delta", "delta": {"message": {"content": {"thinking": str(text)}}}} if text:
+                yield shapes.chunk(call, {"reasoning_content": text})
+            case {"type": "content-start" | "content-delta", "delta": {"message": {"content": {"text": str(text)}}}} if text:
+                yield shapes.chunk(call, {"content": text})
             case {"type": "tool-plan-delta", "delta": {"message": {"tool_plan": text}}}:
                 yield shapes.chunk(call, {"reasoning_content": text})
             case {"type": "tool-call-start", "delta": {"message": {"tool_calls": {"id": id_, "function": function}}}}:
