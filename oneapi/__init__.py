@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flask import Flask
 
-from oneapi import access, api, config, lifecycle, migrate, operations, pages, state
+from oneapi import access, api, cli, config, lifecycle, migrate, operations, pages, state
 from oneapi.db import Databases
 from oneapi.relay import entry
 
@@ -29,6 +29,7 @@ def create_app(settings: config.Config | None = None, *, clock: Callable[[], flo
     access.init(app)
     api.init(app)
     pages.init(app)
+    cli.init(app)
     operations.mount(app, entry.mount(app, gateway))
     return app
 

@@ -5,10 +5,10 @@ import re
 import sqlite3
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 import certifi
 import gevent
@@ -274,6 +274,28 @@ class Databases:
     def dispose(self) -> None:
         for engine in {self.engine, self.log_engine}:
             engine.dispose()
+
+
+def backup(at: URL, to: Path) -> None:
+    """Copy a SQLite database while it is in use; the copy is checked, then takes its name. Raises Unfit."""
+    if at.get_backend_name() != "sqlite":
+        raise Unfit("Only SQLite is copied here: use mysqldump or pg_dump for this database.")
+    draft = to.with_name(f".{to.name}.{os.getpid()}")
+    os.close(os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
+    try:
+        with (
+            closing(sqlite3.connect(f"file:{quote(str(at.database))}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(draft)) as copy,
+        ):
+            source.backup(copy, pages=1000)
+            found = copy.execute("PRAGMA quick_check").fetchone()[0]
+        if found != "ok":
+            raise Unfit(f"The copy is damaged ({found}), and so is probably {at.database}.")
+        draft.replace(to)
+    except sqlite3.Error as error:
+        raise Unfit(f"{at.database} cannot be copied: {error}.") from None
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _make_folder(at: URL) -> None:

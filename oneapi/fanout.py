@@ -60,6 +60,24 @@ def _place(text: str) -> tuple[str, int]:
     return (host.strip("[]"), int(port)) if colon and port.isdigit() else (text.strip(), 6379)
 
 
+def tell(config: Config) -> None:
+    """Tell every process that something changed, from a process that does not listen itself."""
+    try:
+        if (connection := client(config)) is not None:
+            connection.publish(TOPIC, "1")
+    except (RedisError, OSError) as error:
+        log.warning("Redis did not take a change (%s); the others see it within two seconds", type(error).__name__)
+
+
+def health(config: Config) -> str:
+    """How Redis is, in a word or two."""
+    try:
+        connection = client(config)
+        return "not used" if connection is None else "answers" if connection.ping() else "does not answer"
+    except (RedisError, OSError) as error:
+        return f"does not answer: {type(error).__name__}"
+
+
 class Fanout:
     """The greenlets of one process that keep its State fresh."""
 

@@ -31,7 +31,7 @@ LOGS_ONLY = ("logs",)  # the tables of a database that LOG_SQL_DSN names
 
 def upgrade(databases: Databases, config: Config, *, now: int) -> None:
     """Bring the databases to this version. Several processes may call it at once; one works, the others find it done."""
-    with _alone(databases.engine) as connection:
+    with alone(databases.engine) as connection:
         _revise(connection, only=())
         with Session(connection, expire_on_commit=False, join_transaction_mode="control_fully") as session, session.begin():
             _hide_access_tokens(session)
@@ -41,7 +41,7 @@ def upgrade(databases: Databases, config: Config, *, now: int) -> None:
             version.ensure(session)
             ledger.open_accounts(session, now=now)
     if databases.separate_logs:
-        with _alone(databases.log_engine) as connection:
+        with alone(databases.log_engine) as connection:
             _revise(connection, only=LOGS_ONLY)
             connection.commit()
 
@@ -49,9 +49,13 @@ def upgrade(databases: Databases, config: Config, *, now: int) -> None:
 def require(databases: Databases) -> None:
     """For nodes that must not upgrade: raises Unfit with a sentence when somebody else has to do it first."""
     for engine, only in _parts(databases):
+        if not _exists(engine):
+            raise Unfit(f"There is no {engine.url.database} yet: start the master node, or run `flask db-upgrade`, first.")
         with _connected(engine) as connection:
             if not _current(connection, only):
-                raise Unfit("The database is not ready for this version: start the master node (NODE_TYPE=master) first.")
+                raise Unfit(
+                    "The database is not ready for this version: start the master node, or run `flask db-upgrade`, first."
+                )
 
 
 def ready(databases: Databases) -> bool:
@@ -68,7 +72,7 @@ def plan(databases: Databases) -> list[str]:
     lines: list[str] = []
     for engine, only in _parts(databases):
         place = f"{engine.url.database}: "
-        if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).is_file():
+        if not _exists(engine):
             lines.append(f"{place}create the file and every table in it")
             lines += [f"{place}make the first account, root"] * (not only)
             continue
@@ -103,6 +107,11 @@ def _head() -> str:
 
 def _parts(databases: Databases) -> list[tuple[Engine, tuple[str, ...]]]:
     return [(databases.engine, ())] + ([(databases.log_engine, LOGS_ONLY)] if databases.separate_logs else [])
+
+
+def _exists(engine: Engine) -> bool:
+    """Whether there is something to look at; merely connecting would make an empty SQLite file."""
+    return engine.dialect.name != "sqlite" or Path(str(engine.url.database)).is_file()
 
 
 def _version_table(only: tuple[str, ...]) -> str:
@@ -153,8 +162,10 @@ def _connected(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def _alone(engine: Engine) -> Iterator[Connection]:
+def alone(engine: Engine) -> Iterator[Connection]:
     """A connection that no other process upgrades beside."""
+    if not _exists(engine):
+        Path(str(engine.url.database)).touch(mode=0o600)  # it will hold secrets
     with _connected(engine) as connection:
         if engine.dialect.name == "sqlite":
             yield from _alone_on_sqlite(connection)

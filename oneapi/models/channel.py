@@ -91,6 +91,21 @@ def every(session: Session) -> list[Channel]:
     return list(session.scalars(select(Channel).order_by(Channel.id)))
 
 
+def by_name(session: Session, name: str, type: int) -> Channel | None:
+    """The oldest channel of this name and type."""
+    wanted = select(Channel).where(Channel.name == name, Channel.type == type)
+    return session.scalar(wanted.order_by(Channel.id).limit(1))
+
+
+def unseal_all(session: Session) -> tuple[int, int]:
+    """Store every key in clear; how many, and how many cannot be opened."""
+    rows = session.scalars(select(Channel).where(type_coerce(Channel.key, Text).startswith(sealed.PREFIX))).all()
+    readable = [row for row in rows if row.plain_key() is not None]
+    for row in readable:
+        session.execute(update(Channel).where(Channel.id == row.id).values(key=type_coerce(row.key, Text)))
+    return len(readable), len(rows) - len(readable)
+
+
 def seal_all(session: Session) -> int:
     """Seal keys that are stored in clear, or with a former ENCRYPTION_KEY; how many. Nothing without an ENCRYPTION_KEY."""
     stored = select(Channel.id, type_coerce(Channel.key, Text)).where(Channel.key.is_not(None))
