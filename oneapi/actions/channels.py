@@ -201,7 +201,8 @@ def test(state: State, id: int, *, model: str = "", kind: str = "", stream: bool
         row = session.get(Channel, id)
         name = (row.name or "") if row is not None else ""
         if row is not None:
-            channel.note(session, id, test_time=int(state.clock()), response_time=round(result.seconds * 1000))
+            tests = ((row.tests or "") + ("1" if result.ok else "0"))[-20:]
+            channel.note(session, id, test_time=int(state.clock()), response_time=round(result.seconds * 1000), tests=tests)
         said = f"测试成功，响应：{result.message}" if result.ok else f"测试失败，错误：{result.message}"
         more = {"channel_id": id, "model_name": result.model[:191], "elapsed_time": round(result.seconds * 1000)}
         write_log(session, state, log.Kind.TEST, f"渠道 {name} {said}", user_id=0, **more)

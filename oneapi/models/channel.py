@@ -48,6 +48,7 @@ class Channel(Base):
     balance_currency: Mapped[str | None] = mapped_column(String(8))
     status_reason: Mapped[str | None] = mapped_column(LongText)
     status_time: Mapped[int | None] = mapped_column(Count)
+    tests: Mapped[str | None] = mapped_column(String(20))  # the last tests, oldest first: 1 for good, 0 for bad
     test_model: Mapped[str | None] = mapped_column(String(191))
     parameters: Mapped[str | None] = mapped_column(LongText)  # JSON object laid over every request body
 
