@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 
 from oneapi.config import Config
 from oneapi.fields import Invalid
-from oneapi.models import Base, sealed
+from oneapi.models import Base, sealed, threads
 
 # What a database that is away, restarting or full raises. Loops go on after it; requests answer 503.
 TROUBLE = (DBAPIError, PoolTimeout, OSError)
@@ -63,18 +63,7 @@ class _Connection(sqlite3.Connection):
 
 
 def _pooled(function: Callable[..., Any], *args: Any) -> Any:
-    result, error = gevent.get_hub().threadpool.apply(_outcome, (function, args))
-    if error is not None:
-        raise error
-    return result
-
-
-def _outcome(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:
-    """What came of a call. gevent prints every exception of its threads, and a broken constraint is an everyday one."""
-    try:
-        return function(*args), None
-    except Exception as error:
-        return None, error
+    return threads.run(gevent.get_hub().threadpool, function, *args)
 
 
 class Unfit(RuntimeError):

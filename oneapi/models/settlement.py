@@ -6,7 +6,21 @@ from typing import Any, TypeVar, cast
 
 import gevent
 from gevent.threadpool import ThreadPool
-from sqlalchemy import Connection, StaticPool, Table, bindparam, create_engine, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    StaticPool,
+    Table,
+    bindparam,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -79,17 +93,18 @@ OWNERS: dict[str, tuple[Any, Any]] = {"user": (User, User.quota), "token": (Toke
 
 
 def lease(
-    session: Session, worker: str, kind: str, owner: int, held: int, more: int, slice: int, ample: int, now: int
+    session: Session, worker: str, kind: str, owner: int, held: int, more: int, least: int, slice: int, ample: int, now: int
 ) -> tuple[int, bool, int]:
     """Lease at least `more` quota if there is as much: (how much was got, whether little is left, id of the lease).
 
-    From an ample balance a whole slice is taken; from a small one just what is needed, or all that is left of it.
+    From an ample balance a whole slice is taken; from a small one just what is needed, or all that is left of it if that is
+    at least `least`: whoever took what does not help him would keep others from being helped.
     """
     model, column = OWNERS[kind]
     for _ in range(20):
         left = session.scalar(select(column).where(model.id == owner)) or 0
         amount = min(max(more, left // slice), left) if left > more * ample else min(more, left)
-        if amount <= 0:
+        if amount < max(least, 1):
             return 0, True, held
         # Leases before balances, as settlements do it: whoever locks rows in another order may meet them in a deadlock.
         if held and not _grow(session, held, amount):
@@ -182,7 +197,8 @@ Return = tuple[int, str, int, int]  # lease, kind, owner and the quota that goes
 
 
 class Store:
-    """Writes settlements. On SQLite in a thread with a connection of its own, so that the hub never waits for the disk."""
+    """Writes what is about money. On SQLite in a thread with a connection of its own: the hub never waits for the disk, and
+    a transaction never for a thread that others, who wait for its end, have taken."""
 
     def __init__(self, databases: Any):
         self.databases = databases
@@ -195,29 +211,39 @@ class Store:
 
         With `replay`, a row whose request id is in the ledger already changes nothing.
         """
+        return self._attempted(lambda: self._write(rows, returns, replay))
+
+    def run(self, work: Callable[[Session], T]) -> T:
+        """What `work` returns, done in a transaction of its own."""
+        return self._attempted(lambda: self._transacted(work))
+
+    def _attempted(self, work: Callable[[], T]) -> T:
         if not self.sqlite:
-            return again(lambda: self._write(rows, returns, replay))
+            return again(work)
         if self._pool is None:
-            self._pool = ThreadPool(1)
-            timeout = self.databases.engine.dialect.create_connect_args(self.databases.url)[1].get("timeout", 5)
-            self._engine = create_engine(
-                self.databases.url, poolclass=StaticPool, connect_args={"check_same_thread": False, "timeout": timeout}
-            )
-        return again(lambda: self._pooled(rows, returns, replay))
+            self._pool, self._engine = ThreadPool(1), self._own_engine()
+        pool = self._pool
 
-    def _pooled(self, *args: Any) -> set[int]:
-        assert self._pool is not None
-        gone, error = self._pool.apply(self._outcome, args)
-        if error is not None:
-            raise error
-        return gone
+        def there() -> T:
+            done, result = pool.apply(_outcome, (work,))
+            if not done:
+                raise result
+            return result
 
-    def _outcome(self, *args: Any) -> tuple[set[int], Exception | None]:
-        """What came of a write: gevent prints what its threads raise, and a locked file is an everyday error."""
-        try:
-            return self._write(*args), None
-        except FAILURES as error:
-            return set(), error
+        return again(there)
+
+    def _own_engine(self) -> Engine:
+        timeout = self.databases.engine.dialect.create_connect_args(self.databases.url)[1].get("timeout", 5)
+        arguments = {"check_same_thread": False, "timeout": timeout}
+        engine = create_engine(self.databases.url, poolclass=StaticPool, connect_args=arguments, hide_parameters=True)
+        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=FULL").close())
+        return engine
+
+    def _transacted(self, work: Callable[[Session], T]) -> T:
+        with Session(self._engine, expire_on_commit=False) as session, session.begin():
+            if self.sqlite:
+                session.connection().exec_driver_sql("BEGIN IMMEDIATE")
+            return work(session)
 
     def _write(self, rows: list[Row], returns: list[Return], replay: bool) -> set[int]:
         separate = self.databases.separate_logs
@@ -235,6 +261,14 @@ class Store:
             with self.databases.log_engine.begin() as connection:
                 _write_logs(connection, rows)
         return gone
+
+
+def _outcome(work: Callable[[], Any]) -> tuple[bool, Any]:
+    """(True, what came of it) or (False, the error): gevent prints what its threads raise, and a locked file is no news."""
+    try:
+        return True, work()
+    except Exception as error:  # raised again where it can be handled
+        return False, error
 
 
 def _unwritten(connection: Connection, rows: list[Row]) -> list[Row]:
