@@ -1,0 +1,147 @@
+"""Models and prices: what somebody's group can use, what it costs them, and how to ask for it. Visitors see the default group."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response, abort, request
+from flask_babel import gettext as _
+from flask_login import current_user
+
+from oneapi import access
+from oneapi.access import GuardedBlueprint
+from oneapi.catalog import images
+from oneapi.catalog import models as catalog
+from oneapi.catalog.prices import Price
+from oneapi.models.user import Role
+from oneapi.pages import lists
+from oneapi.pages.render import htmx, page
+from oneapi.relay.refusal import Refused
+
+bp = GuardedBlueprint("pricing", __name__)
+
+SORTS = ("name", "in", "out")
+# Price's fields that have a figure of their own, and what they are called.
+FINER = ("cached", "cache_write", "audio_in", "audio_out", "image_in", "image_out")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One model as one group meets it; money is in dollars, for a million tokens or for one call."""
+
+    model: str
+    owner: str
+    price: Price | None  # None: it has no price, and is refused
+    ratio: float  # the group's
+    per_unit: float
+    channels: int = 0
+
+    def dollars(self, figure: float | None, *, base: bool = False) -> float | None:
+        """Ratio units as dollars for a million tokens."""
+        return None if figure is None else figure * (1 if base else self.ratio) * 1e6 / self.per_unit
+
+    @property
+    def by_piece(self) -> tuple[float, str] | None:
+        """Dollars for one call, image or minute, for models that are priced so."""
+        price = self.price
+        if price is None:
+            return None
+        drawn = self.model in images.MODELS and price.image_out is None
+        factor = images.cost_factor(self.model, images.DEFAULT_SIZE) if drawn else 1.0
+        each = price.per_minute if price.per_minute is not None else price.per_call
+        if each is None and drawn:
+            each = price.ratio
+        if each is None:
+            return None
+        piece = "image" if drawn else "minute" if price.per_minute is not None else "call"
+        return each * factor * 1000 * self.ratio / self.per_unit, piece
+
+    @property
+    def into(self) -> float:
+        return -1 if self.price is None else self.price.ratio * self.ratio
+
+    @property
+    def out(self) -> float:
+        return -1 if self.price is None else self.price.ratio * self.price.completion * self.ratio
+
+    @property
+    def cheaper(self) -> bool:
+        return self.ratio < 1 and self.price is not None
+
+
+def offer(model: str, group: str) -> Offer | None:
+    """A model as the relay would price it for a group: by the first channel in line. None when nobody serves it."""
+    state = access.state()
+    tiers = state.snapshot.candidates.get((group, model))
+    if not tiers:
+        return None
+    lane = tiers[0].lanes[0]
+    try:
+        price = state.gateway.tariff(lane.serves(model), model, lane.type, group).price
+    except Refused:
+        price = None
+    settings = state.settings
+    ratio, channels = settings.group_ratio.get(group, 1.0), sum(len(tier.lanes) for tier in tiers)
+    return Offer(model, catalog.owned_by(model), price, ratio, settings.quota_per_unit, channels)
+
+
+def groups() -> list[str]:
+    """The groups whose prices the reader may see: one's own; an administrator's are all."""
+    if not current_user.is_authenticated:
+        return ["default"]
+    own = current_user.row.group or "default"
+    known = list(access.state().settings.group_ratio) if current_user.role >= Role.ADMIN else []
+    return [own, *(name for name in known if name != own)]
+
+
+def _group() -> str:
+    wish, allowed = request.args.get("group", ""), groups()
+    return wish if wish in allowed else allowed[0]
+
+
+@bp.route("/pricing", allow=None)
+def index() -> Response:
+    view = lists.view("/pricing", {"q": None, "owner": None, "group": groups(), "unit": ("k",)}, SORTS, "name")
+    group = _group()
+    found = [made for model in access.state().snapshot.group_models.get(group, ()) if (made := offer(model, group))]
+    owners = sorted(Counter(made.owner for made in found).items())
+    found = [made for made in found if view["q"].lower() in made.model.lower() and view["owner"] in ("", made.owner)]
+    orders: dict[str, Any] = {"name": lambda o: o.model.lower(), "in": lambda o: o.into, "out": lambda o: o.out}
+    found.sort(key=orders[view.order], reverse=view.descending)
+    view = view.counted(len(found))
+    return page(
+        "pricing/index.html", "list", view=view, rows=found[view.offset : view.last], owners=owners, group=group, groups=groups(),
+        per=1000 if view["unit"] == "k" else 1, figure=figure, piece=piece,
+    )  # fmt: skip
+
+
+@bp.route("/pricing/<path:model>", allow=None)
+def detail(model: str) -> Response:
+    """One model: every class of its price, what each group pays, and how to ask for it."""
+    offers = {group: made for group in groups() if (made := offer(model, group))}
+    if not offers:
+        abort(404)
+    data = {"title": model, "model": model, "offers": offers, "offer": next(iter(offers.values())), "snippet_model": model}
+    words = {
+        "cached": _("Cached input"), "cache_write": _("Written to the cache"), "audio_in": _("Audio input"),
+        "audio_out": _("Audio output"), "image_in": _("Image input"), "image_out": _("Image output"),
+    }  # fmt: skip
+    whole = "pricing/panel.html" if htmx() else "pricing/page.html"
+    return page(whole, finer=[(name, words[name]) for name in FINER], figure=figure, piece=piece, **data)
+
+
+def piece(offer: Offer) -> str:
+    """The price of one call, image or minute in words; empty for models that are priced by tokens."""
+    if offer.by_piece is None:
+        return ""
+    dollars, what = offer.by_piece
+    words = {"call": _("%(price)s per call"), "image": _("%(price)s per image"), "minute": _("%(price)s per minute")}
+    return words[what] % {"price": figure(dollars)}
+
+
+def figure(dollars: float | None) -> str:
+    """A price: as many digits as it needs, at least two."""
+    if dollars is None:
+        return "–"
+    whole, _point, rest = f"{dollars:,.6f}".partition(".")
+    return f"${whole}.{rest.rstrip('0').ljust(2, '0')}"
