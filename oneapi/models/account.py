@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -34,7 +34,8 @@ def by_identity(session: Session, column: str, identity: str) -> User | None:
     """The account that a provider's identity belongs to; nobody has the empty identity."""
     if not identity:
         return None
-    return session.scalar(select(User).where(getattr(User, column) == identity, User.status != Status.DELETED))
+    found = session.scalars(select(User).where(getattr(User, column) == identity, User.status != Status.DELETED))
+    return next((row for row in found if getattr(row, column) == identity), None)  # MySQL would ignore case
 
 
 def by_aff_code(session: Session, code: str) -> User | None:
@@ -106,15 +107,16 @@ def set_aff_code(session: Session, id: int, code: str) -> bool:
 
 
 def to_remind(session: Session, threshold: int, limit: int = 500) -> list[User]:
-    """Enabled people with an e-mail address and no reminder since they were last above the threshold."""
-    low = select(User).where(User.status == Status.ENABLED, User.quota < threshold, User.reminded_at_quota.is_(None))
-    low = low.where(User.email.is_not(None), User.email != "")
-    return list(session.scalars(low.order_by(User.id).limit(limit)))
+    """Who has used their quota up to the threshold and was not told, or was told and has used up the rest too."""
+    news = or_(User.reminded_at_quota.is_(None), (User.quota <= 0) & (User.reminded_at_quota > 0))
+    low = select(User).where(User.status == Status.ENABLED, User.quota < threshold, User.used_quota > 0, news)
+    return list(session.scalars(low.where(User.email.is_not(None), User.email != "").order_by(User.id).limit(limit)))
 
 
-def reminded(session: Session, id: int, quota: int) -> bool:
-    """Note that someone was reminded; False when somebody else did it first."""
-    mine = update(User).where(User.id == id, User.reminded_at_quota.is_(None)).values(reminded_at_quota=quota)
+def reminded(session: Session, id: int, quota: int, *, was: int | None) -> bool:
+    """Note at which balance someone was told; False when somebody else did it first."""
+    unchanged = User.reminded_at_quota.is_(None) if was is None else User.reminded_at_quota == was
+    mine = update(User).where(User.id == id, unchanged).values(reminded_at_quota=max(quota, 0))
     return session.execute(mine).rowcount == 1  # type: ignore[attr-defined]
 
 

@@ -1,0 +1,138 @@
+"""Any OpenID Connect provider: discovery, PKCE, nonce, and id_tokens whose signature and claims are checked."""
+
+import hmac
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from authlib.oauth2.auth import encode_client_secret_basic, encode_client_secret_post
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
+from authlib.oidc.core import CodeIDToken
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+from joserfc.jws import JWSRegistry
+
+from oneapi.login.contract import Flow, Profile, Provider, Trouble, access_token, back, get, object_of, post, text
+from oneapi.settings import Settings
+from oneapi.state import State
+
+SCOPE = "openid profile email"
+# Signatures that only the provider can make; with "none" and the HS family others could.
+ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "Ed25519", "EdDSA"]
+LEEWAY = 120  # seconds that clocks may differ
+KEPT_SECONDS = 600.0
+
+_discovered: dict[str, tuple[float, dict[str, Any]]] = {}
+
+
+def metadata(state: State) -> dict[str, Any]:
+    """What the provider says of itself, with the addresses of the settings laid over it; raises Trouble."""
+    now = state.settings
+    found = dict(_discover(now.oidc_well_known, state.clock())) if now.oidc_well_known else {}
+    typed = {
+        "authorization_endpoint": now.oidc_authorization_endpoint,
+        "token_endpoint": now.oidc_token_endpoint,
+        "userinfo_endpoint": now.oidc_userinfo_endpoint,
+    }
+    return found | {name: address for name, address in typed.items() if address}
+
+
+def _discover(url: str, now: float) -> dict[str, Any]:
+    at, found = _discovered.get(url, (0.0, {}))
+    if found and at <= now < at + KEPT_SECONDS:
+        return found
+    found = object_of(get(url))
+    if not text(found, "issuer") or not text(found, "jwks_uri"):
+        raise Trouble("odd", "discovery names no issuer or no jwks_uri")
+    if len(_discovered) >= 8:
+        _discovered.clear()
+    _discovered[url] = (now, found)
+    return found
+
+
+def endpoint(known: Mapping[str, Any], name: str) -> str:
+    found = text(known, name)
+    if not found:
+        raise Trouble("odd", f"no {name} is known")
+    return found
+
+
+def address(state: State, flow: Flow) -> str:
+    page = endpoint(metadata(state), "authorization_endpoint")
+    return prepare_grant_uri(
+        page, state.settings.oidc_client_id, "code", redirect_uri=back(state, "oidc"), scope=SCOPE, state=flow.state,
+        nonce=flow.nonce, **flow.challenge,
+    )  # fmt: skip
+
+
+def identify(state: State, args: Mapping[str, str], flow: Flow) -> Profile:
+    known = metadata(state)
+    if args.get("iss") and text(known, "issuer") and args["iss"] != known["issuer"]:  # RFC 9207: the answer of another provider
+        raise Trouble("odd", "the answer names another issuer")
+    answer = object_of(_exchange(state, known, args["code"], flow))
+    token = access_token(answer)
+    claims = _claims(state, known, answer, token, flow)
+    if "userinfo_endpoint" in known:
+        claims = _with_userinfo(claims, object_of(get(endpoint(known, "userinfo_endpoint"), token)))
+    if not text(claims, "sub"):
+        raise Trouble("odd", "no sub")
+    verified = claims.get("email_verified") in (True, "true")
+    return Profile(
+        text(claims, "sub"), username=text(claims, "preferred_username"), name=text(claims, "name"),
+        email=text(claims, "email") if verified else "",
+    )  # fmt: skip
+
+
+def _exchange(state: State, known: Mapping[str, Any], code: str, flow: Flow) -> Any:
+    """Trade the code for tokens, signed in to the token endpoint in the way the provider takes."""
+    url = endpoint(known, "token_endpoint")
+    more = {"code_verifier": flow.verifier} if flow.verifier else {}
+    body = prepare_token_request("authorization_code", code=code, redirect_uri=back(state, "oidc"), **more)
+    ways = known.get("token_endpoint_auth_methods_supported")
+    # Without discovery nobody says which way; OpenID Connect's default is Basic.
+    basic = "issuer" in known and (not isinstance(ways, list) or "client_secret_post" not in ways)
+    sign = encode_client_secret_basic if basic else encode_client_secret_post
+    client = SimpleNamespace(client_id=state.settings.oidc_client_id, client_secret=state.settings.oidc_client_secret)
+    url, headers, body = sign(client, "POST", url, {"Content-Type": "application/x-www-form-urlencoded"}, body)
+    return post(url, data=body.encode(), headers=headers)
+
+
+def _claims(state: State, known: Mapping[str, Any], answer: Mapping[str, Any], token: str, flow: Flow) -> dict[str, Any]:
+    """The claims of the id_token, checked. Where only endpoints are known there are no keys to check it with: userinfo speaks."""
+    if "issuer" not in known:
+        return {}
+    signed = text(answer, "id_token")
+    if not signed:
+        raise Trouble("odd", "no id_token")
+    now = state.settings
+    try:
+        keys = KeySet.import_key_set(object_of(get(endpoint(known, "jwks_uri"))))  # type: ignore[arg-type]
+        decoded = jwt.decode(signed, keys, registry=JWSRegistry(algorithms=_algorithms(known), strict_check_header=False))
+        wanted = {"iss": {"values": [known["issuer"]]}, "aud": {"values": [now.oidc_client_id]}}
+        said = {"nonce": flow.nonce, "client_id": now.oidc_client_id, "access_token": token}
+        checked = CodeIDToken(decoded.claims, decoded.header, wanted, said)
+        checked.validate(now=int(state.clock()), leeway=LEEWAY)
+    except (JoseError, ValueError, TypeError, KeyError) as error:
+        raise Trouble("refused", f"id_token: {error}"[:200]) from error
+    return dict(checked)
+
+
+def _algorithms(known: Mapping[str, Any]) -> list[str]:
+    """What the provider says it signs with, of what we trust."""
+    named = known.get("id_token_signing_alg_values_supported")
+    return [name for name in ALGORITHMS if name in named] if isinstance(named, list) else ALGORITHMS
+
+
+def _with_userinfo(claims: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Both together; userinfo of somebody else is an attack that OpenID Connect warns of."""
+    if claims and not hmac.compare_digest(text(claims, "sub").encode(), text(more, "sub").encode()):
+        raise Trouble("odd", "userinfo speaks of somebody else")
+    return claims | more
+
+
+def _offered(now: Settings) -> bool:
+    return now.oidc_enabled
+
+
+PROVIDER = Provider("oidc", "OIDC", "OIDC", "oidc_id", "OIDC User", _offered, identify, address)
