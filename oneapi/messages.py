@@ -156,6 +156,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "lark_bound": ("该飞书账户已被绑定", "This Feishu account is bound already."),
     "lark_unreachable": ("无法连接至飞书服务器，请稍后重试！", "Feishu cannot be reached. Try again later."),
     "wechat_bound": ("该微信账号已被绑定", "This WeChat account is bound already."),
+    "wechat_refused": ("{error}", "WeChat: {error}"),
     "wechat_off": ("管理员未开启通过微信登录以及注册", "Signing in with WeChat is turned off."),
     "last_way_in": (
         "这是唯一的登录方式，请先设置密码",

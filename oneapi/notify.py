@@ -98,7 +98,7 @@ def _tell_root(state: State, event: str, once: str, facts: dict[str, Any]) -> No
         return
     with state.databases.transaction() as session:
         root = account.root(session)
-    language = (root.language or "en") if root else "en"
+    language = (root.language or "") if root else ""
     subject, text = words(event, language, **facts)
     ways: list[Callable[[], Any]] = []
     if state.settings.webhook_url:
@@ -176,9 +176,11 @@ def signature(secret: str, body: bytes) -> str:
 
 
 def words(event: str, language: str, **facts: Any) -> tuple[str, str]:
-    """Subject and text of a notice."""
-    subject, text = messages.NOTICES[event][0 if messages.chinese(language) else 1]
-    return subject.format_map(facts), text.format_map(facts)
+    """Subject and text of a notice; in both languages when nobody knows which."""
+    both = messages.NOTICES[event]
+    chosen = [both[0 if messages.chinese(language) else 1]] if language else list(both)
+    subjects, texts = ([part.format_map(facts) for part in parts] for parts in zip(*chosen, strict=True))
+    return " / ".join(subjects), "\n".join(texts)
 
 
 def mail(state: State, to: str, event: str, language: str = "en", **facts: Any) -> None:

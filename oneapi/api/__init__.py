@@ -2,9 +2,23 @@
 
 from flask import Flask, Response, request
 
-from oneapi.api import channels, envelope, logs, me, options, public, redemptions, session, tokens, users
+from oneapi.api import (
+    channels,
+    envelope,
+    logs,
+    me,
+    oauth,
+    openapi,
+    operations,
+    options,
+    public,
+    redemptions,
+    session,
+    tokens,
+    users,
+)
 
-RESOURCES = (public, session, me, users, channels, tokens, redemptions, options, logs)
+RESOURCES = (public, session, oauth, me, users, channels, tokens, redemptions, options, logs, operations, openapi)
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 rest = envelope.resource("rest", "")

@@ -2,7 +2,7 @@
 
 from flask import Response, request
 
-from oneapi import access
+from oneapi import access, jobs
 from oneapi.actions import channels
 from oneapi.api import envelope, shapes
 from oneapi.catalog import models as catalog
@@ -36,6 +36,7 @@ CLEARABLE = {
 
 
 @routes.route("/", allow=Role.ADMIN)
+@envelope.says("[Channel]", query=("p", "page_size"))
 def get_channels() -> Response:
     """Channels, newest first, without their keys."""
     page = envelope.page()
@@ -44,27 +45,29 @@ def get_channels() -> Response:
 
 
 @routes.route("/search", allow=Role.ADMIN)
+@envelope.says("[Channel]", query=("keyword", "page_size"))
 def search_channels() -> Response:
     """Channels by id or the beginning of their name."""
-    rows, total = channel.page(
-        db.session, keyword=envelope.word("keyword"), limit=min(envelope.number_of("page_size") or 1000, 1000)
-    )
+    rows, total = channel.page(db.session, keyword=envelope.word("keyword"), limit=envelope.most_found())
     return envelope.listing(map(shapes.channel, rows), total)
 
 
 @routes.route("/models", allow=Role.ADMIN)
+@envelope.says(None)
 def known_models() -> Response:
     """Every model of the catalogue, in OpenAI's shape and without the envelope."""
     return envelope.answer({"object": "list", "data": [listing.entry(name) for name in catalog.OWNERS]})
 
 
 @routes.route("/<id>", allow=Role.ADMIN)
+@envelope.says("Channel")
 def get_channel(id: str) -> Response:
     """One channel, without its key."""
     return envelope.ok(shapes.channel(channel.get(db.session, envelope.id_of(id))))
 
 
 @routes.route("/", methods=["POST"], allow=Role.ADMIN)
+@envelope.says("", takes=FIELDS)
 def create_channel() -> Response:
     """Add a channel for every line of the key."""
     channels.create(access.state(), access.actor(), envelope.decode(FIELDS))
@@ -72,6 +75,7 @@ def create_channel() -> Response:
 
 
 @routes.route("/", methods=["PUT"], allow=Role.ADMIN)
+@envelope.says("Channel", takes=FIELDS)
 def update_channel() -> Response:
     """Change a channel; the key is never answered."""
     given = envelope.decode(FIELDS)
@@ -82,6 +86,7 @@ def update_channel() -> Response:
 
 
 @routes.route("/<id>", methods=["DELETE"], allow=Role.ADMIN)
+@envelope.says("")
 def delete_channel(id: str) -> Response:
     """Remove a channel."""
     channels.delete(access.state(), access.actor(), [envelope.id_of(id)])
@@ -89,12 +94,14 @@ def delete_channel(id: str) -> Response:
 
 
 @routes.route("/disabled", methods=["DELETE"], allow=Role.ADMIN)
+@envelope.says("integer")
 def delete_disabled() -> Response:
     """Remove all channels that are disabled, by hand or automatically; answers how many."""
     return envelope.ok(channels.delete_disabled(access.state(), access.actor()))
 
 
 @routes.route("/test/<id>", allow=Role.ADMIN, changes=True)
+@envelope.says("", query=("model", "kind", "stream"))
 def test_channel(id: str) -> Response:
     """Test one channel with a small request."""
     asked = request.args
@@ -106,7 +113,25 @@ def test_channel(id: str) -> Response:
     return envelope.answer({"success": result.ok, "message": result.message, "time": seconds, "modelName": result.model})
 
 
+@routes.route("/test", allow=Role.ADMIN, changes=True)
+@envelope.says("", query=("scope",))
+def test_channels() -> Response:
+    """Start testing all channels, or with `scope=disabled` those that are disabled."""
+    scope = "disabled" if request.args.get("scope") == "disabled" else "all"
+    jobs.begin(access.state(), "channel-tests", scope=scope, asked=True)
+    return envelope.ok()
+
+
+@routes.route("/update_balance", allow=Role.ADMIN, changes=True)
+@envelope.says("")
+def update_balances() -> Response:
+    """Start asking the vendors of all enabled channels what is left."""
+    jobs.begin(access.state(), "balances")
+    return envelope.ok()
+
+
 @routes.route("/update_balance/<id>", allow=Role.ADMIN, changes=True)
+@envelope.says("")
 def update_balance(id: str) -> Response:
     """Ask the vendor what is left on one channel's account."""
     try:
@@ -117,6 +142,7 @@ def update_balance(id: str) -> Response:
 
 
 @routes.route("/fetch_models/<id>", allow=Role.ADMIN, changes=True)
+@envelope.says("[string]")
 def fetch_models(id: str) -> Response:
     """The models that a channel's key can really use, asked from the vendor."""
     return envelope.ok(channels.fetch_models(access.state(), envelope.id_of(id)))

@@ -20,7 +20,7 @@ from oneapi.wire import VendorError
 
 log = logging.getLogger(__name__)
 
-PAGE_SIZE, LARGEST_PAGE = 10, 100
+PAGE_SIZE, LARGEST_PAGE, MOST_FOUND = 10, 100, 1000
 GZIP_FROM = 1400  # bytes: smaller answers fit into one packet anyway
 KINDS = {
     int: ("整数", "a whole number"),
@@ -60,6 +60,11 @@ def page() -> Page:
     """The page that was asked for: `p` counts from zero, ten rows unless `page_size` says more."""
     limit = min(number_of("page_size") or PAGE_SIZE, LARGEST_PAGE)
     return Page(min(number_of("p"), 10**12) * limit, limit)
+
+
+def most_found() -> int:
+    """How many rows a search answers at most."""
+    return min(number_of("page_size") or MOST_FOUND, MOST_FOUND)
 
 
 def number_of(name: str) -> int:
@@ -127,6 +132,17 @@ def _of_type(kind: type, value: Any) -> Any:
     if kind is int:
         return int(value) if value == int(value) else None
     return float(value)
+
+
+def says(data: str | None, *, takes: Mapping[str, type] | None = None, query: Iterable[str] = ()) -> Callable[..., Any]:
+    """Describe a view for the OpenAPI document: its answer's data ("User", "[User]", "string", "" for none; None when the
+    answer has no envelope), its body and its query."""
+
+    def described(view: Any) -> Any:
+        view.says, view.takes, view.query = data, takes or {}, tuple(query)
+        return view
+
+    return described
 
 
 def resource(name: str, prefix: str) -> GuardedBlueprint:

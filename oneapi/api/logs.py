@@ -14,6 +14,9 @@ from oneapi.models.user import Role
 
 routes = envelope.resource("log", "/log")
 
+PAGE = ("p", "page_size", "before")
+FILTER = ("type", "start_timestamp", "end_timestamp", "username", "token_name", "model_name", "channel")
+
 
 def _wanted(**more: object) -> Filter:
     """The filter that the query string asks for."""
@@ -33,6 +36,7 @@ def _page(wanted: Filter) -> tuple[list[log.Log], int]:
 
 
 @routes.route("/", allow=Role.ADMIN)
+@envelope.says("[Log]", query=FILTER + PAGE)
 def get_logs() -> Response:
     """Everybody's logs, newest first."""
     rows, total = _page(_wanted())
@@ -40,6 +44,7 @@ def get_logs() -> Response:
 
 
 @routes.route("/", methods=["DELETE"], allow=Role.ADMIN)
+@envelope.says("integer", query=("target_timestamp",))
 def delete_logs() -> Response:
     """Delete all logs that are older than `target_timestamp`; answers how many."""
     before = envelope.number_of("target_timestamp")
@@ -49,6 +54,7 @@ def delete_logs() -> Response:
 
 
 @routes.route("/stat", allow=Role.ADMIN)
+@envelope.says("object", query=FILTER)
 def get_stat() -> Response:
     """How much quota the consume logs that pass the filter come to."""
     with access.state().databases.logs() as session:
@@ -56,6 +62,7 @@ def get_stat() -> Response:
 
 
 @routes.route("/search", allow=Role.ADMIN)
+@envelope.says("[Log]", query=("keyword",))
 def search_logs() -> Response:
     """The newest logs of a type, or whose content begins with the keyword."""
     with access.state().databases.logs() as session:
@@ -63,6 +70,7 @@ def search_logs() -> Response:
 
 
 @routes.route("/self", allow=Role.USER)
+@envelope.says("[Log]", query=FILTER + PAGE)
 def get_own_logs() -> Response:
     """One's own logs, newest first."""
     rows, total = _page(_wanted(user_id=current_user.id, username="", channel=0))
@@ -70,6 +78,7 @@ def get_own_logs() -> Response:
 
 
 @routes.route("/self/stat", allow=Role.USER)
+@envelope.says("object", query=FILTER)
 def get_own_stat() -> Response:
     """How much quota one's own consume logs that pass the filter come to."""
     with access.state().databases.logs() as session:
@@ -77,6 +86,7 @@ def get_own_stat() -> Response:
 
 
 @routes.route("/self/search", allow=Role.USER)
+@envelope.says("[Log]", query=("keyword",))
 def search_own_logs() -> Response:
     """One's own newest logs of a type."""
     with access.state().databases.logs() as session:

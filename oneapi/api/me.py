@@ -18,10 +18,12 @@ from oneapi.models.user import Role
 routes = envelope.resource("me", "")
 
 DAY = 86400
+CHANGED = dict.fromkeys(("username", "password", "display_name"), str)
 LONGEST_USAGE = 400  # days
 
 
 @routes.route("/user/self", allow=Role.USER, unready=True)
+@envelope.says("User")
 def get_self() -> Response:
     """One's own account."""
     leased = ledger.leased(db.session, "user", [current_user.id])
@@ -29,9 +31,10 @@ def get_self() -> Response:
 
 
 @routes.route("/user/self", methods=["PUT"], allow=Role.USER, unready=True)
+@envelope.says("", takes=CHANGED)
 def put_self() -> Response:
     """Change one's own user name, display name or password; empty ones stay."""
-    given = envelope.decode({"username": str, "password": str, "display_name": str}, exact=True)
+    given = envelope.decode(CHANGED, exact=True)
     row = accounts.update_self(access.state(), access.actor(), given)
     if given.get("password") and not current_user.by_token:
         access.sign_in(row)  # a new password ends every other session
@@ -39,6 +42,7 @@ def put_self() -> Response:
 
 
 @routes.route("/user/self", methods=["DELETE"], allow=Role.USER)
+@envelope.says("")
 def delete_self() -> Response:
     """Close one's own account."""
     accounts.close_self(access.state(), access.actor())
@@ -47,18 +51,21 @@ def delete_self() -> Response:
 
 
 @routes.route("/user/token", allow=Role.USER, changes=True)
+@envelope.says("string")
 def new_access_token() -> Response:
     """A new access token; the old one stops working, and this one is never shown again."""
     return envelope.ok(accounts.new_access_token(access.state(), access.actor()))
 
 
 @routes.route("/user/aff", allow=Role.USER, changes=True)
+@envelope.says("string")
 def aff_code() -> Response:
     """One's own invitation code."""
     return envelope.ok(accounts.aff_code(access.state(), access.actor()))
 
 
 @routes.route("/user/topup", methods=["POST"], allow=Role.USER)
+@envelope.says("integer", takes={"key": str})
 def redeem() -> Response:
     """Redeem a code; answers how much quota it was worth."""
     given = envelope.decode({"key": str})
@@ -66,6 +73,7 @@ def redeem() -> Response:
 
 
 @routes.route("/user/available_models", allow=Role.USER)
+@envelope.says("[string]")
 def available_models() -> Response:
     """The models one's group can use."""
     names = access.state().snapshot.group_models.get(current_user.row.group or "default", ())
@@ -73,6 +81,7 @@ def available_models() -> Response:
 
 
 @routes.route("/user/dashboard", allow=Role.USER)
+@envelope.says("[object]")
 def dashboard() -> Response:
     """One's own consumption of the last seven days by day and model."""
     today = int(access.state().clock()) // DAY * DAY
@@ -84,6 +93,7 @@ def dashboard() -> Response:
 
 
 @routes.route("/usage", allow=Role.USER)
+@envelope.says("object", query=("start_timestamp", "end_timestamp"))
 def own_usage() -> Response:
     """One's own consumption by day and model between `start_timestamp` and `end_timestamp`, by default seven days."""
     end = envelope.number_of("end_timestamp") or int(access.state().clock())

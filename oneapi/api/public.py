@@ -29,6 +29,7 @@ def status(now: Settings, started_at: int) -> dict[str, object]:
 
 
 @routes.route("/status", allow=None, unready=True)
+@envelope.says("object")
 def get_status() -> Response:
     """Facts about this installation; also the health check."""
     state = access.state()
@@ -36,30 +37,35 @@ def get_status() -> Response:
 
 
 @routes.route("/notice", allow=None)
+@envelope.says("string")
 def get_notice() -> Response:
     """The notice shown to everybody."""
     return envelope.ok(access.state().settings.notice)
 
 
 @routes.route("/about", allow=None)
+@envelope.says("string")
 def get_about() -> Response:
     """The text of the about page."""
     return envelope.ok(access.state().settings.about)
 
 
 @routes.route("/home_page_content", allow=None)
+@envelope.says("string")
 def get_home_page() -> Response:
     """The text of the home page."""
     return envelope.ok(access.state().settings.home_page_content)
 
 
 @routes.route("/models", allow=Role.USER)
+@envelope.says("object")
 def get_models() -> Response:
     """The models each channel type knows, by type."""
     return envelope.ok({str(type): list(catalog.channel_models(type)) for type in sorted(vendors.REGISTRY)})
 
 
 @routes.route("/group/", allow=Role.ADMIN)
+@envelope.says("[string]")
 def get_groups() -> Response:
     """The names of all groups."""
     return envelope.ok(list(access.state().settings.group_ratio))

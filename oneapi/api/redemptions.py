@@ -15,6 +15,7 @@ FIELDS: dict[str, type] = {"id": int, "name": str, "quota": int, "count": int, "
 
 
 @routes.route("/", allow=Role.ADMIN)
+@envelope.says("[Redemption]", query=("p", "page_size"))
 def get_redemptions() -> Response:
     """Codes, newest first."""
     page = envelope.page()
@@ -23,20 +24,23 @@ def get_redemptions() -> Response:
 
 
 @routes.route("/search", allow=Role.ADMIN)
+@envelope.says("[Redemption]", query=("keyword", "page_size"))
 def search_redemptions() -> Response:
     """Codes by id or the beginning of their name."""
-    most = min(envelope.number_of("page_size") or 1000, 1000)
+    most = envelope.most_found()
     rows, total = redemption.page(db.session, keyword=envelope.word("keyword"), limit=most)
     return envelope.listing(map(shapes.redemption, rows), total)
 
 
 @routes.route("/<id>", allow=Role.ADMIN)
+@envelope.says("Redemption")
 def get_redemption(id: str) -> Response:
     """One code."""
     return envelope.ok(shapes.redemption(redemption.get(db.session, envelope.id_of(id))))
 
 
 @routes.route("/", methods=["POST"], allow=Role.ADMIN)
+@envelope.says("[string]", takes=FIELDS)
 def create_redemptions() -> Response:
     """Make up to a hundred codes; answers their keys."""
     given = envelope.decode(FIELDS)
@@ -47,6 +51,7 @@ def create_redemptions() -> Response:
 
 
 @routes.route("/", methods=["PUT"], allow=Role.ADMIN)
+@envelope.says("Redemption", takes=FIELDS, query=("status_only",))
 def update_redemption() -> Response:
     """Change name and quota of a code, or with `status_only` enable or disable it."""
     given = envelope.decode(FIELDS)
@@ -56,6 +61,7 @@ def update_redemption() -> Response:
 
 
 @routes.route("/<id>", methods=["DELETE"], allow=Role.ADMIN)
+@envelope.says("")
 def delete_redemption(id: str) -> Response:
     """Remove a code."""
     topups.delete_code(access.state(), access.actor(), envelope.id_of(id))

@@ -10,13 +10,16 @@ from oneapi.messages import Refused
 
 routes = envelope.resource("session", "")
 
+LOGIN = dict.fromkeys(("username", "password"), str)
+RESET = dict.fromkeys(("email", "token", "password"), str)
 REGISTER = dict.fromkeys(("username", "password", "email", "verification_code", "aff_code"), str)
 
 
 @routes.route("/user/login", methods=["POST"], allow=None, critical=True, unready=True)
+@envelope.says("User", takes=LOGIN)
 def login() -> Response:
     """Sign in; sets the session cookie."""
-    given = envelope.decode({"username": str, "password": str}, exact=True)
+    given = envelope.decode(LOGIN, exact=True)
     name, password = given.get("username", ""), given.get("password", "")
     if not name or not password:
         raise Refused("invalid_parameter")
@@ -32,6 +35,7 @@ def login() -> Response:
 
 
 @routes.route("/user/logout", allow=None, changes=True, unready=True)
+@envelope.says("")
 def logout() -> Response:
     """End the session."""
     access.sign_out()
@@ -39,6 +43,7 @@ def logout() -> Response:
 
 
 @routes.route("/user/register", methods=["POST"], allow=None, critical=True)
+@envelope.says("", takes=REGISTER)
 def register() -> Response:
     """Open an account."""
     _check_human()
@@ -47,6 +52,7 @@ def register() -> Response:
 
 
 @routes.route("/verification", allow=None, critical=True, changes=True)
+@envelope.says("", query=("email", "turnstile"))
 def verification() -> Response:
     """Mail a code that proves an e-mail address."""
     _check_human()
@@ -55,6 +61,7 @@ def verification() -> Response:
 
 
 @routes.route("/reset_password", allow=None, critical=True, changes=True)
+@envelope.says("", query=("email", "turnstile"))
 def send_reset() -> Response:
     """Mail a link to a new password; the answer does not tell whether anybody has this address."""
     _check_human()
@@ -63,9 +70,10 @@ def send_reset() -> Response:
 
 
 @routes.route("/user/reset", methods=["POST"], allow=None, critical=True)
+@envelope.says("string", takes=RESET)
 def reset() -> Response:
     """Use a reset link. With `password` that becomes the new one; without, a new one is made and answered."""
-    given = envelope.decode({"email": str, "token": str, "password": str}, exact=True)
+    given = envelope.decode(RESET, exact=True)
     chosen = given.get("password", "")
     made = mails.reset(access.state(), access.actor(), given.get("email", ""), given.get("token", ""), chosen)
     return envelope.ok(None if chosen else made)

@@ -45,7 +45,7 @@ def _config(row: Channel) -> str:
 CHANNEL: dict[str, Get] = {
     **_whole("id", "type"), **_blank("key"), **_whole("status"), **_text("name"), **_optional("weight"),
     **_whole("created_time", "test_time", "response_time"), **_optional("base_url", "other"),
-    "balance": _value("balance", 0), **_whole("balance_updated_time"), **_text("models", "group"), **_whole("used_quota"),
+    "balance": _value("balance", 0.0), **_whole("balance_updated_time"), **_text("models", "group"), **_whole("used_quota"),
     **_optional("model_mapping", "priority"), "config": _config, **_optional("system_prompt"),
     **_text("tag", "remark", "balance_currency", "status_reason", "test_model", "parameters"), **_whole("status_time"),
 }  # fmt: skip

@@ -31,6 +31,7 @@ def _shown(rows: list[Token]) -> list[dict[str, Any]]:
 
 
 @routes.route("/", allow=Role.USER)
+@envelope.says("[Token]", query=("p", "page_size", "order"))
 def get_tokens() -> Response:
     """One's own tokens, newest first or by `order`."""
     page, order = envelope.page(), request.args.get("order", "")
@@ -39,26 +40,30 @@ def get_tokens() -> Response:
 
 
 @routes.route("/search", allow=Role.USER)
+@envelope.says("[Token]", query=("keyword", "page_size"))
 def search_tokens() -> Response:
     """One's own tokens by the beginning of their name."""
-    most = min(envelope.number_of("page_size") or 1000, 1000)
+    most = envelope.most_found()
     rows, total = token.page(db.session, current_user.id, keyword=envelope.word("keyword"), limit=most)
     return envelope.listing(_shown(rows), total)
 
 
 @routes.route("/<id>", allow=Role.USER)
+@envelope.says("Token")
 def get_token(id: str) -> Response:
     """One of one's own tokens."""
     return envelope.ok(_shown([token.owned(db.session, envelope.id_of(id), current_user.id)])[0])
 
 
 @routes.route("/", methods=["POST"], allow=Role.USER)
+@envelope.says("Token", takes=FIELDS)
 def create_token() -> Response:
     """Make a token; its key is in the answer."""
     return envelope.ok(shapes.token(tokens.create(access.state(), access.actor(), envelope.decode(FIELDS))))
 
 
 @routes.route("/", methods=["PUT"], allow=Role.USER)
+@envelope.says("Token", takes=FIELDS, query=("status_only",))
 def update_token() -> Response:
     """Overwrite a token, or with `status_only` enable or disable it."""
     status_only = bool(request.args.get("status_only"))
@@ -68,6 +73,7 @@ def update_token() -> Response:
 
 
 @routes.route("/<id>", methods=["DELETE"], allow=Role.USER)
+@envelope.says("")
 def delete_token(id: str) -> Response:
     """Remove a token."""
     tokens.delete(access.state(), access.actor(), envelope.id_of(id))

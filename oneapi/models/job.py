@@ -1,6 +1,8 @@
 """Job leases, so that one process runs a job at a time, and the last runs that the jobs page shows."""
 
-from sqlalchemy import String, delete, or_, select, update
+from collections.abc import Iterable
+
+from sqlalchemy import String, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -35,7 +37,7 @@ class JobRun(Base):
 
 def take(session: Session, name: str, worker: str, *, now: int, seconds: int, due: bool) -> bool:
     """Let this process run a job for a while. False when another one runs it or, if asked for, it is not due yet."""
-    free = [JobLease.name == name, or_(JobLease.until <= now, JobLease.worker == worker)]
+    free = [JobLease.name == name, JobLease.until <= now]
     if due:
         free.append(JobLease.next_run <= now)
     mine = update(JobLease).where(*free).values(worker=worker, until=now + seconds)
@@ -100,3 +102,13 @@ def leases(session: Session) -> dict[str, JobLease]:
 
 def forget_runs(session: Session, *, before: int) -> int:
     return session.execute(delete(JobRun).where(JobRun.started_at < before, JobRun.state != "running")).rowcount  # type: ignore[attr-defined]
+
+
+def forget(session: Session, run_id: int) -> None:
+    session.execute(delete(JobRun).where(JobRun.id == run_id))
+
+
+def running(session: Session, names: Iterable[str]) -> JobRun | None:
+    """The newest running run of any of these jobs."""
+    query = select(JobRun).where(JobRun.name.in_(list(names)), JobRun.state == "running")
+    return session.scalar(query.order_by(JobRun.id.desc()).limit(1))
