@@ -419,6 +419,14 @@ on("click", "[data-countdown]", (e, b) => {
     }, 1000);
   });
 });
+on("click", "[data-click-all]", async (e, b) => {
+  for (const button of $$(b.dataset.clickAll)) {
+    const line = button.closest("li");
+    if (!line?.isConnected) continue;
+    button.click();
+    await new Promise((done) => document.addEventListener("htmx:afterRequest", done, { once: true }));
+  }
+});
 on("click", "[data-tab]", (e, b) => {
   const box = b.closest("[data-tabs]");
   $$("[data-tab]", box).forEach((t) => t.setAttribute("aria-pressed", t === b));

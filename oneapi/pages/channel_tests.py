@@ -1,0 +1,70 @@
+"""Testing channels: one at once, one model after another, or all as a job whose progress the list shows."""
+
+from typing import Any
+
+from flask import Response, request
+from flask_babel import gettext as _
+
+from oneapi import access
+from oneapi.access import GuardedBlueprint, actor
+from oneapi.actions import channels
+from oneapi.db import db
+from oneapi.models import channel
+from oneapi.models.channel import Status
+from oneapi.models.user import Role
+from oneapi.pages import channels as listing
+from oneapi.pages import runs, texts
+from oneapi.pages.render import back, fragment, sheet, toast
+
+bp = GuardedBlueprint("channel_tests", __name__)
+
+KINDS = ("chat", "embeddings", "images", "speech", "transcription", "rerank", "moderations")
+
+
+@bp.route("/channel/<int:id>/test", methods=["POST"], allow=Role.ADMIN)
+def one(id: int) -> Response:
+    found = channel.get(db.session, id)
+    name = found.name or f"#{id}"
+    result = channels.test(access.state(), id, model=found.test_model or "")
+    if result.ok:
+        toast(_("%(name)s answered in %(time)s", name=name, time=texts.duration(result.seconds * 1000)))
+    else:
+        toast(_("%(name)s failed: %(error)s", name=name, error=result.message[:300]), "bad")
+    if result.ok and request.form.get("then") == "enable":
+        channels.update(access.state(), actor(), id, {"status": Status.ENABLED})
+    return listing.row(id)
+
+
+@bp.route("/channel/test", methods=["POST"], allow=Role.ADMIN)
+def many() -> Response:
+    """All channels, or those of one status, as a job."""
+    scope = request.form.get("scope", "all")
+    return runs.start("channel-tests", back("/channel"), scope=scope if scope in ("all", "disabled") else "all")
+
+
+@bp.route("/channel/balances", methods=["POST"], allow=Role.ADMIN)
+def balances() -> Response:
+    return runs.start("balances", back("/channel"))
+
+
+@bp.route("/channel/<int:id>/tests", allow=Role.ADMIN)
+def models(id: int) -> Response:
+    return sheet("channels/tests.html", **_models(id))
+
+
+def _models(id: int) -> dict[str, Any]:
+    row = channel.get(db.session, id)
+    return {"title": _("Test models of %(name)s", name=row.name or f"#{id}"), "row": row, "kinds": KINDS}
+
+
+@bp.route("/channel/<int:id>/tests", methods=["POST"], allow=Role.ADMIN)
+def model(id: int) -> Response:
+    """One model, tested; its line anew."""
+    row = channel.get(db.session, id)
+    name, kind = request.form.get("model", ""), request.form.get("kind", "")
+    result = channels.test(
+        access.state(), id, model=name, kind=kind if kind in KINDS else "", stream=bool(request.form.get("stream"))
+    )
+    if "HX-Request" in request.headers:
+        return fragment("channels/tests.html", "line", row=row, name=name, result=result)
+    return sheet("channels/tests.html", **_models(id), results={name: result})

@@ -1,0 +1,241 @@
+"""Channels: the list with its inline edits and bulk acts. The form is in channel_form.py, tests in channel_tests.py."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+from flask import Response, abort, request
+from flask_babel import gettext as _
+
+from oneapi import access, vendors
+from oneapi.access import GuardedBlueprint, actor
+from oneapi.actions import channels, undo
+from oneapi.db import db
+from oneapi.fields import Invalid
+from oneapi.messages import Refused
+from oneapi.models import browse, channel
+from oneapi.models.channel import Channel, Status
+from oneapi.models.user import Role
+from oneapi.pages import channel_form, complaints, lists, runs, texts
+from oneapi.pages.overview import cell
+from oneapi.pages.render import back, done, fragment, page, toast
+from oneapi.wire import VendorError
+
+bp = GuardedBlueprint("channels", __name__)
+
+FILTERS: dict[str, Any] = {"q": None, "status": ("1", "2", "3"), "type": None, "group": None, "tag": None, "model": None}
+
+
+def _view() -> lists.View:
+    view = lists.view("/channel", FILTERS, browse.CHANNEL_SORTS, "-priority")
+    return (
+        view
+        if view["type"].isdecimal() or not view["type"]
+        else lists.view("/channel", FILTERS | {"type": ()}, browse.CHANNEL_SORTS, "-priority")
+    )
+
+
+@bp.route("/channel", allow=Role.ADMIN)
+def index() -> Response:
+    view = _view()
+    rows, total = browse.channels(db.session, view.args, view.sort, offset=view.offset, limit=view.size)
+    facets = browse.channel_facets(db.session)
+    extra: dict[str, Any] = {}
+    if id := request.args.get("edit", type=int):
+        extra = {"opened": "channels/form.html", **channel_form.data(channel.get(db.session, id))}
+    elif "add" in request.args:
+        extra = {"opened": "channels/form.html", **channel_form.data(None, type=request.args.get("add", type=int) or 1)}
+    if request.args.get("format") == "csv":
+        return _csv(view)
+    return page(
+        "channels/index.html",
+        "list",
+        view=view.counted(total),
+        rows=rows,
+        run=runs.current("channel-tests", "balances"),
+        **_facets(facets),
+        **extra,
+    )
+
+
+def _facets(facets: list[tuple[int, int, str, int]]) -> dict[str, Any]:
+    statuses, types, tags = Counter[int](), Counter[int](), Counter[str]()
+    for status, type, tag, count in facets:
+        statuses[status] += count
+        types[type] += count
+        tags[tag] += count
+    names = {id: vendors.REGISTRY[id].name if id in vendors.REGISTRY else f"#{id}" for id in types}
+    groups = access.state().settings.group_ratio
+    return {
+        "statuses": statuses, "vendor_names": names, "types": [(id, names[id], n) for id, n in types.most_common()],
+        "tags": [(tag, tag, n) for tag, n in sorted(tags.items()) if tag], "group_options": [(g, g, None) for g in groups],
+    }  # fmt: skip
+
+
+def row(id: int) -> Response:
+    """One row anew for htmx, the list otherwise."""
+    if "HX-Request" not in request.headers:
+        return done(back("/channel"))
+    db.session.expire_all()
+    found = channel.get(db.session, id)
+    name = vendors.REGISTRY[found.type].name if found.type in vendors.REGISTRY else f"#{found.type}"
+    return fragment("channels/index.html", "row", c=found, vendor_names={found.type: name})
+
+
+@bp.route("/channel/<int:id>/status", methods=["POST"], allow=Role.ADMIN)
+def status(id: int) -> Response:
+    wanted = Status.ENABLED if request.form.get("status") else Status.DISABLED
+    changed = channels.update(access.state(), actor(), id, {"status": wanted})
+    toast(_("%(name)s enabled", name=changed.name) if wanted == Status.ENABLED else _("%(name)s disabled", name=changed.name))
+    return row(id)
+
+
+@bp.route("/channel/<int:id>/number", methods=["POST"], allow=Role.ADMIN)
+def number(id: int) -> Response:
+    """Priority or weight, typed into the row."""
+    errors: dict[str, str] = {}
+    found = channel.get(db.session, id)
+    values = {}
+    for name, low in (("priority", -(2**53)), ("weight", 0)):
+        if name in request.form:
+            values[name] = complaints.whole(request.form, name, errors, low=low, high=2**53)
+    if errors:
+        toast(" ".join(errors.values()), "bad")
+        return row(id)
+    if all(getattr(found, name) == value for name, value in values.items()):
+        return Response(status=204)
+    channels.update(access.state(), actor(), id, values)
+    toast(_("%(name)s saved", name=found.name))
+    return row(id)
+
+
+@bp.route("/channel/<int:id>/balance", methods=["POST"], allow=Role.ADMIN)
+def balance(id: int) -> Response:
+    found = channel.get(db.session, id)
+    try:
+        left = channels.refresh_balance(access.state(), id)
+        db.session.expire_all()
+        toast(
+            _(
+                "%(name)s has %(left)s left",
+                name=found.name,
+                left=texts.amount(left, channel.get(db.session, id).balance_currency),
+            )
+        )
+    except VendorError as error:
+        toast(_("%(name)s: %(error)s", name=found.name, error=error.message or error.kind), "bad")
+    return row(id)
+
+
+@bp.route("/channel/<int:id>/duplicate", methods=["POST"], allow=Role.ADMIN)
+def duplicate(id: int) -> Response:
+    """A copy with the key, switched off."""
+    found = channel.get(db.session, id)
+    values = {name: getattr(found, name) for name in channels.WRITABLE} | {
+        "status": Status.DISABLED,
+        "name": f"{found.name} copy",
+    }
+    try:
+        made = channels.create(access.state(), actor(), values, each_line=False)
+    except (Refused, Invalid) as error:
+        toast(" ".join(complaints.of(error).values()), "bad")
+        return done(back("/channel"))
+    toast(_("%(name)s created, disabled", name=values["name"]))
+    return done(f"/channel?edit={made[0]}")
+
+
+@bp.route("/channel/<int:id>/delete", methods=["POST"], allow=Role.ADMIN)
+def delete(id: int) -> Response:
+    name = channel.get(db.session, id).name or f"#{id}"
+    secret = undo.remember(access.state(), actor(), "channel", [id])
+    channels.delete(access.state(), actor(), [id])
+    toast(_("%(name)s deleted", name=name), undo=f"/undo/{quote(secret)}")
+    return done(back("/channel"))
+
+
+@bp.route("/channel/disabled/delete", methods=["POST"], allow=Role.ADMIN)
+def delete_disabled() -> Response:
+    ids = [c.id for c in channel.with_status(db.session, Status.DISABLED, Status.AUTO_DISABLED)]
+    secret = undo.remember(access.state(), actor(), "channel", ids)
+    count = channels.delete(access.state(), actor(), ids)
+    toast(_("%(n)s disabled channels deleted", n=count), undo=f"/undo/{quote(secret)}")
+    return done(back("/channel"))
+
+
+def _ids() -> list[int]:
+    if request.form.get("all"):
+        return browse.channel_ids(db.session, _view().args)
+    return request.form.getlist("ids", type=int)
+
+
+@bp.route("/channel/bulk", methods=["POST"], allow=Role.ADMIN)
+def bulk() -> Response:
+    ids, action = _ids(), request.form.get("action", "")
+    if action == "test":
+        return runs.start("channel-tests", back("/channel"), ids=ids)
+    if action == "delete":
+        secret = undo.remember(access.state(), actor(), "channel", ids)
+        toast(_("%(n)s channels deleted", n=channels.delete(access.state(), actor(), ids)), undo=f"/undo/{quote(secret)}")
+        return done(back("/channel"))
+    change = CHANGES.get(action) or abort(400)
+    failed: list[str] = []
+    for id in ids:
+        try:
+            channels.update(
+                access.state(), actor(), id, change(channel.get(db.session, id), request.form.get("value", "").strip())
+            )
+        except (Refused, Invalid) as error:
+            failed.append(f"#{id}: {' '.join(complaints.of(error).values())}")
+    toast(_("%(n)s channels changed", n=len(ids) - len(failed)))
+    if failed:
+        toast(" · ".join(failed[:3]), "bad")
+    return done(back("/channel"))
+
+
+def _number(text: str) -> int:
+    return int(text) if text.lstrip("-").isdecimal() else abort(422, _("Give a whole number."))
+
+
+def _models(row: Channel, *, more: str = "", less: str = "") -> str:
+    gone = set(complaints.lines(less))
+    return ",".join(dict.fromkeys([m for m in row.model_names() if m not in gone] + complaints.lines(more)))
+
+
+CHANGES: dict[str, Callable[[Channel, str], dict[str, Any]]] = {
+    "enable": lambda row, value: {"status": Status.ENABLED},
+    "disable": lambda row, value: {"status": Status.DISABLED},
+    "groups": lambda row, value: {"group": ",".join(complaints.lines(value))},
+    "tag": lambda row, value: {"tag": value},
+    "priority": lambda row, value: {"priority": _number(value)},
+    "weight": lambda row, value: {"weight": _number(value)},
+    "add-models": lambda row, value: {"models": _models(row, more=value)},
+    "remove-models": lambda row, value: {"models": _models(row, less=value)},
+}
+
+
+def _csv(view: lists.View) -> Response:
+    """Everything the filters show, without keys."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    columns = (
+        "id",
+        "name",
+        "type",
+        "status",
+        "group",
+        "models",
+        "priority",
+        "weight",
+        "tag",
+        "base_url",
+        "used_quota",
+        "balance",
+        "response_time",
+    )
+    writer.writerow(columns)
+    for found in browse.channels(db.session, view.args, view.sort, offset=0, limit=100_000)[0]:
+        writer.writerow([cell(value) if isinstance(value := getattr(found, name), str) else value for name in columns])
+    return Response(out.getvalue(), mimetype="text/csv", headers={"Content-Disposition": "attachment; filename=channels.csv"})
