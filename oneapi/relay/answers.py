@@ -118,9 +118,8 @@ def begun(
     if kind == JSON and frame == "sse":
         return _not_streamed(ask, bill, protocol, call, incoming)
     untouched = protocol.native and call.asked == call.model and ask.kind in ("chat", "completions")
-    if untouched:
-        first = incoming.peek()
-        check_first(first)
+    if untouched and incoming.inflate is None:
+        check_first(incoming.peek(_has_data))
         bill.first()
         watch = Watch(ask, bill, failed)
         edit = None if ask.wants_usage else watch.edit
@@ -134,10 +133,21 @@ def begun(
     return Served(SSE, Chunks(ask, bill, chain((first_chunk,), chunks), incoming, failed))
 
 
+# A whole line of data, after comments and other fields.
+DATA = re.compile(rb"(?:\A|[\r\n])data:[^\r\n]*[\r\n]")
+BEGINNING = 1 << 20  # bytes in which the first line of data must come
+
+
+def _has_data(data: bytes) -> bool:
+    return bool(DATA.search(data)) or data[:1] in (b"{", b"<") or len(data) > BEGINNING
+
+
 def check_first(first: bytes) -> None:
     """Raise the VendorError that a stream begins with, if it does."""
     if not first:
         raise VendorError("garbled", "The vendor's stream is empty.")
+    if not DATA.search(first) and first[:1] != b"{":
+        raise VendorError("garbled", "The vendor's answer is not the stream that was asked for.")
     if b'"error"' in first or first[:1] == b"{":
         for event in framing.SSE().feed(first + b"\n\n" if first[:1] == b"{" else first):
             if isinstance(event.data, dict) and event.data.get("error"):

@@ -9,6 +9,7 @@ import os
 import socket
 import time
 import uuid
+from functools import partial
 
 import gevent
 from gevent.event import Event
@@ -80,7 +81,7 @@ class Ledger:
         try:
             return self._reserve_slowly(caller, want, need)
         except FAILURES as error:
-            log.warning("nothing can be reserved: %s", type(error).__name__)
+            log.warning("nothing can be reserved: %s", error)
             raise away() from error
 
     def _reserve_slowly(self, caller: Caller, want: int, need: int) -> Hold:
@@ -108,7 +109,7 @@ class Ledger:
                 if self._purses.get((kind, owner)) is not purse:
                     continue  # it was given back while we waited for the lock
                 if purse.available < want:
-                    self._fill(purse, want)
+                    self._fill(purse, want, need)
                 amount = min(want, purse.available)
                 if amount >= max(need, 1):
                     purse.available -= amount
@@ -116,23 +117,17 @@ class Ledger:
                     purse.used_at = time.monotonic()
                     return purse, amount, purse.lease
                 purse.freed.clear()
-                if purse.available:  # too little for this request, but it may be enough for one that waits elsewhere
-                    self._wake.set()
                 others = purse.holders > 0 or self._leased_elsewhere(kind, owner)
             if not others or time.monotonic() >= deadline:
                 raise _short(kind)
             purse.freed.wait(pause)
             pause = min(pause * 1.5, 0.5)
 
-    def _fill(self, purse: Purse, want: int) -> None:
+    def _fill(self, purse: Purse, want: int, need: int) -> None:
         """Lease more; afterwards the purse may still hold less than was wanted."""
-
-        def ask() -> tuple[int, bool, int]:
-            now, more = int(self.state.clock()), want - purse.available
-            with self.state.databases.transaction() as session:
-                return settlement.lease(session, self.worker, purse.kind, purse.owner, purse.lease, more, SLICE, AMPLE, now)
-
-        got, purse.low, lease = settlement.again(ask)
+        more, least, now = want - purse.available, need - purse.available, int(self.state.clock())
+        terms = (purse.kind, purse.owner, purse.lease, more, least, SLICE, AMPLE, now)
+        got, purse.low, lease = self._store.run(lambda session: settlement.lease(session, self.worker, *terms))
         if lease != purse.lease:  # the old one was taken back, and what we thought we had of it with it
             purse.lease, purse.available = lease, 0
         purse.available += got
@@ -197,8 +192,7 @@ class Ledger:
         self.flush()
         if self._registered:
             self._registered = False
-            with self.state.databases.transaction() as session:
-                settlement.sign_off(session, self.worker)
+            self._store.run(lambda session: settlement.sign_off(session, self.worker))
         self._purses.clear()
 
     def flush(self) -> None:
@@ -227,6 +221,7 @@ class Ledger:
             for row in rows:
                 _committed(row)
             for purse, _, _ in rests:
+                purse.holders -= 1
                 purse.freed.set()
             self._forget_leases(gone)
             batch.rows, rests = rest, []
@@ -248,6 +243,7 @@ class Ledger:
         for purse in self._purses.values():
             if purse.low and purse.available > 0 and purse.lease:
                 rests.append((purse, purse.lease, purse.available))
+                purse.holders += 1  # so that nobody is refused while it is under way
                 purse.available = 0
         return rests
 
@@ -283,23 +279,20 @@ class Ledger:
                     self._purses.pop(key, None)
                     lease, purse.lease, purse.available = purse.lease, 0, 0
                     if lease:
-                        with self.state.databases.transaction() as session:
-                            settlement.give_back(session, lease)
+                        self._store.run(partial(settlement.give_back, id=lease))
 
     def _keep_alive(self) -> None:
-        now = int(self.state.clock())
-        with self.state.databases.transaction() as session:
-            settlement.beat(session, self.worker, socket.gethostname(), os.getpid(), VERSION, now)
+        now, host = int(self.state.clock()), socket.gethostname()
+        self._store.run(lambda session: settlement.beat(session, self.worker, host, os.getpid(), VERSION, now))
         self._registered = True
-        sweep(self.state)
+        self._store.run(lambda session: settlement.sweep(session, host, _runs, now))
         self._end_strays(now)
 
     def _end_strays(self, now: int) -> None:
         """Give back what this worker leased and knows nothing of: the database broke off while it was got or given back."""
-        with self.state.databases.transaction() as session:
-            old = settlement.leases_of(session, self.worker, before=now - 30)
-            for lease in old - {purse.lease for purse in self._purses.values()}:
-                settlement.give_back(session, lease)
+        old = self._store.run(lambda session: settlement.leases_of(session, self.worker, before=now - 30))
+        for lease in old - {purse.lease for purse in self._purses.values()}:
+            self._store.run(partial(settlement.give_back, id=lease))
 
     def _replay(self) -> None:
         if self.state.databases.healthy():
@@ -327,8 +320,7 @@ class Ledger:
         """A balance or budget may have been set by hand: drop what we hold of leases that were taken back."""
         if topic in ("users", "tokens") and self._purses:
             held = {purse.lease for purse in self._purses.values() if purse.lease}  # before we look: more may be leased meanwhile
-            with self.state.databases.transaction() as session:
-                alive = settlement.leases_of(session, self.worker)
+            alive = self._store.run(lambda session: settlement.leases_of(session, self.worker))
             self._forget_leases(held - alive)
 
 

@@ -299,8 +299,8 @@ def _count_prompt(kind: str, body: Json, model: str, rough: bool) -> int:
 
 def _count_message(message: Json, model: str, rough: bool) -> int:
     content = message.get("content")
-    total = 3 + (1 if message.get("name") else 0)
-    words = [str(message.get("role") or ""), str(message.get("name") or "")]
+    total = 4 + (1 if message.get("name") else 0)  # every role is one token
+    words = [str(message.get("name") or "")]
     if isinstance(content, list):
         for part in content:
             if isinstance(part, dict) and isinstance(part.get("image_url"), (dict, str)):
@@ -314,7 +314,7 @@ def _count_message(message: Json, model: str, rough: bool) -> int:
         function = call.get("function") if isinstance(call, dict) else None
         if isinstance(function, dict):
             words += [str(function.get("name") or ""), str(function.get("arguments") or "")]
-    return total + count.tokens("\n".join(word for word in words if word), model, approximate=rough)
+    return total + sum(count.tokens(word, model, approximate=rough) for word in words if word)
 
 
 def _count_image(image: Any, model: str) -> int:

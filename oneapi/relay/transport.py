@@ -1,7 +1,7 @@
 """Sends requests to vendors: pooled connections, time-outs, bodies of every framing. Nothing else talks to a vendor."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
@@ -160,10 +160,10 @@ class Incoming:
         data, self._data = self._data, b""
         return data
 
-    def peek(self) -> bytes:
-        """The first bytes of the body, without chunk framing, waiting for them if need be; they stay to be read.
+    def peek(self, enough: Callable[[bytes], object] = bool) -> bytes:
+        """The first bytes of the body, without chunk framing, waiting until they are `enough`; they stay to be read.
 
-        b"" means that the body is empty. It may be asked only before anything was read.
+        Less means that the body has no more. It may be asked only before anything was read.
         """
         while self.link is not None:
             try:
@@ -171,13 +171,13 @@ class Incoming:
                 payload = dechunk.feed(self._data) if self.dechunk else self._data
             except Malformed as error:
                 raise VendorError("garbled", str(error)) from error
-            if payload or dechunk.over:
+            if enough(payload) or dechunk.over or (self.left is not None and len(payload) >= self.left):
                 return payload
             try:
                 self._data += self._more()
             except VendorError as error:
                 if error.kind == "garbled" and self.left is None and not self.chunked:
-                    return b""
+                    return payload
                 raise
         return self._data
 
