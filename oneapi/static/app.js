@@ -419,6 +419,7 @@ on("click", "[data-countdown]", (e, b) => {
     }, 1000);
   });
 });
+on("click", "[data-print]", () => print());
 on("click", "[data-click-all]", async (e, b) => {
   for (const button of $$(b.dataset.clickAll)) {
     const line = button.closest("li");

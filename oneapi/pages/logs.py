@@ -1,0 +1,216 @@
+"""Logs: every request, top-up and act; filtered, summed, explained line by line, exported, watched live."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Response, request
+from flask_babel import gettext as _
+from flask_login import current_user
+
+from oneapi import access
+from oneapi.access import GuardedBlueprint, actor
+from oneapi.actions import logs as deeds
+from oneapi.db import db
+from oneapi.models import browse, log, usage
+from oneapi.models.browse import LogFilter
+from oneapi.models.user import Role
+from oneapi.pages import charts, explain, lists, spans, texts
+from oneapi.pages.overview import cell
+from oneapi.pages.render import done, fragment, page, toast
+
+bp = GuardedBlueprint("logs", __name__)
+
+TYPES = ("1", "2", "3", "4", "5")
+FILTERS: dict[str, Any] = {
+    "q": None, "type": TYPES, "model": None, "token": None, "stream": ("0", "1"), "min_quota": None, "min_ms": None,
+    "user": None, "channel": None, "user_id": None,
+}  # fmt: skip
+PAGE, LIVE, EXPORT = 50, 50, 100_000
+
+
+def _admin() -> bool:
+    return current_user.role >= Role.ADMIN
+
+
+def _view(span: spans.Span) -> lists.View:
+    view = lists.view("/log", FILTERS, default="-id")
+    extra = {"range": span.name if span.name != "24h" else ""}
+    if span.name == "custom":
+        extra |= {"from": str(span.since), "to": str(span.until)}
+    return lists.View(view.path, view.args, view.sort, 1, PAGE, "-id", 0, extra)
+
+
+def _wanted(view: lists.View, span: spans.Span) -> LogFilter:
+    own = {} if _admin() else {"user_id": current_user.id}
+    return LogFilter(
+        since=span.since, until=span.until if span.name == "custom" else 0, q=view["q"], type=view.number("type") or 0, model=view["model"],
+        token=view["token"], username=view["user"] if _admin() else "", channel=(view.number("channel") or 0) if _admin() else 0,
+        stream=view["stream"], min_quota=view.number("min_quota") or 0, min_ms=view.number("min_ms") or 0,
+        **(own or {"user_id": view.number("user_id") or 0}),
+    )  # fmt: skip
+
+
+@bp.route("/log", allow=Role.USER)
+def index() -> Response:
+    span = spans.read("24h")
+    view = _view(span)
+    wanted = _wanted(view, span)
+    with access.state().databases.logs() as session:
+        if request.args.get("format") == "csv":
+            return Response(_csv(wanted), mimetype="text/csv", headers={"Content-Disposition": "attachment; filename=logs.csv"})
+        rows = browse.logs(session, wanted, before=request.args.get("before", type=int) or 0, limit=PAGE + 1)
+        speeds = browse.latencies(session, wanted)
+    if request.headers.get("HX-Target") == "older":
+        return fragment("logs/index.html", "rows", rows=rows[:PAGE], more=len(rows) > PAGE, view=view, admin=_admin(), open=0)
+    return page(
+        "logs/index.html", "list", view=view, span=span, rows=rows[:PAGE], more=len(rows) > PAGE, admin=_admin(), ranges=spans.WORDS,
+        stats=_stats(view, span, speeds), chart=_chart(speeds, view, span), live="live" in request.args,
+        facets=_facets(rows), **_opened(),
+    )  # fmt: skip
+
+
+def _opened() -> dict[str, Any]:
+    """The entry that the address opens beside the list."""
+    id = request.args.get("id", type=int)
+    if not id:
+        return {"open": 0}
+    with access.state().databases.logs() as session:
+        row = browse.log_entry(session, id, 0 if _admin() else current_user.id)
+    return {"open": id, "entry": row, "story": explain.story(row), "lanes": access.state().snapshot.lanes}
+
+
+def _facets(rows: list[log.Log]) -> dict[str, list[tuple[str, str, None]]]:
+    """Real values for the filter menus, taken from what is on the page."""
+    facets = {}
+    for name, column in (("model", "model_name"), ("token", "token_name"), ("user", "username")):
+        found = sorted({getattr(row, column) or "" for row in rows} - {""})
+        facets[name] = [(value, value, None) for value in found]
+    return facets
+
+
+def _rollup(view: lists.View) -> dict[str, Any] | None:
+    """The filters as the roll-ups know them; None when they cannot answer."""
+    if (
+        view["q"]
+        or view["token"]
+        or view["user"]
+        or view["stream"]
+        or view["min_quota"]
+        or view["min_ms"]
+        or view["type"] not in ("", "2")
+    ):
+        return None
+    whose = view.number("user_id") if _admin() else current_user.id
+    return {
+        "user_id": whose or None,
+        "model_name": view["model"] or None,
+        "channel_id": view.number("channel") if _admin() else None,
+    }
+
+
+def _stats(view: lists.View, span: spans.Span, speeds: list[tuple[int, int, int]]) -> dict[str, Any]:
+    """Totals from the roll-ups where these know the filters, percentiles from the newest requests."""
+    times = sorted(ms for _at, ms, _s in speeds)
+    found: dict[str, Any] = {"p50": _percentile(times, 0.5), "p95": _percentile(times, 0.95), "sums": None}
+    filters = _rollup(view)
+    if filters is not None:
+        total = usage.Sum(0, "", 0, 0, 0, 0, 0)
+        for s in usage.series(db.session, span.since, span.until, step=spans.DAY, **filters):
+            total = charts.plus(total, s)
+        found["sums"] = total
+    return found
+
+
+def _percentile(ordered: list[int], share: float) -> int | None:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
+
+
+def _chart(speeds: list[tuple[int, int, int]], view: lists.View, span: spans.Span) -> charts.Chart:
+    """Requests over the span: by minutes from the newest requests for short spans, by hours and days from the roll-ups."""
+    filters = _rollup(view)
+    if span.length > 6 * spans.HOUR and filters is not None and span.since:
+        starts = charts.buckets(span.since, span.until, span.step, span.offset)
+        counts: dict[int, int] = {}
+        for s in usage.series(db.session, span.since, span.until, step=span.step, offset=span.offset, **filters):
+            counts[s.key] = counts.get(s.key, 0) + s.requests
+        return charts.histogram(counts, starts, span.step, word=_("requests"), pattern=span.pattern)
+    since = span.since or min((at for at, _ms, _s in speeds), default=span.until - spans.HOUR)
+    step = max(60, (span.until - since) // 60)
+    starts = list(range(since - since % step, span.until, step))
+    counts = {}
+    for at, _ms, _s in speeds:
+        counts[at - at % step] = counts.get(at - at % step, 0) + 1
+    return charts.histogram(
+        counts, starts, step, word=_("requests"), pattern="%H:%M" if span.length <= spans.DAY else "%m-%d %H:%M"
+    )
+
+
+@bp.route("/log/live", allow=Role.USER)
+def live() -> Response:
+    """Rows that came after the newest shown one."""
+    span = spans.read("24h")
+    view = _view(span)
+    with access.state().databases.logs() as session:
+        rows = browse.logs(session, _wanted(view, span), after=request.args.get("after", type=int) or 0, limit=LIVE)
+    return fragment(
+        "logs/index.html",
+        "fresh",
+        rows=rows,
+        view=view,
+        admin=_admin(),
+        after=rows[0].id if rows else request.args.get("after"),
+        open=0,
+    )
+
+
+COLUMNS = ("created_at", "type", "username", "token_name", "model_name", "channel_id", "prompt_tokens", "completion_tokens", "quota",
+           "elapsed_time", "is_stream", "request_id", "content")  # fmt: skip
+
+
+def _csv(wanted: LogFilter) -> Iterator[str]:
+    """Exactly what the filters show, at most EXPORT rows, in pieces. It opens its own transactions: the request is over."""
+    databases, admin = access.state().databases, _admin()
+    columns = [c for c in COLUMNS if admin or c != "channel_id"]
+
+    def pieces() -> Iterator[str]:
+        yield ",".join(columns) + "\r\n"
+        before, left = 0, EXPORT
+        while left > 0:
+            with databases.logs() as session:
+                rows = browse.logs(session, wanted, before=before, limit=min(1000, left))
+            out = io.StringIO()
+            writer = csv.writer(out)
+            for row in rows:
+                writer.writerow([cell(value) if isinstance(value := getattr(row, name), str) else value for name in columns])
+            yield out.getvalue()
+            if len(rows) < 1000:
+                return
+            before, left = rows[-1].id, left - len(rows)
+
+    return pieces()
+
+
+@bp.route("/log/<int:id>.json", allow=Role.USER)
+def entry(id: int) -> Response:
+    with access.state().databases.logs() as session:
+        row = browse.log_entry(session, id, 0 if _admin() else current_user.id)
+        shown = {name: getattr(row, name) for name in ("id", *COLUMNS) if _admin() or name != "channel_id"}
+        detail = explain.parsed(row)
+    if not _admin():
+        detail.pop("attempts", None)
+    return Response(json.dumps(shown | {"detail": detail}, ensure_ascii=False, indent=1), mimetype="application/json")
+
+
+@bp.route("/log/purge", methods=["POST"], allow=Role.ROOT)
+def purge() -> Response:
+    """Delete entries before a date: first how many, then, confirmed, the deed."""
+    before = spans.moment("before")
+    if not before:
+        toast(_("Give a date and a time."), "bad")
+        return done("/setting/logs")
+    gone = deeds.delete_before(access.state(), actor(), before, pause=lambda seconds: None)
+    toast(_("%(n)s log entries deleted", n=texts.number(gone)))
+    return done("/setting/logs")

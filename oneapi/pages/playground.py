@@ -1,0 +1,46 @@
+"""The playground: a conversation with any model one can reach, through the real relay with a key of one's own."""
+
+from flask import Response, request
+from flask_babel import gettext as _
+from flask_login import current_user
+
+from oneapi import access
+from oneapi.access import GuardedBlueprint
+from oneapi.db import db
+from oneapi.models import browse, log
+from oneapi.models.user import Role
+from oneapi.pages.render import fragment, page
+
+bp = GuardedBlueprint("playground", __name__)
+
+
+@bp.route("/playground", allow=Role.USER)
+def index() -> Response:
+    state = access.state()
+    models = list(state.snapshot.group_models.get(current_user.row.group or "default", ()))
+    now = int(state.clock())
+    found, _total = browse.tokens(db.session, current_user.id, {"status": "1"}, "-last", offset=0, limit=100, now=now)
+    wish = request.args.get("model", "")
+    return page(
+        "playground/index.html", models=models, keys=[row for row, _held in found], wish=wish if wish in models else "",
+        key=request.args.get("key", type=int), words=_words(),
+    )  # fmt: skip
+
+
+def _words() -> dict[str, str]:
+    """What the script says."""
+    return {
+        "you": _("You"), "model": _("Model"), "copy": _("Copy"), "edit": _("Edit"), "again": _("Answer again"),
+        "stopped": _("Stopped"), "nokey": _("Choose a key first."),
+        "first": _("first token after %(n)s", n="{n}"), "whole": _("%(n)s in all", n="{n}"),
+        "speed": _("%(n)s tokens/s", n="{n}"), "broken": _("The answer broke off."), "thought": _("Reasoning"),
+        "offline": _("The server does not answer"),
+    }  # fmt: skip
+
+
+@bp.route("/playground/receipt/<id>", allow=Role.USER)
+def receipt(id: str) -> Response:
+    """What one request of one's own used and cost, once it is in the log."""
+    with access.state().databases.logs() as session:
+        row = log.recent(session, current_user.id, id)
+    return fragment("playground/index.html", "receipt", status=200 if row else 404, row=row)
