@@ -12,6 +12,7 @@ from typing import Any
 import click
 import yaml
 from flask import Flask, current_app
+from flask.cli import with_appcontext
 from flask_migrate import Migrate
 
 from oneapi import config, db, fanout, migrate
@@ -64,6 +65,7 @@ def _state() -> State:
 def _plainly(function: Callable[..., None]) -> Callable[..., None]:
     """Tell what went wrong in a sentence and end with 1."""
 
+    @with_appcontext
     @functools.wraps(function)
     def inner(*args: Any, **kwargs: Any) -> None:
         try:
@@ -304,12 +306,13 @@ def job(name: str) -> None:
     from oneapi import create_app as whole  # above us in the list of imports
     from oneapi import jobs
 
-    known = {j.name: j for j in jobs.JOBS}
-    if name not in known:
-        raise click.ClickException(f"There is no job {name!r}; there are {', '.join(sorted(known))}.")
+    if name not in jobs.BY_NAME:
+        raise click.ClickException(f"There is no job {name!r}; there are {', '.join(sorted(jobs.BY_NAME))}.")
     app = current_app if "oneapi.relay" in current_app.extensions else whole(_opened()[0])
-    jobs.run(app.extensions["oneapi"], known[name])
-    click.echo(f"{name} is done.")
+    outcome = jobs.run(app.extensions["oneapi"], name)
+    click.echo(f"{name}: {outcome}")
+    if outcome != "done":
+        click.get_current_context().exit(1)
 
 
 @click.command()

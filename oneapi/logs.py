@@ -24,18 +24,19 @@ WAITING = 20_000  # lines that may wait for the disk; more are counted and dropp
 _start_thread: Callable[..., int] = monkey.get_original("_thread", "start_new_thread")
 _sleep: Callable[[float], None] = monkey.get_original("time", "sleep")
 
+# Each begins with fixed text: what clients send ends in logs, and a pattern that looks back would take them minutes.
 SECRETS = (
     (re.compile(r"\bsk-[\w-]{6,}"), "sk-***"),
     (re.compile(r"(?i)\b(bearer|basic|key|token)(\s+)[\w.~+/=-]{12,}"), r"\1\2***"),
-    (re.compile(r"(?i)([?&](?:[\w-]*(?:key|token|secret|signature|password|code|state)|sig)=)[^&\s\"']+"), r"\1***"),
+    (re.compile(r"(?i)([?&](?:[\w-]{0,40}(?:key|token|secret|signature|password|code|state)|sig)=)[^&\s\"']+"), r"\1***"),
     (
         re.compile(
-            r"(?i)([\"']?[\w-]*(?:authorization|api[-_]?key|secret|password|passwd|access[-_]?token)[\"']?\s*[:=]\s*[\"']?)[^\s\"',;&}]+"
+            r"(?i)((?:authorization|api[-_]?key|secret|password|passwd|access[-_]?token)[\"']?\s{0,9}[:=]\s{0,9}[\"']?)[^\s\"',;&}]+"
         ),
         r"\1***",
     ),
-    (re.compile(r"(://[^/\s:@]*:)[^/\s@]+@"), r"\1***@"),
-    (re.compile(r"(\b[\w.-]+:)[^\s@/]+(@(?:tcp|unix)\()"), r"\1***\2"),
+    (re.compile(r"(://[^/\s:@]{0,99}:)[^/\s@]{1,199}@"), r"\1***@"),
+    (re.compile(r"(:)[^\s]{1,199}?(@(?:tcp|unix)\()"), r"\1***\2"),
     (re.compile(r"\b(AIza|AKIA|ghp_|xox[bp]-|eyJ)[\w.-]{12,}"), r"\1***"),
 )
 
@@ -59,9 +60,8 @@ class Line(logging.Formatter):
     """time=… level=… logger=… request=… message="…" """
 
     def format(self, record: logging.LogRecord) -> str:
-        message = scrub(record.getMessage())
-        if len(message) > LONGEST:
-            message = f"{message[:LONGEST]}… ({len(message)} characters)"
+        said = record.getMessage()
+        message = scrub(said[:LONGEST]) + (f"… ({len(said)} characters)" if len(said) > LONGEST else "")
         when = datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds")
         parts = [f"time={when}", f"level={record.levelname.lower()}", f"logger={record.name}"]
         request = getattr(record, "request", "") or request_id.get()
@@ -76,7 +76,7 @@ class Line(logging.Formatter):
 def trace(error: BaseException) -> str:
     """Where it happened. Of the message only the beginning: it may quote what somebody sent."""
     frames = traceback.format_list(traceback.extract_tb(error.__traceback__)[-12:])
-    return scrub("".join(frames)) + f"{type(error).__name__}: {scrub(str(error))[:300]}"
+    return scrub("".join(frames)) + f"{type(error).__name__}: {scrub(str(error)[:300])}"
 
 
 class Writer(logging.Handler):
@@ -86,9 +86,9 @@ class Writer(logging.Handler):
         super().__init__()
         self.folder, self.single, self.keep_days, self.stderr = Path(folder) if folder else None, single, keep_days, stderr
         self.lines: SimpleQueue[str | None] = SimpleQueue()
-        self.lost = 0
+        self.lost, self._closed = 0, False
+        self._said = self._written = 0  # lines
         self._file, self._day = -1, ""
-        self._busy = False
         self._start()
         os.register_at_fork(after_in_child=self._start)  # threads do not survive a fork
 
@@ -98,30 +98,43 @@ class Writer(logging.Handler):
             return
         try:
             self.lines.put(self.format(record))
+            self._said += 1
         except Exception:  # a line that cannot be formatted must not break what it tells about
             self.handleError(record)
 
     def flush(self, seconds: float = 2.0) -> None:
         """Wait until everything said so far is written."""
         end = time.monotonic() + seconds
-        while (self._busy or not self.lines.empty()) and time.monotonic() < end:
+        while self._written < self._said and time.monotonic() < end:
             _sleep(0.002)
 
-    def _start(self) -> None:
-        self._busy = False
-        _start_thread(self._run, ())
+    def close(self) -> None:
+        """Write what waits and end the thread."""
+        self.flush()
+        self._closed = True
+        self.lines.put(None)
+        super().close()
 
-    def _run(self) -> None:
-        while True:
-            batch = [self.lines.get()]
-            self._busy = True
-            while not self.lines.empty() and len(batch) < 500:
-                batch.append(self.lines.get())
+    def _start(self) -> None:
+        if self._closed:
+            return
+        self._said = self._written = 0
+        self.lines = SimpleQueue()  # after a fork, what waited is the parent's to write
+        _start_thread(self._run, (self.lines,))
+
+    def _run(self, lines: SimpleQueue[str | None]) -> None:
+        while (line := lines.get()) is not None:
+            batch = [line]
+            while not lines.empty() and len(batch) < 500 and (line := lines.get()) is not None:
+                batch.append(line)
+            text = "".join(f"{line}\n" for line in batch)
             if self.lost:
-                batch.append(f'level=warning logger=oneapi.logs message="{self.lost} lines were dropped: the disk is too slow"')
+                text += f'level=warning logger={__name__} message="{self.lost} lines were dropped: the disk is too slow"\n'
                 self.lost = 0
-            self._write("".join(f"{line}\n" for line in batch).encode("utf-8", "backslashreplace"))
-            self._busy = False
+            self._write(text.encode("utf-8", "backslashreplace"))
+            self._written += len(batch)
+            if line is None:
+                return
 
     def _write(self, data: bytes) -> None:
         for file in (self.stderr, self._today()):
@@ -171,8 +184,8 @@ def init(config: Config) -> None:
         time.tzset()
     root = logging.getLogger()
     if _writer is not None:
-        _writer.flush()
         root.removeHandler(_writer)
+        _writer.close()
     _writer = Writer(config.log_dir, single=config.only_one_log_file, keep_days=config.log_keep_days)
     _writer.setFormatter(Line())
     root.addHandler(_writer)
