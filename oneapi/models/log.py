@@ -104,6 +104,12 @@ def search(session: Session, keyword: str, *, user_id: int = 0, limit: int = 100
     return list(session.scalars(query.order_by(Log.id.desc()).limit(limit)))
 
 
+def recent(session: Session, user_id: int, request_id: str) -> Log | None:
+    """One of somebody's last hundred logs by its request. Request ids have no index, so it is not looked for further back."""
+    last = select(Log).where(Log.user_id == user_id).order_by(Log.id.desc()).limit(100)
+    return next((row for row in session.scalars(last) if row.request_id == request_id), None)
+
+
 def delete_before(session: Session, timestamp: int, limit: int) -> int:
     """Delete at most `limit` of the oldest rows before a time; returns how many."""
     ids = list(session.scalars(select(Log.id).where(Log.created_at < timestamp).order_by(Log.created_at).limit(limit)))

@@ -31,7 +31,7 @@ def catalogue(locale: str) -> NullTranslations:
 
 class _Texts(Domain):
     def get_translations(self) -> NullTranslations:
-        return catalogue(str(get_locale() or "en"))
+        return catalogue("zh_CN" if html_language() == "zh-CN" else "en")  # Babel calls the former zh_Hans_CN
 
 
 def chosen() -> str:
