@@ -1,8 +1,9 @@
 """What the tests of the management API share: a client that speaks for one of the cast."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import bare
 import pytest
 from flask import Flask
 
@@ -10,9 +11,17 @@ ZH = {"Accept-Language": "zh-CN,zh;q=0.9"}
 
 
 @pytest.fixture
-def settings_of_environment(tmp_path: Any) -> dict[str, str]:
-    limits = dict.fromkeys(("GLOBAL_API_RATE_LIMIT", "GLOBAL_WEB_RATE_LIMIT", "CRITICAL_RATE_LIMIT"), "0")
-    return limits | {"INSTANCE_PATH": str(tmp_path / "instance"), "LOG_DIR": "", "SESSION_SECRET": "a test's own secret"}
+def environ() -> dict[str, str]:
+    """More environment for the app under test; override to change it."""
+    return {}
+
+
+@pytest.fixture
+def app(tmp_path: Any, clock: Callable[[], float], environ: dict[str, str]) -> Iterator[Flask]:
+    """The management API alone, on an empty database."""
+    made = bare.app(tmp_path, clock, cast=False, **environ)
+    yield made
+    made.extensions["oneapi"].databases.dispose()
 
 
 class Api:

@@ -1,0 +1,277 @@
+"""Coming and going: sign-in, sign-out, registration, codes by mail, resets."""
+
+import re
+
+import pytest
+from fake_mail import Mailbox
+
+from oneapi import notify
+from oneapi.models import code, user
+
+ACCOUNT = {"username": "carol", "password": "correct-horse"}
+
+
+def sign_in(client, username, password, **headers):
+    return client.post("/api/user/login", json={"username": username, "password": password}, headers=headers)
+
+
+def test_signing_in_sets_a_session_and_says_little(client, alice):
+    said = sign_in(client, "alice", alice.password).get_json()
+    assert said["success"] and {k: v for k, v in said["data"].items() if v} == {
+        "id": alice.id, "username": "alice", "display_name": "alice", "role": 1, "status": 1,
+    }  # fmt: skip
+    assert client.get("/api/user/self").get_json()["data"]["username"] == "alice"
+    assert client.get("/api/user/logout/").get_json() == {"success": True, "message": ""}
+    assert client.get("/api/user/self").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "body, message",
+    [
+        ({"username": "alice", "password": "wrong"}, "用户名或密码错误，或用户已被封禁"),
+        ({"username": "nobody", "password": "wrong"}, "用户名或密码错误，或用户已被封禁"),
+        ({"username": "alice", "password": ""}, "无效的参数"),
+        ({"username": "alice"}, "无效的参数"),
+        ({"username": 1, "password": "x"}, "无效的参数"),
+        ([], "无效的参数"),
+    ],
+)
+def test_bad_sign_ins(as_, alice, body, message):
+    assert as_().refused("POST", "/api/user/login", body) == message
+
+
+def test_keys_match_in_any_case_and_unknown_ones_are_ignored(as_, alice):
+    assert as_()("POST", "/api/user/login", {"UserName": "alice", "PASSWORD": alice.password, "x": []})["success"]
+
+
+def test_a_disabled_person_cannot_sign_in(as_, alice, state):
+    with state.databases.transaction() as session:
+        session.get(user.User, alice.id).status = user.Status.DISABLED
+    assert (
+        as_().refused("POST", "/api/user/login", {"username": "alice", "password": alice.password}).startswith("用户名或密码错误")
+    )
+
+
+def test_an_email_address_signs_in_too(as_, alice, state):
+    with state.databases.transaction() as session:
+        session.get(user.User, alice.id).email = "alice@example.com"
+    assert as_()("POST", "/api/user/login", {"username": "alice@example.com", "password": alice.password})["success"]
+
+
+def test_password_sign_in_can_be_turned_off(as_, alice, put):
+    put(PasswordLoginEnabled="false")
+    assert as_().refused("POST", "/api/user/login", {"username": "alice", "password": alice.password}) == "管理员关闭了密码登录"
+
+
+def test_guessing_at_one_account_ends_in_a_lock(client, alice):
+    for _ in range(20):
+        assert "Wrong user name" in sign_in(client, "alice", "guess").get_json()["message"]
+    locked = sign_in(client, "alice", alice.password)
+    assert locked.status_code == 429 and int(locked.headers["Retry-After"]) > 0
+    assert sign_in(client, "bob", "guess").status_code == 200
+
+
+def test_a_new_password_ends_other_sessions_but_not_this_one(app, alice):
+    here, elsewhere = app.test_client(), app.test_client()
+    for client in (here, elsewhere):
+        sign_in(client, "alice", alice.password)
+    assert here.put("/api/user/self", json={"password": "another-one"}).get_json()["success"]
+    assert here.get("/api/user/self").status_code == 200
+    assert elsewhere.get("/api/user/self").status_code == 401
+
+
+def test_the_first_root_must_choose_a_password(client, person):
+    root = person("root", role=100, must_change_password=True)
+    sign_in(client, "root", root.password)
+    assert client.get("/api/channel/").status_code == 403
+    assert client.get("/api/user/self").status_code == 200
+    assert client.get("/api/status").get_json()["success"]
+    said = client.put("/api/user/self", json={"password": root.password}).get_json()
+    assert not said["success"]
+    assert client.put("/api/user/self", json={"password": "much-better"}).get_json()["success"]
+    assert client.get("/api/channel/").get_json()["success"]
+
+
+def test_registration_makes_an_account_with_a_first_token(as_, client, state, put):
+    put(QuotaForNewUser="500")
+    assert as_()("POST", "/api/user/register", ACCOUNT) == {"success": True, "message": ""}
+    sign_in(client, "carol", "correct-horse")
+    me = client.get("/api/user/self").get_json()["data"]
+    assert (me["quota"], me["role"], me["group"], me["display_name"], len(me["aff_code"])) == (500, 1, "default", "carol", 4)
+    [token] = client.get("/api/token/").get_json()["data"]
+    assert (token["name"], token["unlimited_quota"], token["expired_time"], len(token["key"])) == ("default", True, -1, 48)
+    assert state.caller(token["key"]).user_id == me["id"]
+    [entry] = client.get("/api/log/self?type=4").get_json()["data"]
+    assert entry["content"] == "新用户注册赠送 ＄0.001000 额度"
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"username": ""}, "无效的输入，请检查您的输入"),
+        ({"username": "a" * 13}, "无效的输入，请检查您的输入"),
+        ({"password": "short"}, "无效的输入，请检查您的输入"),
+        ({"password": "x" * 21}, "无效的输入，请检查您的输入"),
+        ({"password": "🐎" * 20}, "无效的输入，请检查您的输入"),
+        ({"password": "$I_LOVE_U"}, "无效的输入，请检查您的输入"),
+        ({"username": "alice"}, "用户名已被占用"),
+        ({"username": 7}, "无效的参数"),
+    ],
+)
+def test_bad_registrations(as_, alice, change, message):
+    assert as_().refused("POST", "/api/user/register", ACCOUNT | change) == message
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"RegisterEnabled": "false"}, "管理员关闭了新用户注册"),
+        ({"PasswordRegisterEnabled": "false"}, "管理员关闭了通过密码进行注册，请使用第三方账户验证的形式进行注册"),
+        ({"EmailVerificationEnabled": "true"}, "管理员开启了邮箱验证，请输入邮箱地址和验证码"),
+        ({"TurnstileCheckEnabled": "true", "TurnstileSiteKey": "k"}, "Turnstile token 为空"),
+    ],
+)
+def test_registration_can_be_turned_off(as_, put, settings, message):
+    put(**settings)
+    assert as_().refused("POST", "/api/user/register", ACCOUNT) == message
+
+
+def test_both_sides_of_an_invitation_are_rewarded(as_, alice, client, put):
+    put(QuotaForInviter="70", QuotaForInvitee="30", QuotaForNewUser="5")
+    code_ = as_(alice).data("GET", "/api/user/aff")
+    before = as_(alice).data("GET", "/api/user/self")["quota"]
+    as_().data("POST", "/api/user/register", ACCOUNT | {"aff_code": code_})
+    sign_in(client, "carol", "correct-horse")
+    carol = client.get("/api/user/self").get_json()["data"]
+    assert (carol["quota"], carol["inviter_id"]) == (35, alice.id)
+    assert as_(alice).data("GET", "/api/user/self")["quota"] == before + 70
+
+
+def test_leaving_and_coming_back_earns_nothing(as_, alice, client, put):
+    put(QuotaForInviter="70", QuotaForNewUser="5")
+    code_ = as_(alice).data("GET", "/api/user/aff")
+    as_().data("POST", "/api/user/register", ACCOUNT)
+    sign_in(client, "carol", "correct-horse")
+    assert client.delete("/api/user/self").get_json()["success"]
+    before = as_(alice).data("GET", "/api/user/self")["quota"]
+    as_().data("POST", "/api/user/register", ACCOUNT | {"aff_code": code_})
+    sign_in(client, "carol", "correct-horse")
+    assert client.get("/api/user/self").get_json()["data"]["quota"] == 0
+    assert as_(alice).data("GET", "/api/user/self")["quota"] == before
+
+
+# Codes by mail
+
+
+@pytest.fixture
+def mailbox(put):
+    with Mailbox() as box:
+        put(SMTPServer="127.0.0.1", SMTPPort=str(box.port), SMTPFrom="gateway@example.com")
+        yield box
+
+
+def code_in(mail):
+    return re.search(r"[0-9a-f]{6}", mail.text).group()
+
+
+def test_a_code_proves_an_address_once(as_, client, mailbox, put):
+    put(EmailVerificationEnabled="true")
+    assert as_().data("GET", "/api/verification?email=Carol@Example.com") is None
+    [mail] = mailbox.mails
+    assert mail.to == ["carol@example.com"]
+    proven = ACCOUNT | {"email": "carol@example.com", "verification_code": code_in(mail)}
+    assert as_().refused("POST", "/api/user/register", proven | {"verification_code": "000000"}) == "验证码错误或已过期"
+    as_().data("POST", "/api/user/register", proven)
+    assert as_().refused("POST", "/api/user/register", proven | {"username": "dave"}) == "验证码错误或已过期"
+    sign_in(client, "carol", "correct-horse")
+    assert client.get("/api/user/self").get_json()["data"]["email"] == "carol@example.com"
+    assert as_().refused("GET", "/api/verification?email=carol@example.com") == "邮箱地址已被占用"
+
+
+def test_a_code_is_worth_nothing_after_five_wrong_guesses(as_, mailbox, put):
+    put(EmailVerificationEnabled="true")
+    as_().data("GET", "/api/verification?email=carol@example.com")
+    proven = ACCOUNT | {"email": "carol@example.com", "verification_code": code_in(mailbox.mails[0])}
+    for _ in range(code.ATTEMPTS):
+        as_().refused("POST", "/api/user/register", proven | {"verification_code": "000000"})
+    assert as_().refused("POST", "/api/user/register", proven) == "验证码错误或已过期"
+
+
+def test_a_taken_user_name_does_not_cost_the_code(as_, alice, mailbox, put):
+    put(EmailVerificationEnabled="true")
+    as_().data("GET", "/api/verification?email=carol@example.com")
+    proven = ACCOUNT | {"email": "carol@example.com", "verification_code": code_in(mailbox.mails[0])}
+    assert as_().refused("POST", "/api/user/register", proven | {"username": "alice"}) == "用户名已被占用"
+    as_().data("POST", "/api/user/register", proven)
+
+
+NO_ADDRESSES = ("", "carol", "carol@", "@b.cc", "a@b@c.dd", "carol@b.cc%0d%0aBcc:x@y.zz", "a%20b@c.dd", "a@b..cc")
+
+
+@pytest.mark.parametrize("email", NO_ADDRESSES)
+def test_what_is_no_address_gets_no_mail(as_, mailbox, email):
+    assert as_().refused("GET", f"/api/verification?email={email}") == "无效的参数"
+    assert as_().refused("GET", f"/api/reset_password?email={email}") == "无效的参数"
+    assert mailbox.mails == []
+
+
+def test_only_listed_domains_when_restricted(as_, mailbox, put):
+    put(EmailDomainRestrictionEnabled="true", EmailDomainWhitelist="Example.com")
+    message = "管理员启用了邮箱域名白名单，您的邮箱地址的域名不在白名单中"
+    assert as_().refused("GET", "/api/verification?email=carol@elsewhere.com") == message
+    as_().data("GET", "/api/verification?email=carol@example.com")
+
+
+def test_a_mail_server_that_is_not_set_up_is_named(as_):
+    assert as_().refused("GET", "/api/verification?email=carol@example.com").startswith("发送邮件失败：")
+    assert as_().refused("GET", "/api/reset_password?email=carol@example.com").startswith("发送邮件失败：")
+
+
+def test_an_email_is_bound_with_its_code(as_, alice, mailbox):
+    as_().data("GET", "/api/verification?email=alice@example.com")
+    path = "/api/oauth/email/bind?email=alice@example.com&code="
+    assert as_(alice).refused("GET", path + "000000") == "验证码错误或已过期"
+    as_(alice).data("GET", path + code_in(mailbox.mails[0]))
+    assert as_(alice).data("GET", "/api/user/self")["email"] == "alice@example.com"
+
+
+@pytest.fixture
+def reset_mail(as_, alice, mailbox, state):
+    with state.databases.transaction() as session:
+        session.get(user.User, alice.id).email = "a+b@example.com"
+    as_().data("GET", "/api/reset_password?email=a%2Bb@example.com")
+    assert notify.drain()
+    link = re.search(r'href="([^"]+)"', mailbox.mails[0].text).group(1)
+    assert link.startswith("http://localhost:3000/user/reset?email=a%2Bb%40example.com&amp;token=")
+    return {"email": "a+b@example.com", "token": link.rpartition("=")[2]}
+
+
+def test_a_reset_link_gives_a_new_password_once(as_, alice, client, reset_mail):
+    sign_in(client, "alice", alice.password)
+    made = as_().data("POST", "/api/user/reset", reset_mail)
+    assert re.fullmatch(r"[0-9a-f]{12}", made)
+    assert client.get("/api/user/self").status_code == 401, "the reset ended every session"
+    assert as_().refused("POST", "/api/user/reset", reset_mail) == "重置链接非法或已过期"
+    assert as_()("POST", "/api/user/login", {"username": "alice", "password": made})["success"]
+
+
+def test_a_reset_may_choose_the_password_itself(as_, reset_mail):
+    assert as_().refused("POST", "/api/user/reset", reset_mail | {"password": "short"}).startswith("输入不合法")
+    assert as_().data("POST", "/api/user/reset", reset_mail | {"password": "chosen-one"}) is None
+    assert as_()("POST", "/api/user/login", {"username": "alice", "password": "chosen-one"})["success"]
+
+
+def test_a_reset_does_not_tell_who_is_registered(as_, mailbox):
+    assert as_()("GET", "/api/reset_password?email=nobody@example.com") == {"success": True, "message": ""}
+    assert notify.drain() and mailbox.mails == []
+
+
+@pytest.mark.parametrize("body", [{}, {"email": "a@b.cc"}, {"token": "x"}, {"email": "a@b.cc", "token": 1}])
+def test_a_reset_needs_address_and_token(as_, body):
+    assert as_().refused("POST", "/api/user/reset", body) == "无效的参数"
+
+
+def test_wrong_reset_tokens_are_counted(as_, reset_mail):
+    for _ in range(code.ATTEMPTS):
+        as_().refused("POST", "/api/user/reset", reset_mail | {"token": "f" * 32})
+    assert as_().refused("POST", "/api/user/reset", reset_mail) == "重置链接非法或已过期"

@@ -1,0 +1,93 @@
+"""A real mail server on a free port, in a process of its own, that keeps what it was given."""
+
+import email
+import json
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult
+
+
+@dataclass
+class Mail:
+    sender: str
+    to: list[str]
+    subject: str
+    text: str
+    headers: dict[str, str]
+    secure: bool
+    account: str
+
+
+class Mailbox:
+    """with Mailbox() as box: ... box.mails. `tls` is a file of certificate and key: starttls, or TLS from the start."""
+
+    def __init__(self, tls: str = "", *, implicit: bool = False, passwords: dict[str, str] | None = None):
+        self._file = Path(tempfile.mkstemp(suffix=".mails")[1])
+        self._options = {"tls": tls, "implicit": implicit, "passwords": passwords, "file": str(self._file)}
+
+    def __enter__(self) -> "Mailbox":
+        command = [sys.executable, __file__, json.dumps(self._options)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE)
+        self.port = int(self._process.stdout.readline())  # type: ignore[union-attr]
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._process.communicate()  # the end of its input ends it
+        self._file.unlink()
+
+    @property
+    def mails(self) -> list[Mail]:
+        return [Mail(**json.loads(line)) for line in self._file.read_text().splitlines()]
+
+
+class Server:
+    """What the process does."""
+
+    def __init__(self, tls: str, implicit: bool, passwords: dict[str, str] | None, file: str):
+        self.passwords, self.file = passwords or {}, file
+        options: dict[str, Any] = {"hostname": "127.0.0.1", "port": free_port()}
+        if passwords is not None:
+            options |= {"authenticator": self.authenticate, "auth_required": True, "auth_require_tls": bool(tls) and not implicit}
+        if tls:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(tls)
+            options |= {"ssl_context": context} if implicit else {"tls_context": context, "require_starttls": True}
+        self.controller = Controller(self, **options)
+
+    def authenticate(self, server: SMTP, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+        session.account = data.login.decode()
+        return AuthResult(success=self.passwords.get(session.account) == data.password.decode())
+
+    async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:  # noqa: N802  (aiosmtpd's name)
+        message: Any = email.message_from_bytes(envelope.content, policy=default)
+        kept = {
+            "sender": envelope.mail_from, "to": envelope.rcpt_tos, "subject": str(message["Subject"]),
+            "text": message.get_content(),
+            "headers": {name: str(value) for name, value in message.items()}, "secure": session.ssl is not None,
+            "account": getattr(session, "account", ""),
+        }  # fmt: skip
+        with open(self.file, "a") as file:
+            file.write(json.dumps(kept) + "\n")
+        return "250 OK"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+if __name__ == "__main__":
+    serving = Server(**json.loads(sys.argv[1]))
+    serving.controller.start()
+    print(serving.controller.port, flush=True)
+    sys.stdin.read()
+    serving.controller.stop()
