@@ -12,9 +12,10 @@ from dotenv import load_dotenv  # noqa: E402
 
 load_dotenv(".env")
 
-from oneapi import config, lifecycle, server, start  # noqa: E402
+from oneapi import lifecycle, server, start  # noqa: E402
+from oneapi.config import load  # noqa: E402  (`config` is the name of a setting of gunicorn)
 
-settings = config.load()
+settings = load()
 server.limit_bodies(settings.max_body_mb * 1024 * 1024)
 
 bind = f"{settings.host}:{settings.port}"

@@ -1,0 +1,143 @@
+"""Several processes on one balance: nothing is lost, doubled or reserved for ever, on every kind of database."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+import servers
+from asks import CHAT, post, words
+from fake_vendor import FakeVendor, chat, stream
+from nodes import Node
+from sqlalchemy import func, select
+
+from oneapi.models import ledger
+from oneapi.state import State
+
+STREAMED = CHAT | {"stream": True}
+
+
+@pytest.fixture
+def settings_of_environment(kind: str, tmp_path: Path) -> Iterator[dict[str, str]]:
+    folder = tmp_path / "instance"
+    folder.mkdir()
+    with servers.fresh(kind, folder, "_workers") as dsn:
+        where = {"SQLITE_PATH": str(folder / "one-api.db")} if kind == "sqlite" else {"SQL_DSN": dsn}
+        yield {"INSTANCE_PATH": str(folder), "LOG_DIR": "", "SESSION_SECRET": "a test's own secret"} | where
+
+
+@pytest.fixture
+def started(state: State, settings_of_environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[[], Node]]:
+    """Starts four workers behind one port, which then know what the test has made so far."""
+    nodes: list[Node] = []
+
+    def start() -> Node:
+        nodes.append(Node(settings_of_environment, workers=4, folder=tmp_path))
+        nodes[-1].start()
+        return nodes[-1]
+
+    yield start
+    for node in nodes:
+        node.kill()
+
+
+def sums(state: State) -> dict[str, int]:
+    """What the books say; they must explain every balance."""
+    with state.databases.transaction() as session:
+        assert ledger.differences(session) == []
+        rows = select(func.count(), func.coalesce(func.sum(ledger.Entry.amount), 0), func.sum(ledger.Entry.written_off))
+        count, spent, off = session.execute(rows.where(ledger.Entry.kind == "consume")).one()
+        held = session.scalar(select(func.coalesce(func.sum(ledger.Lease.amount - ledger.Lease.spent), 0)))
+    return {"requests": int(count), "spent": -int(spent), "written_off": int(off or 0), "held": int(held or 0)}
+
+
+def until(check: Callable[[], bool], seconds: float) -> bool:
+    for _ in range(int(seconds * 10)):
+        if check():
+            return True
+        gevent.sleep(0.1)
+    return check()
+
+
+def test_two_hundred_at_once_pay_for_exactly_a_hundred_whichever_worker_serves_them(
+    state: State, vendor: FakeVendor, channel: Any, person: Any, setting: Any, started: Callable[[], Node]
+) -> None:
+    setting(CallPrice={"gpt-4o-mini": 0.002})
+    channel()
+    vendor.always(chat(), delay=0.02)
+    crowd = person("crowd", quota=100_000, remain=150_000)
+    node = started()
+    greenlets = [gevent.spawn(post, node.url, crowd.key) for _ in range(200)]
+    statuses = [greenlet.get().status for greenlet in greenlets]
+    found = sums(state)
+    assert (statuses.count(200), statuses.count(403)) == (100, 100), {s: statuses.count(s) for s in set(statuses)}
+    assert len(vendor.asked) == 100
+    assert (found["requests"], found["spent"], found["written_off"]) == (100, 100_000, 0)
+    with state.databases.transaction() as session:
+        assert ledger.balance(session, crowd.id) == 0
+
+
+def test_killed_workers_lose_no_charge_double_none_and_hold_nothing_for_ever(
+    state: State, vendor: FakeVendor, channel: Any, person: Any, started: Callable[[], Node]
+) -> None:
+    channel()
+    vendor.always(stream("one two three four five", 1000, 100), pause=0.03)
+    olga = person("olga", quota=10**8)
+    node = started()
+    results: list[Any] = []
+
+    def ask(number: int) -> None:
+        gevent.sleep(number * 0.008)
+        try:
+            results.append(post(node.url, olga.key, STREAMED))
+        except OSError:
+            results.append(None)  # its worker was killed before it answered
+
+    greenlets = [gevent.spawn(ask, number) for number in range(50)]
+    gevent.sleep(0.3)
+    for worker in node.workers():
+        os.kill(worker, signal.SIGKILL)
+    gevent.joinall(greenlets, timeout=20)
+    whole = [got for got in results if got and got.status == 200 and got.body.endswith(b"data: [DONE]\n\n")]
+    assert len(results) == 50 and 0 < len(whole) < 50
+    assert all(words(got.body) == "onetwothreefourfive" for got in whole)
+
+    assert until(lambda: answers(node, olga.key), 15)  # the workers that took their places
+    assert until(lambda: held_by_the_dead(state) == 0, 15)
+    served = sums(state)["requests"] - 1
+    assert len(whole) <= served <= 50  # a charge may be durable whose last byte was never sent
+    charged = {got.headers["x-request-id"] for got in whole}
+    with state.databases.transaction() as session:
+        rows = list(session.scalars(select(ledger.Entry.request_id).where(ledger.Entry.request_id.in_(charged))))
+    assert sorted(rows) == sorted(charged)
+
+
+def answers(node: Node, key: str) -> bool:
+    try:
+        return post(node.url, key, STREAMED).status == 200
+    except OSError:
+        return False
+
+
+def held_by_the_dead(state: State) -> int:
+    with state.databases.transaction() as session:
+        living = [w.id for w in session.scalars(select(ledger.Worker)) if os.path.exists(f"/proc/{w.pid}")]
+        dead = select(func.count()).select_from(ledger.Lease).where(ledger.Lease.worker.not_in(living))
+        return session.scalar(dead) or 0
+
+
+def test_an_orderly_end_finishes_what_was_begun_and_gives_everything_back(
+    state: State, vendor: FakeVendor, channel: Any, person: Any, started: Callable[[], Node]
+) -> None:
+    channel()
+    vendor.always(stream("one two three", 1000, 100), pause=0.1)
+    olga = person("olga", quota=10**8)
+    node = started()
+    running = [gevent.spawn(post, node.url, olga.key, STREAMED) for _ in range(8)]
+    gevent.sleep(0.2)
+    assert node.stop() == 0
+    assert all(greenlet.get().body.endswith(b"data: [DONE]\n\n") for greenlet in running)
+    assert sums(state)["held"] == 0
