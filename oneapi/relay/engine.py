@@ -130,7 +130,7 @@ def call_for(gateway: Gateway, ask: Ask, lane: Lane, model: str, key: str) -> Ca
         body = body | lane.parameters
     if lane.system_prompt and ask.kind == "chat":
         body, ask.prompt_reset = forced(body, lane.system_prompt), True
-    if vendor.inline_images and ask.size > 200:
+    if vendor.inline_images:
         body = media.inlined(body, gateway.state)
     config = lane.config if not vendor.key_parts else lane.config | contract.key_fields(vendor, key, lane.config)
     return Call(
