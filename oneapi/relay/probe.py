@@ -72,7 +72,7 @@ def kind_of(model: str, lane: Lane) -> str:
     """The kind of call a model is for, by its name; one that the channel's vendor offers."""
     name = model.lower()
     marks = (
-        ("embeddings", ("embed", "bge-", "m3e", "-e5-", "gte-")), ("rerank", ("rerank",)), ("moderations", ("moderation",)),
+        ("rerank", ("rerank",)), ("embeddings", ("embed", "bge-", "m3e", "-e5-", "gte-")), ("moderations", ("moderation",)),
         ("images", ("dall-e", "gpt-image", "wanx", "cogview", "flux", "stable-diffusion", "imagen", "seedream", "step-1x")),
         ("transcriptions", ("whisper", "transcribe", "sensevoice")), ("speech", ("tts", "cosyvoice", "speech")),
     )  # fmt: skip
