@@ -29,6 +29,7 @@ WAIT_SECONDS = 10.0  # how long a request waits for money that other requests of
 IDLE_SECONDS = 3.0  # an unused lease goes back after this
 SLICE = 32  # a lease takes at most this part of a balance
 AMPLE = 64  # a balance of fewer reservations than this is leased request by request
+STOP_SECONDS = 10.0
 LARGEST_BATCH = 400
 
 
@@ -51,9 +52,9 @@ class Ledger:
         self.journal = Journal(state.config.instance_path, self.worker)
         self.batch = Batch()
         self._purses: dict[tuple[str, int], Purse] = {}
-        self._writing = BoundedSemaphore()
+        self._writing, self._registering = BoundedSemaphore(), BoundedSemaphore()
         self._store = settlement.Store(state.databases)
-        self._wake = Event()
+        self._wake, self._ending = Event(), Event()
         self._greenlets: list[gevent.Greenlet] = []
         self._registered = False
         state.listeners.append(self._on_change)
@@ -179,16 +180,19 @@ class Ledger:
     def _register(self) -> None:
         """Nobody may hold a lease whose worker is not known to live: it would be taken for a dead one's."""
         self.start()
-        if not self._registered:
-            self._keep_alive()
+        with self._registering:
+            if not self._registered:
+                self._keep_alive()
 
     def stop(self) -> None:
         """Write what is pending, give every lease back and sign off."""
         if not self._greenlets:
             return
-        with self._writing:  # never in the middle of a transaction
-            gevent.killall(self._greenlets)
+        self._ending.set()
+        self._wake.set()
+        gevent.joinall(self._greenlets, timeout=STOP_SECONDS)  # not killed: what is in a transaction finishes it
         self._greenlets = []
+        self._ending.clear()
         self.flush()
         if self._registered:
             self._registered = False
@@ -202,7 +206,7 @@ class Ledger:
             self._write(batch)
 
     def _write_loop(self) -> None:
-        while True:
+        while not self._ending.is_set():
             self._wake.wait()
             self._wake.clear()
             self.flush()
@@ -256,8 +260,7 @@ class Ledger:
 
     def _sweep_loop(self) -> None:
         ticks = 0
-        while True:
-            gevent.sleep(1.0)
+        while not self._ending.wait(1.0):
             ticks += 1
             try:
                 if self.journal.pending:
