@@ -10,7 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from oneapi.models.audit import Audit
 from oneapi.models.base import Missing
 from oneapi.models.channel import Channel
-from oneapi.models.ledger import Entry, Lease
+from oneapi.models.ledger import Entry, Lease, Worker
 from oneapi.models.lists import begins, named
 from oneapi.models.log import Log
 from oneapi.models.redemption import Redemption
@@ -316,3 +316,7 @@ def latencies(session: Session, wanted: LogFilter, limit: int = 2000) -> list[tu
     """(seconds, milliseconds, stream) of the newest served requests: what percentiles are taken from."""
     query = select(Log.created_at, Log.elapsed_time, Log.is_stream).where(*wanted.conditions(), Log.type == 2)
     return [(int(at or 0), int(ms), int(s)) for at, ms, s in session.execute(query.order_by(Log.id.desc()).limit(limit)).tuples()]
+
+
+def workers(session: Session) -> list[Worker]:
+    return list(session.scalars(select(Worker).order_by(Worker.alive_at.desc()).limit(50)))

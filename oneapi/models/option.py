@@ -1,5 +1,7 @@
 """Options: run-time settings as key and text. What they mean stands in oneapi/settings.py."""
 
+from collections.abc import Iterable
+
 from sqlalchemy import select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -23,3 +25,8 @@ def all_rows(session: Session) -> dict[str, str]:
 def put(session: Session, key: str, value: str, *, now: int, by: int) -> None:
     """Store one option; the caller has checked the value and bumps the version."""
     session.merge(Option(key=key, value=value, updated_at=now, updated_by=by))
+
+
+def of_keys(session: Session, keys: Iterable[str]) -> list[Option]:
+    """The stored rows of some options, with who changed them when."""
+    return list(session.scalars(select(Option).where(Option.key.in_(list(keys)))))

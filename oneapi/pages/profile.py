@@ -24,7 +24,7 @@ def _show(errors: Mapping[str, str] | None = None, *, of: str = "", **data: Any)
     providers.turnstile_policy()
     return page(
         "profile/index.html", "profile", status=422 if errors else 200, errors=errors or {}, of=of, form=request.form,
-        providers=providers.offered(), times=request.cookies.get("times", ""), keys=request.cookies.get("keys", ""), **data,
+        providers=providers.offered(), provider_title=providers.title, times=request.cookies.get("times", ""), keys=request.cookies.get("keys", ""), **data,
     )  # fmt: skip
 
 

@@ -1,34 +1,31 @@
-"""Other providers on the pages of the ways in: which are offered, and Turnstile where it is asked for."""
+"""Other providers on the pages: who is offered, leaving for one, coming back, and Turnstile where it is asked for."""
 
-from dataclasses import dataclass
+from flask import Response, redirect, request, session
+from flask_babel import gettext as _
+from flask_login import current_user
 
-from flask import request, session
-
-from oneapi import access
+from oneapi import access, login
+from oneapi.access import GuardedBlueprint, actor
 from oneapi.login import turnstile
-from oneapi.pages.render import allow, origin
+from oneapi.login.contract import Provider
+from oneapi.messages import Refused
+from oneapi.models.user import Role
+from oneapi.pages import complaints, languages
+from oneapi.pages.render import allow, done, origin, safe, toast
+
+bp = GuardedBlueprint("providers", __name__)
 
 TURNSTILE = "https://challenges.cloudflare.com"
+PROFILE = "/user/edit"
 
 
-@dataclass(frozen=True)
-class Offer:
-    name: str
-    title: str
-    icon: str
-    column: str
+def offered() -> list[Provider]:
+    """Those that lead to a page of their own; WeChat has a code to type in."""
+    return [provider for provider in login.enabled(access.state().settings) if provider.address is not None]
 
 
-OFFERS = (
-    ("github_o_auth_enabled", Offer("github", "GitHub", "brand-github", "github_id")),
-    ("oidc_enabled", Offer("oidc", "OIDC", "shield-check", "oidc_id")),
-    ("lark_client_id", Offer("lark", "Feishu", "send", "lark_id")),
-)
-
-
-def offered() -> list[Offer]:
-    settings = access.state().settings
-    return [offer for switch, offer in OFFERS if getattr(settings, switch)]
+def title(provider: Provider) -> str:
+    return provider.title_zh if languages.html_language().startswith("zh") else provider.title
 
 
 def turnstile_policy() -> None:
@@ -44,3 +41,51 @@ def turnstile_policy() -> None:
 def check_turnstile() -> None:
     """Raise Refused unless Turnstile is off or vouches for this form."""
     turnstile.check(access.state(), session, request.form.get("cf-turnstile-response", ""), access.client_ip())
+
+
+@bp.route("/oauth/<name>/start", allow=None, critical=True)
+def start(name: str) -> Response:
+    try:
+        where = login.begin(
+            access.state(), session, name, next=safe(request.args.get("next"), ""), aff_code=session.get("aff", "")
+        )
+    except Refused as error:
+        return _failed(error)
+    return redirect(where, 303)  # type: ignore[return-value]
+
+
+@bp.route("/oauth/<name>", allow=None, critical=True, from_elsewhere=True)
+def come_back(name: str) -> Response:
+    return _finish(name, dict(request.args))
+
+
+@bp.route("/oauth/wechat", methods=["POST"], allow=None, critical=True)
+def wechat() -> Response:
+    return _finish("wechat", {"code": request.form.get("code", "")})
+
+
+def _finish(name: str, args: dict[str, str]) -> Response:
+    try:
+        came = login.finish(access.state(), session, actor(), name, args)
+    except Refused as error:
+        return _failed(error)
+    if came.bound:
+        toast(_("Linked"))
+        return done(PROFILE)
+    access.sign_in(came.row)
+    return redirect(came.next or "/dashboard", 303)  # type: ignore[return-value]
+
+
+@bp.route("/oauth/<name>/unbind", methods=["POST"], allow=Role.USER)
+def unbind(name: str) -> Response:
+    try:
+        login.unbind(access.state(), actor(), name)
+        toast(_("Unlinked"))
+    except Refused as error:
+        return _failed(error)
+    return done(PROFILE)
+
+
+def _failed(error: Refused) -> Response:
+    toast(" ".join(complaints.of(error).values()), "bad")
+    return done(PROFILE if current_user.is_authenticated else "/login")

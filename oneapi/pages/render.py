@@ -22,7 +22,7 @@ def htmx() -> bool:
     return "HX-Request" in asked and "HX-Boosted" not in asked and "HX-History-Restore-Request" not in asked
 
 
-def page(name: str, *blocks: str, status: int = 200, **data: Any) -> Response:
+def page(name: str, /, *blocks: str, status: int = 200, **data: Any) -> Response:
     """The whole template, or the one of `blocks` that htmx wants to put where an element of that id stands."""
     wanted = request.headers.get("HX-Target", "")
     block = wanted if htmx() and wanted in blocks else ""
@@ -33,14 +33,14 @@ def page(name: str, *blocks: str, status: int = 200, **data: Any) -> Response:
     return answer
 
 
-def fragment(name: str, block: str, *, status: int = 200, **data: Any) -> Response:
+def fragment(name: str, block: str, /, *, status: int = 200, **data: Any) -> Response:
     """One block of a template, whoever asks."""
     answer = Response(_render(name, block, data), status, mimetype="text/html")
     tell(answer, *({"toast": message} for message in get_flashed_messages()))
     return answer
 
 
-def sheet(inside: str, *, status: int = 200, **data: Any) -> Response:
+def sheet(inside: str, /, *, status: int = 200, **data: Any) -> Response:
     """A form or reading panel: alone for the drawer that htmx fills, as a page of its own otherwise."""
     if htmx():
         answer = Response(_render(inside, "", data), status, mimetype="text/html")

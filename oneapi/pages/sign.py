@@ -22,7 +22,15 @@ FACTORY = "123456"
 
 def _form(template: str, errors: Mapping[str, str] | None = None, *, status: int = 200, **data: Any) -> Response:
     providers.turnstile_policy()
-    return page(template, status=status, errors=errors or {}, form=request.form, providers=providers.offered(), **data)
+    return page(
+        template,
+        status=status,
+        errors=errors or {},
+        form=request.form,
+        providers=providers.offered(),
+        provider_title=providers.title,
+        **data,
+    )
 
 
 def _away(where: str) -> Response:

@@ -502,7 +502,7 @@ on("click", "[data-appearance-set]", (e, b) => {
   $$("[data-appearance-set]").forEach((o) => o.toggleAttribute("aria-current", o.dataset.appearanceSet === value));
   htmx.ajax("POST", "/preferences", { values: { appearance: value }, swap: "none" });
 });
-on("click", "[data-density]", () => {
+on("click", "button[data-density]", () => {
   const root = document.documentElement;
   root.dataset.density = root.dataset.density === "compact" ? "" : "compact";
   cookie("density", root.dataset.density);

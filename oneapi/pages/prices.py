@@ -1,0 +1,191 @@
+"""The prices that root sets: one row per model, in ratios or dollars, against the built-in catalogue."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response, abort, request
+from flask_babel import gettext as _
+
+from oneapi import access, settings
+from oneapi.access import GuardedBlueprint, actor
+from oneapi.actions import options
+from oneapi.catalog import prices
+from oneapi.catalog.prices import Price
+from oneapi.fields import Invalid
+from oneapi.messages import Refused
+from oneapi.models.user import Role
+from oneapi.pages import complaints, lists
+from oneapi.pages import settings as options_page
+from oneapi.pages.render import back, done, page, sheet, toast
+from oneapi.relay import meter
+
+bp = GuardedBlueprint("prices", __name__)
+
+# setting: (attribute, what the form calls it)
+TABLES = {"ModelRatio": "model_ratio", "CompletionRatio": "completion_ratio", "CacheRatio": "cache_ratio", "AudioRatio": "audio_ratio",
+          "ImageRatio": "image_ratio", "CallPrice": "call_price"}  # fmt: skip
+MOST = 1e9
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model, what it costs now, what it would cost without root's word, and how many channels serve it."""
+
+    model: str
+    price: Price | None
+    built_in: Price | None
+    overridden: bool
+    channels: int
+
+
+def _rows() -> list[Row]:
+    state = access.state()
+    types: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    for lane in state.snapshot.lanes.values():
+        for model in lane.models:
+            types.setdefault(model, lane.type)
+            counts[model] = counts.get(model, 0) + lane.enabled
+    set_ = {model for name in TABLES.values() for model in getattr(state.settings, name)}
+    table = meter.overrides(state.settings)
+    return [_row(model, types.get(model, 1), counts.get(model, 0), model in set_, table) for model in sorted({*types, *set_})]
+
+
+def _row(model: str, type: int, channels: int, overridden: bool, table: prices.Overrides) -> Row:
+    now = prices.price(model, type, table)
+    now = meter.finer(now, model, access.state().settings) if now is not None else None
+    return Row(model, now, prices.price(model, type), overridden, channels)
+
+
+@bp.route("/price", allow=Role.ROOT)
+def index() -> Response:
+    view = lists.view("/price", {"q": None, "show": ("set", "unpriced", "unused")}, (), "model")
+    rows = [row for row in _rows() if view["q"].lower() in row.model.lower()]
+    kinds = {"set": [r for r in rows if r.overridden], "unpriced": [r for r in rows if r.price is None and r.channels],
+             "unused": [r for r in rows if not r.channels]}  # fmt: skip
+    shown = kinds.get(view["show"], rows)
+    view = view.counted(len(shown))
+    extra: dict[str, Any] = {"dollars": _per_million()}
+    extra |= {"opened": "prices/form.html", **_form(request.args["edit"])} if request.args.get("edit") else {}
+    return page(
+        "prices/index.html", "list", view=view, rows=shown[view.offset : view.offset + view.size],
+        counts={name: len(found) for name, found in kinds.items()}, **extra,
+    )  # fmt: skip
+
+
+def _per_million() -> float:
+    """Dollars per million tokens of one unit of ratio."""
+    return 1e6 / access.state().settings.quota_per_unit
+
+
+def _form(model: str, errors: Mapping[str, str] | None = None) -> dict[str, Any]:
+    now = access.state().settings
+    row = next((r for r in _rows() if r.model == model), None) or _row(model, 1, 0, False, meter.overrides(now))
+    values = {name: getattr(now, name).get(model, "") for name in TABLES.values()}
+    return {"title": model or _("Price of another model"), "row": row, "values": values, "errors": errors or {}, "form": request.form,
+            "dollars": _per_million()}  # fmt: skip
+
+
+@bp.route("/price/edit", allow=Role.ROOT)
+def edit() -> Response:
+    return sheet("prices/form.html", **_form(request.args.get("model", "")))
+
+
+@bp.route("/price/edit", methods=["POST"], allow=Role.ROOT)
+def save() -> Response:
+    """Set or clear the figures of one model; empty fields leave it to the catalogue."""
+    model = request.form.get("model", "").strip()
+    errors: dict[str, str] = {} if model else {"model": _("Name a model.")}
+    figures = {name: figure(request.form.get(name, ""), name, errors) for name in TABLES.values()}
+    if not errors:
+        errors = _store({model: figures})
+    if errors:
+        return sheet("prices/form.html", status=422, **_form(model, errors))
+    toast(_("Price of %(model)s saved", model=model))
+    return done(back("/price"))
+
+
+def figure(text: str, name: str, errors: dict[str, str]) -> float | None:
+    if not text.strip():
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= MOST:
+        errors[name] = _("Give a number of 0 or more.")
+    return value
+
+
+def _store(changes: Mapping[str, Mapping[str, float | None]]) -> dict[str, str]:
+    """Write figures by model and table; None takes one away."""
+    now = access.state().settings
+    tables = {key: dict(getattr(now, name)) for key, name in TABLES.items()}
+    for model, figures in changes.items():
+        for key, name in TABLES.items():
+            if name not in figures:
+                continue
+            if figures[name] is None:
+                tables[key].pop(model, None)
+            else:
+                tables[key][model] = figures[name]
+    try:
+        options.save(access.state(), actor(), {key: json.dumps(table, ensure_ascii=False) for key, table in tables.items()})
+    except (Refused, Invalid) as error:
+        return complaints.of(error)
+    return {}
+
+
+@bp.route("/price/bulk", methods=["POST"], allow=Role.ROOT)
+def bulk() -> Response:
+    """Multiply, or give back to the catalogue, the ticked models."""
+    models, action = request.form.getlist("ids"), request.form.get("action")
+    if action == "reset":
+        errors = _store({model: dict.fromkeys(TABLES.values()) for model in models})
+    elif action == "multiply":
+        errors = {}
+        factor = figure(request.form.get("value", ""), "value", errors)
+        if factor is None:
+            errors["value"] = _("Give a number of 0 or more.")
+        if not errors:
+            rows = {row.model: row for row in _rows()}
+            errors = _store(
+                {m: {"model_ratio": round(rows[m].price.ratio * factor, 6)} for m in models if m in rows and rows[m].price}
+            )
+    else:
+        abort(400)
+    toast(" ".join(errors.values()) if errors else _("%(n)s prices changed", n=len(models)), "bad" if errors else "ok")
+    return done(back("/price"))
+
+
+@bp.route("/price/json", allow=Role.ROOT)
+def tables() -> Response:
+    return _tables()
+
+
+def _tables(errors: Mapping[str, str] | None = None) -> Response:
+    now = access.state().settings
+    texts = {
+        key: request.form.get(key) if errors else json.dumps(getattr(now, name), ensure_ascii=False, indent=1)
+        for key, name in TABLES.items()
+    }
+    fields = [settings.BY_KEY[key] for key in TABLES]
+    return page("prices/json.html", "list", status=422 if errors else 200, fields=fields, texts=texts, errors=errors or {})
+
+
+@bp.route("/price/json", methods=["POST"], allow=Role.ROOT)
+def save_tables() -> Response:
+    errors = options_page.store(settings.BY_KEY[key] for key in TABLES)
+    if errors:
+        return _tables(errors)
+    toast(_("Prices saved"))
+    return done("/price")
+
+
+@bp.route("/price/export.json", allow=Role.ROOT)
+def export() -> Response:
+    now = access.state().settings
+    text = json.dumps({key: getattr(now, name) for key, name in TABLES.items()}, ensure_ascii=False, indent=1)
+    return Response(text, mimetype="application/json", headers={"Content-Disposition": "attachment; filename=prices.json"})
