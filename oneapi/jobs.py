@@ -147,10 +147,16 @@ def stop() -> None:
     """Let running jobs end at their next step, and their leases go to other processes."""
     for each in _running:
         each.stopping = True
-    gevent.joinall([g for g in _greenlets if g.args[:1] and isinstance(g.args[0], Run)], timeout=10)
+    wait(10)
     gevent.killall(list(_greenlets))
     _greenlets.clear()
     notify.drain(10)
+
+
+def wait(seconds: float = 60.0) -> bool:
+    """Wait until what was begun here has ended, e.g. at the command line; False when it has not."""
+    runs = [g for g in _greenlets if g.args[:1] and isinstance(g.args[0], Run)]
+    return len(gevent.joinall(runs, timeout=seconds)) == len(runs)
 
 
 def _loop(state: State) -> None:

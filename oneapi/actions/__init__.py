@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
+
+from gevent.lock import RLock
 
 from oneapi.db import Session, begin_immediate
 from oneapi.models import audit, log, version
@@ -14,6 +16,7 @@ from oneapi.state import State
 # Columns whose values never reach the audit trail, only that they changed.
 SECRET = {"password", "key", "access_token", "config", "session_epoch"}
 HIDDEN = "(hidden)"
+_ALONE = RLock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,9 @@ SYSTEM = Actor(name="system", role=Role.ROOT)
 @contextmanager
 def act(state: State, *topics: str) -> Iterator[Session]:
     """A transaction that writes; after it every process notices that `topics` changed. Raise to undo it all."""
-    with state.databases.transaction() as session:
+    # Writers that wait inside SQLite hold a thread each, and the one they wait for needs one to commit: let them queue here.
+    alone = _ALONE if state.databases.engine.dialect.name == "sqlite" else nullcontext()
+    with alone, state.databases.transaction() as session:
         begin_immediate(session)
         yield session
         for topic in topics:

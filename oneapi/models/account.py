@@ -85,7 +85,7 @@ def rename(session: Session, row: User, username: str) -> bool:
 
 def close(session: Session, row: User) -> None:
     """Delete an account for good but keep its row for the books: nothing of it is reserved and nothing of it works."""
-    gone: dict[str, Any] = dict.fromkeys((*IDENTITIES, "email", "access_token_hash", "access_token"))
+    gone: dict[str, Any] = dict.fromkeys((*IDENTITIES, "email", "aff_code", "access_token_hash", "access_token"))
     gone |= {"username": f"deleted_{uuid4().hex}", "status": Status.DELETED, "session_epoch": (row.session_epoch or 0) + 1}
     session.execute(update(User).where(User.id == row.id).values(**gone))
     session.refresh(row)
