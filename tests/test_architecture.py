@@ -15,7 +15,7 @@ LEVELS = {
     2: ("vendors", "dialects"),
     3: ("state", "settings", "models", "db", "config", "sealed", "migrate", "messages", "proxies"),
     4: ("relay", "actions", "login", "notify", "guarded", "fanout", "lifecycle", "intake", "handler", "logs"),
-    5: ("jobs", "access", "throttle", "server", "worker"),
+    5: ("jobs", "chores", "access", "throttle", "server", "worker"),
     6: ("pages", "api", "operations"),
     7: ("cli", "__init__"),
 }
