@@ -183,7 +183,7 @@ def test_an_absurd_report_makes_a_sane_charge_that_says_so(
 
 def test_a_usage_that_is_not_a_number_is_not_money(say: Any, vendor: FakeVendor, channel: Any, logged: Any) -> None:
     channel()
-    body = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":NaN}}'
+    body = json.dumps(chat(usage={"prompt_tokens": float("nan")})).encode()
     vendor.says(body, chat("Hi", 10, 10))
     assert say().status_code == 502  # NaN is not JSON: the answer cannot be read
     assert say().status_code == 200
