@@ -1,0 +1,199 @@
+"""OpenID Connect against a whole provider: discovery, PKCE, nonce, keys, and id_tokens that are true or not quite."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+
+import gevent
+import pytest
+from bare import PASSWORDS
+from joserfc.jwk import RSAKey
+from ways import SECRET, enter, signed_in, travel, way_back
+
+from oneapi.login import oidc as module
+
+
+@pytest.fixture(autouse=True)
+def nothing_discovered():
+    module._discovered.clear()
+
+
+def test_a_stranger_gets_an_account_with_their_name(client, oidc, people):
+    row = people(travel(client, "oidc")["id"])
+    assert (row["username"], row["oidc_id"], row["display_name"]) == ("zoe", "Subject-1", "Zoe")
+    assert (row["email"], row["email_verified"]) == ("zoe@oidc.test", True)
+    assert signed_in(client) == "zoe"
+
+
+def test_what_the_provider_is_asked(client, oidc):
+    travel(client, "oidc")
+    left = next(asked["query"] for asked in oidc.asked if asked["path"] == "/authorize")
+    assert left.pop("tenant") == "1", "what the endpoint's address says already stays"
+    assert {name for name, value in left.items() if value} == {
+        "response_type", "client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge", "code_challenge_method",
+    }  # fmt: skip
+    assert left["scope"] == "openid profile email"
+    exchanged = next(asked for asked in oidc.asked if asked["path"] == "/token")
+    assert exchanged["type"] == "application/x-www-form-urlencoded"
+    assert exchanged["values"]["redirect_uri"] == left["redirect_uri"] == "http://localhost:3000/oauth/oidc"
+
+
+@pytest.mark.parametrize(
+    "wanted, username",
+    [("alice", "oidc_5"), ("longer-than-twelve", "oidc_5"), ("a b", "oidc_5"), ("", "oidc_5"), ("刘洋", "刘洋")],
+)
+def test_a_name_that_is_taken_or_odd_is_replaced(client, oidc, people, wanted, username):
+    oidc.info["preferred_username"] = wanted
+    assert people(travel(client, "oidc")["id"])["username"] == username
+
+
+@pytest.mark.parametrize("verified, kept", [(True, "zoe@oidc.test"), ("true", "zoe@oidc.test"), (False, None), (None, None)])
+def test_only_a_verified_address_is_kept(client, oidc, people, verified, kept):
+    oidc.info["email_verified"] = verified
+    assert people(travel(client, "oidc")["id"])["email"] == kept
+
+
+def test_who_comes_again_is_the_same_account(client, app, oidc):
+    assert travel(client, "oidc")["id"] == travel(app.test_client(), "oidc")["id"]
+
+
+def test_subjects_differ_in_case(client, app, oidc):
+    first = travel(client, "oidc")["id"]
+    oidc.claims, oidc.info = {"sub": "SUBJECT-1"}, {"sub": "SUBJECT-1"}
+    assert travel(app.test_client(), "oidc")["id"] != first
+
+
+NOW = 1_800_000_000
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"nonce": "another"}, {"nonce": None}, {"exp": NOW - 121}, {"exp": None}, {"iss": "https://evil.test"}, {"iss": None},
+        {"aud": "another-app"}, {"aud": ["another-app"]}, {"aud": None}, {"aud": ["our-app", "x"], "azp": "x"},
+        {"iat": NOW + 600}, {"nbf": NOW + 600}, {"sub": None}, {"sub": ""}, {"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"},
+    ],
+)  # fmt: skip
+def test_an_id_token_that_is_not_true_is_refused(client, oidc, claims):
+    oidc.claims = claims
+    assert travel(client, "oidc")["refused"] in ("provider_refused", "provider_odd")
+    assert signed_in(client) == ""
+
+
+@pytest.mark.parametrize("claims", [{"exp": NOW - 60}, {"aud": ["our-app"]}, {"aud": ["our-app", "x"], "azp": "our-app"}])
+def test_an_id_token_that_is_true_enough_is_taken(client, oidc, claims):
+    oidc.claims = claims
+    assert travel(client, "oidc")["bound"] is False
+
+
+def test_a_signature_of_another_key_is_refused(client, oidc):
+    oidc.signs = RSAKey.generate_key(2048, {"kid": "k1"})
+    assert travel(client, "oidc")["refused"] == "provider_refused"
+
+
+def test_a_key_of_another_name_is_refused(client, oidc):
+    oidc.signs, oidc.header = RSAKey.generate_key(2048, {"kid": "k2"}), {"alg": "RS256", "kid": "k2"}
+    assert travel(client, "oidc")["refused"] == "provider_refused"
+
+
+def test_keys_may_be_changed(client, app, oidc):
+    travel(client, "oidc")
+    oidc.signs = oidc.key = RSAKey.generate_key(2048, {"kid": "k2", "use": "sig"})
+    oidc.header = {"alg": "RS256", "kid": "k2"}
+    assert travel(app.test_client(), "oidc")["bound"] is False
+
+
+@pytest.mark.parametrize("named", [["RS256", "HS256", "none"], None])
+@pytest.mark.parametrize("algorithm", ["HS256", "none"])
+def test_a_signature_that_anybody_can_make_is_refused(client, oidc, named, algorithm):
+    """Not even one made with what the provider publishes, or with the secret of the application."""
+    for key in (oidc.key.as_pem(private=False), SECRET.encode()):
+        oidc.metadata["id_token_signing_alg_values_supported"] = named
+        oidc.sign = lambda claims, key=key: forged({"alg": algorithm, "kid": "k1"}, claims, key)
+        assert travel(client, "oidc")["refused"] == "provider_refused"
+
+
+def forged(header: dict[str, str], claims: dict[str, object], key: bytes) -> str:
+    signed = b".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, claims))
+    made = hmac.new(key, signed, hashlib.sha256).digest() if header["alg"] != "none" else b""
+    return (signed + b"." + base64.urlsafe_b64encode(made).rstrip(b"=")).decode()
+
+
+def test_userinfo_of_somebody_else_is_refused(client, oidc):
+    oidc.info["sub"] = "Subject-2"
+    assert travel(client, "oidc")["refused"] == "provider_odd"
+
+
+def test_an_answer_that_names_another_issuer_is_refused(client, oidc):
+    back = way_back(client, "oidc")
+    assert client.get(f"{back}&iss=https://evil.test").get_json()["refused"] == "provider_odd"
+
+
+def test_a_code_is_worth_nothing_without_the_verifier(client, app, oidc):
+    """Somebody who sees another's code cannot use it in a sign-in of their own."""
+    stolen = way_back(client, "oidc").partition("code=")[2].partition("&")[0]
+    thief = app.test_client()
+    state = way_back(thief, "oidc").partition("state=")[2]
+    assert thief.get(f"/oauth/oidc?code={stolen}&state={state}").get_json()["refused"] == "provider_refused"
+
+
+def test_without_discovery_userinfo_says_who_it_is(client, oidc, people, setting):
+    """As installations of the old project are set up. The secret travels in the form, as those providers expect."""
+    oidc.routes["POST", "/token"] = lambda asked: oidc.exchange(asked["values"])
+    setting(
+        OidcWellKnown="", OidcAuthorizationEndpoint=f"{oidc.url}/authorize", OidcTokenEndpoint=f"{oidc.url}/token",
+        OidcUserinfoEndpoint=f"{oidc.url}/userinfo",
+    )  # fmt: skip
+    assert people(travel(client, "oidc")["id"])["oidc_id"] == "Subject-1"
+    oidc.info = {"sub": ""}
+    assert travel(client, "oidc")["said"] == "返回值非法，用户字段为空，请稍后重试！"
+
+
+def test_the_provider_chooses_how_the_secret_travels(client, oidc):
+    oidc.metadata["token_endpoint_auth_methods_supported"] = ["client_secret_post", "client_secret_basic"]
+    basic = oidc.routes["POST", "/token"]
+
+    def posted(asked):
+        assert asked["authorization"] == ""
+        pair = f"{asked['values']['client_id']}:{asked['values']['client_secret']}"
+        return basic(asked | {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()})
+
+    oidc.routes["POST", "/token"] = posted
+    assert travel(client, "oidc")["bound"] is False
+
+
+@pytest.mark.parametrize("path", ["/.well-known/openid-configuration", "/token", "/userinfo", "/keys"])
+def test_a_provider_that_is_broken_is_named(client, oidc, path):
+    module._discovered.clear()
+    if path == "/.well-known/openid-configuration":
+        oidc.broken.add(path)
+        assert client.get("/leave/oidc").get_json()["said"] == "无法连接至 OIDC 服务器，请稍后重试！"
+        return
+    back = way_back(client, "oidc")
+    oidc.broken.add(path)
+    assert client.get(back).get_json()["said"] == "无法连接至 OIDC 服务器，请稍后重试！"
+
+
+def test_a_provider_that_is_slow_is_given_up(client, oidc):
+    back = way_back(client, "oidc")
+    oidc.routes["GET", "/userinfo"] = lambda asked: gevent.sleep(30)
+    began = time.monotonic()
+    assert client.get(back).get_json()["refused"] == "provider_unreachable"
+    assert time.monotonic() - began < 25, "the provider would have taken thirty seconds"
+
+
+def test_what_was_discovered_is_kept_for_a_while(client, oidc, state):
+    for _ in range(3):
+        client.get("/leave/oidc")
+    assert sum("well-known" in asked["path"] for asked in oidc.asked) == 1
+    state.clock.now += module.KEPT_SECONDS
+    client.get("/leave/oidc")
+    assert sum("well-known" in asked["path"] for asked in oidc.asked) == 2
+
+
+def test_who_is_signed_in_binds(client, oidc, people):
+    enter(client, "alice", PASSWORDS["alice"])
+    assert travel(client, "oidc")["bound"] is True
+    assert people(username="alice")["oidc_id"] == "Subject-1"
