@@ -2,8 +2,8 @@
 
 import re
 
-import texts
 import pytest
+import texts
 
 PLACEHOLDER = re.compile(r"%\(\w+\)s|\{\w+\}")
 CJK = re.compile(r"[\u4e00-\u9fff]")
