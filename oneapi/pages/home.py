@@ -2,7 +2,7 @@
 
 import re
 
-from flask import Response, redirect, request
+from flask import Response, abort, redirect, request
 from flask_babel import gettext as _
 from flask_login import current_user
 
@@ -35,9 +35,17 @@ def about() -> Response:
     return _text("home/about.html", access.state().settings.about.strip())
 
 
+@bp.route("/notice", allow=None)
+def notice() -> Response:
+    return _text("home/about.html", access.state().settings.notice.strip(), title=_("Notice"), blank=_("There is no notice."))
+
+
 @bp.route("/chat", allow=Role.USER)
 def chat() -> Response:
-    return _text("home/about.html", access.state().settings.chat_link.strip(), title=_("Chat"))
+    link = access.state().settings.chat_link.strip()
+    if not prose.framed(link):
+        abort(404)
+    return _text("home/about.html", link, title=_("Chat"))
 
 
 def _text(template: str, content: str, **data: str) -> Response:

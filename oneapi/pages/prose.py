@@ -1,5 +1,6 @@
 """Texts of administrators: Markdown or HTML in, clean HTML out. Nothing of theirs can run a script or restyle the page."""
 
+import re
 from functools import lru_cache
 
 import bleach
@@ -70,10 +71,14 @@ ATTRIBUTES = {
 }
 
 
+UNSEEN = re.compile(r"<(script|style)\b.*?(</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL)
+
+
 @lru_cache(maxsize=32)
 def html(text: str, *, inline: bool = False) -> Markup:
     """Markdown (HTML within it included) as clean HTML."""
     made = markdown.markdown(text, extensions=["tables", "fenced_code", "sane_lists", "nl2br"], output_format="html")
+    made = UNSEEN.sub("", made)  # bleach would keep what they hold as text
     clean = bleach.clean(
         made, tags=INLINE if inline else TAGS, attributes=ATTRIBUTES, protocols=["http", "https", "mailto"], strip=True
     )

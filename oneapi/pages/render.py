@@ -1,6 +1,7 @@
 """How a screen answers: whole, or only the block that htmx asked for; what happens after a write; headers of every page."""
 
 import json
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,9 @@ POLICY = {
     "default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "img-src": "'self' data:", "font-src": "'self'",
     "connect-src": "'self'", "form-action": "'self'", "base-uri": "'none'", "frame-ancestors": "'none'", "manifest-src": "'self'",
 }  # fmt: skip
+
+
+HOST = re.compile(r"[A-Za-z0-9.:\[\]-]+")
 
 
 def htmx() -> bool:
@@ -107,13 +111,14 @@ def safe(where: str | None, otherwise: str = "/") -> str:
 def allow(directive: str, *sources: str) -> None:
     """Widen this page's content security policy."""
     extra = g.setdefault("policy", {})
-    extra[directive] = " ".join([*extra.get(directive, "").split(), *filter(None, sources)])
+    extra[directive] = " ".join(dict.fromkeys([*extra.get(directive, "").split(), *filter(None, sources)]))
 
 
 def origin(address: str) -> str:
     """Scheme and host of an address, for a policy; empty when it has none."""
     parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc}" if parts.scheme in ("http", "https") and parts.netloc and ";" not in address else ""
+    known = parts.scheme in ("http", "https") and HOST.fullmatch(parts.netloc)
+    return f"{parts.scheme}://{parts.netloc}" if known else ""
 
 
 def _headers(answer: Response) -> Response:

@@ -18,7 +18,7 @@ from oneapi.messages import Refused
 from oneapi.models import browse, option
 from oneapi.models.user import Role
 from oneapi.pages import channel_form, complaints, prose
-from oneapi.pages.render import done, fragment, page, toast
+from oneapi.pages.render import allow, done, page, toast
 
 bp = GuardedBlueprint("settings", __name__)
 
@@ -94,11 +94,14 @@ def _show(shown: Section, errors: Mapping[str, str] | None = None, *, q: str = "
     last = max(stored, key=lambda row: row.updated_at or 0, default=None)
     who = browse.usernames(db.session, [last.updated_by]) if last is not None and last.updated_by else {}
     fields = [settings.BY_KEY[key] for key in shown.keys]
+    if any(field.multiline for field in fields):
+        allow("img-src", REMOTE_IMAGES)  # previews show pictures as the pages do
     return page(
         "settings/index.html", "list", status=422 if errors else 200, sections=SECTIONS, section=shown, fields=fields, q=q,
         values={f.stored_as: _value(f, getattr(now, f.name), bool(errors)) for f in fields}, errors=errors or {}, dangerous=DANGEROUS,
         elsewhere={key: path for path, keys in ELSEWHERE.items() for key in keys}, callbacks=CALLBACKS, unit=now.quota_per_unit,
         hints={f.stored_as: _hint(getattr(now, f.name)) for f in fields if f.secret}, last=last, who=who,
+        framed=prose.framed, rendered=prose.html,
     )  # fmt: skip
 
 
@@ -159,8 +162,10 @@ def store(fields: Iterable[Field]) -> dict[str, str]:
 @bp.route("/setting/preview", methods=["POST"], allow=Role.ROOT)
 def preview() -> Response:
     """A text as its page will show it."""
-    text = next((v for k, v in request.form.items() if k in BY_SLUG["content"].keys), "")
-    return fragment("settings/index.html", "preview", shown=prose.html(text), frame=prose.framed(text))
+    key, text = next(((k, v) for k, v in request.form.items() if k in BY_SLUG["content"].keys), ("", ""))
+    if not key:
+        abort(400)
+    return page("settings/preview.html", key=key, text=text, framed=prose.framed, rendered=prose.html)
 
 
 @bp.route("/setting/try/<what>", methods=["POST"], allow=Role.ROOT, critical=True)

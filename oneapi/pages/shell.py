@@ -13,6 +13,7 @@ from oneapi.db import db
 from oneapi.models import browse, channel, ledger
 from oneapi.models.user import Role
 from oneapi.pages import prose
+from oneapi.pages.render import allow, origin
 
 # (path, label, icon, key after g, least role)
 WORK = (
@@ -34,6 +35,7 @@ ADMIN = (
     ("/system", _("System"), "server", "y", Role.ROOT),
     ("/setting", _("Settings"), "settings", "s", Role.ROOT),
 )
+CHAT = ("/chat", _("Chat"), "robot", "t", Role.USER)  # only where the site has a chat client
 APPEARANCES = ("light", "dark", "system")
 
 _broken: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
@@ -77,16 +79,23 @@ def notice() -> tuple[str, str]:
     return (prose.html(text), hashlib.sha256(text.encode()).hexdigest()[:12]) if text else ("", "")
 
 
+def _pictures(logo: str, *texts: str) -> None:
+    """Let the site's logo in, and pictures from anywhere where the notice or the footer shows some."""
+    allow("img-src", origin(logo), "https:" if any("<img" in text for text in texts) else "")
+
+
 def _context() -> dict[str, Any]:
     me = current_user.row if current_user.is_authenticated else None
     settings = access.state().settings
+    footer = prose.html(settings.footer, inline=True) if settings.footer.strip() else ""
+    _pictures(settings.logo, notice()[0], footer)
     return {
         "me": me,
         "site": settings,
         "role": me.role if me else Role.GUEST,
         "Role": Role,
         "nav": [
-            (None, [item for item in WORK if me]),
+            (None, [item for item in WORK if me] + [CHAT] * bool(me and prose.framed(settings.chat_link))),
             (_("Admin"), [item for item in ADMIN if me and me.role >= item[4]]),
         ],
         "broken_channels": broken_channels,
@@ -94,7 +103,7 @@ def _context() -> dict[str, Any]:
         "appearance": appearance(),
         "density": "compact" if request.cookies.get("density") == "compact" else "",
         "notice": notice,
-        "footer": prose.html(settings.footer, inline=True) if settings.footer.strip() else "",
+        "footer": footer,
         "version": config.VERSION,
         "here": request.path,
         "address": (settings.server_address or request.host_url).rstrip("/"),
