@@ -4,14 +4,13 @@ import os
 import re
 import sqlite3
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote
 
 import certifi
-import gevent
 import psycopg
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
@@ -23,47 +22,12 @@ from sqlalchemy.orm import Session
 
 from oneapi.config import Config
 from oneapi.fields import Invalid
-from oneapi.models import Base, sealed, threads
+from oneapi.models import Base, sealed, sqlite
 
 # What a database that is away, restarting or full raises. Loops go on after it; requests answer 503.
 TROUBLE = (DBAPIError, PoolTimeout, OSError)
 
 db = SQLAlchemy(metadata=Base.metadata)
-
-
-class _Cursor(sqlite3.Cursor):
-    """sqlite3 blocks while it works, so each statement runs in gevent's thread pool and streams go on meanwhile."""
-
-    def execute(self, *args: Any) -> Any:
-        return _pooled(super().execute, *args)
-
-    def executemany(self, *args: Any) -> Any:
-        return _pooled(super().executemany, *args)
-
-    def fetchall(self) -> Any:
-        return _pooled(super().fetchall)
-
-    def fetchmany(self, *args: Any) -> Any:
-        return _pooled(super().fetchmany, *args)
-
-
-class _Connection(sqlite3.Connection):
-    def __init__(self, *args: Any, timeout: float = 5.0, **more: Any):
-        super().__init__(*args, timeout=timeout, **more)
-        self.busy_ms = round(timeout * 1000)
-
-    def cursor(self, factory: Any = _Cursor) -> Any:
-        return super().cursor(factory)
-
-    def commit(self) -> None:
-        _pooled(super().commit)
-
-    def rollback(self) -> None:
-        _pooled(super().rollback)
-
-
-def _pooled(function: Callable[..., Any], *args: Any) -> Any:
-    return threads.run(gevent.get_hub().threadpool, function, *args)
 
 
 class Unfit(RuntimeError):
@@ -163,7 +127,7 @@ def engine_options(at: URL, config: Config) -> dict[str, Any]:
     """Pool and connection options for one kind of database."""
     options: dict[str, Any] = {"hide_parameters": True}  # they hold keys, and errors end in logs
     if at.get_backend_name() == "sqlite":
-        arguments = {"factory": _Connection, "check_same_thread": False, "timeout": config.sqlite_busy_timeout / 1000}
+        arguments = {"factory": sqlite.Connection, "check_same_thread": False, "timeout": config.sqlite_busy_timeout / 1000}
         return options | {"connect_args": arguments, "pool_size": 8, "max_overflow": 24}
     lifetime = config.sql_max_lifetime or config.sql_conn_max_lifetime * 60
     idle = min(config.sql_max_idle_conns, config.sql_max_open_conns)
@@ -182,7 +146,7 @@ def engine_options(at: URL, config: Config) -> dict[str, Any]:
 @event.listens_for(Engine, "connect")
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     """Settings of every SQLite connection. What was asked for may not be in force, so each is read back."""
-    if not isinstance(connection, _Connection):
+    if not isinstance(connection, sqlite.Connection):
         return
     cursor = connection.cursor()
     cursor.execute("PRAGMA synchronous=FULL")
@@ -222,6 +186,7 @@ class Databases:
     def __init__(self, config: Config, app: Flask):
         self.url = url(config.sql_dsn, sqlite_path=sqlite_file(config))
         self.log_url = url(config.log_sql_dsn, sqlite_path="", name="LOG_SQL_DSN") if config.log_sql_dsn else self.url
+        self.busy_seconds = config.sqlite_busy_timeout / 1000
         sealed.use(config.encryption_key)
         for at in (self.url, self.log_url):
             _make_folder(at)

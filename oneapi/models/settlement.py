@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
 from sqlalchemy.orm import Session
 
 from oneapi.models.channel import Channel
@@ -62,6 +62,8 @@ class Row:
 
 # What a database that is away, or refuses a statement, raises.
 FAILURES = (SQLAlchemyError, OSError)
+# What a value raises that no column holds, beside the database's own complaint.
+UNFIT = (ValueError, TypeError, ArithmeticError)
 PASSING_MYSQL, PASSING_POSTGRESQL = {1020, 1205, 1213}, {"40P01", "40001", "55P03"}
 
 
@@ -77,9 +79,14 @@ def passing(error: DBAPIError) -> bool:
 T = TypeVar("T")
 
 
-def again(work: Callable[[], T]) -> T:
+def away(error: Exception) -> bool:
+    """Whether the database could not be asked or was busy, so that the same statement may succeed later."""
+    return isinstance(error, (OperationalError, InterfaceError, TimeoutError, OSError))
+
+
+def again(work: Callable[[], T], pauses: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)) -> T:
     """What a transaction returns, tried again when another one stood in its way."""
-    for pause in (0.01, 0.03, 0.1, 0.3, 1.0):
+    for pause in pauses:
         try:
             return work()
         except DBAPIError as error:
@@ -230,11 +237,10 @@ class Store:
                 raise result
             return result
 
-        return again(there)
+        return again(there, (0.05, 0.2))  # each has waited for the lock itself
 
     def _own_engine(self) -> Engine:
-        timeout = self.databases.engine.dialect.create_connect_args(self.databases.url)[1].get("timeout", 5)
-        arguments = {"check_same_thread": False, "timeout": timeout}
+        arguments = {"check_same_thread": False, "timeout": self.databases.busy_seconds}
         engine = create_engine(self.databases.url, poolclass=StaticPool, connect_args=arguments, hide_parameters=True)
         event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=FULL").close())
         return engine

@@ -17,7 +17,7 @@ from gevent.lock import BoundedSemaphore
 
 from oneapi.config import VERSION
 from oneapi.models import settlement
-from oneapi.models.settlement import FAILURES
+from oneapi.models.settlement import FAILURES, UNFIT
 from oneapi.relay.journal import Journal
 from oneapi.relay.purse import Hold, Purse, spend
 from oneapi.relay.refusal import Refused, away
@@ -217,7 +217,7 @@ class Ledger:
             rows, rest = batch.rows[:LARGEST_BATCH], batch.rows[LARGEST_BATCH:]
             try:
                 gone = self._store.write(rows, [(lease, purse.kind, purse.owner, amount) for purse, lease, amount in rests])
-            except FAILURES as error:
+            except (*FAILURES, *UNFIT) as error:
                 gone = set()
                 for purse, lease, amount in rests:
                     purse.available += amount if purse.lease == lease else 0
@@ -305,8 +305,8 @@ class Ledger:
         """Write settlements from a journal, together or, when one among them cannot be stored, one by one."""
         try:
             self._store.write(rows, [], replay=True)
-        except FAILURES as error:
-            if not self.state.databases.healthy():
+        except (*FAILURES, *UNFIT) as error:
+            if settlement.away(error) or not self.state.databases.healthy():
                 raise
             if len(rows) > 1:
                 for row in rows:
