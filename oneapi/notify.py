@@ -236,20 +236,27 @@ def _connect(state: State) -> smtplib.SMTP:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if now.smtp_port == 465:
         server: smtplib.SMTP = smtplib.SMTP_SSL(now.smtp_server, now.smtp_port, timeout=SECONDS, context=context)
-        secure = True
     else:
         server = smtplib.SMTP(now.smtp_server, now.smtp_port, timeout=SECONDS)
+    try:
+        _sign_in(state, server, context)
+    except BaseException:
+        server.close()
+        raise
+    return server
+
+
+def _sign_in(state: State, server: smtplib.SMTP, context: ssl.SSLContext) -> None:
+    now, secure = state.settings, isinstance(server, smtplib.SMTP_SSL)
+    server.ehlo()
+    if not secure and server.has_extn("starttls"):
+        server.starttls(context=context)
         server.ehlo()
-        secure = server.has_extn("starttls")
-        if secure:
-            server.starttls(context=context)
-            server.ehlo()
+        secure = True
     if now.smtp_account and now.smtp_token:
         if not secure and now.smtp_server not in ("localhost", "127.0.0.1", "::1"):
-            server.close()
             raise MailError("the mail server offers no TLS, so the password was not sent")
         server.login(now.smtp_account, now.smtp_token)
-    return server
 
 
 def _reason(error: Exception) -> str:

@@ -65,7 +65,8 @@ class Server:
 
     def authenticate(self, server: SMTP, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         session.account = data.login.decode()
-        return AuthResult(success=self.passwords.get(session.account) == data.password.decode())
+        success = self.passwords.get(session.account) == data.password.decode()
+        return AuthResult(success=success, handled=success)  # what is not handled is answered with 535
 
     async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:  # noqa: N802  (aiosmtpd's name)
         message: Any = email.message_from_bytes(envelope.content, policy=default)

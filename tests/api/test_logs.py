@@ -1,0 +1,81 @@
+"""Logs through the API."""
+
+import json
+
+import pytest
+
+from oneapi.models import log
+
+KEYS = {
+    "id", "user_id", "created_at", "type", "content", "username", "token_name", "model_name", "quota", "prompt_tokens",
+    "completion_tokens", "channel", "request_id", "elapsed_time", "is_stream", "system_prompt_reset", "detail",
+}  # fmt: skip
+
+
+@pytest.fixture
+def written(state, alice, bob):
+    detail = json.dumps({"price": 1, "attempts": [{"channel": 7}]})
+    with state.databases.logs() as session:
+        for at, (kind, who, model, channel) in enumerate(
+            [(2, alice, "gpt-4o", 1), (2, alice, "claude", 2), (2, bob, "gpt-4o", 1), (1, alice, "", 0), (3, bob, "", 0)], 1
+        ):
+            session.add(
+                log.Log(
+                    type=kind, user_id=who.id, username=who.username, token_name=f"{who.username}'s", model_name=model,
+                    channel_id=channel, created_at=at * 100, quota=at, content=f"entry {at} 100%", detail=detail,
+                )
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "query, ids",
+    [
+        ("", [5, 4, 3, 2, 1]), ("type=2", [3, 2, 1]), ("type=0", [5, 4, 3, 2, 1]), ("username=bob", [5, 3]), ("channel=2", [2]),
+        ("model_name=gpt-4o&username=alice", [1]), ("token_name=alice%27s&type=1", [4]), ("model_name=gpt", []),
+        ("start_timestamp=200&end_timestamp=300", [3, 2]), ("p=1", []), ("page_size=2", [5, 4]), ("page_size=2&p=1", [3, 2]),
+        ("before=3", [2, 1]),
+    ],
+)  # fmt: skip
+def test_filters_match_exactly(as_, admin, written, query, ids):
+    rows = as_(admin).data("GET", f"/api/log/?{query}")
+    assert [row["id"] for row in rows] == ids
+    assert all(set(row) == KEYS for row in rows)
+
+
+def test_the_total_travels_in_a_header(as_, admin, written):
+    assert as_(admin).raw("GET", "/api/log/?page_size=2").headers["X-Total-Count"] == "5"
+
+
+def test_one_s_own_logs_hide_ids_and_attempts(as_, alice, written):
+    rows = as_(alice).data("GET", "/api/log/self/?p=0")
+    assert [(row["id"], row["created_at"]) for row in rows] == [(0, 400), (0, 200), (0, 100)]
+    assert rows[1]["channel"] == 2 and rows[1]["detail"] == {"price": 1}
+    assert as_(alice).data("GET", "/api/log/self?username=bob") == rows, "nobody filters their way to others"
+
+
+@pytest.mark.parametrize(
+    "query, quota", [("", 6), ("username=alice", 3), ("type=3", 6), ("channel=1", 4), ("start_timestamp=250", 3)]
+)
+def test_sums_count_consumption_only(as_, admin, written, query, quota):
+    assert as_(admin).data("GET", f"/api/log/stat?{query}") == {"quota": quota}
+
+
+def test_one_s_own_sum(as_, alice, written):
+    assert as_(alice).data("GET", "/api/log/self/stat/") == {"quota": 3}
+    assert as_(alice).data("GET", "/api/log/self/stat?channel=2&username=bob") == {"quota": 2}
+
+
+def test_search(as_, admin, alice, written):
+    ids = lambda keyword: [row["id"] for row in as_(admin).data("GET", f"/api/log/search?keyword={keyword}")]  # noqa: E731
+    assert ids("entry 4") == [4] and ids("2") == [3, 2, 1] and ids("ntry") == [] and ids("%25") == []
+    own = as_(alice).data("GET", "/api/log/self/search?keyword=2")
+    assert [row["created_at"] for row in own] == [200, 100]
+    assert as_(alice).data("GET", "/api/log/self/search?keyword=entry") == []
+
+
+def test_old_logs_are_deleted_for_good(as_, admin, root, written):
+    assert as_(admin).refused("DELETE", "/api/log/") == "target timestamp is required"
+    assert as_(admin).data("DELETE", "/api/log/?target_timestamp=300") == 2
+    assert [row["id"] for row in as_(admin).data("GET", "/api/log/")] == [5, 4, 3]
+    [act] = as_(root).data("GET", "/api/audit/?noun=log")
+    assert act["difference"] == {"before": [None, 300], "count": [None, 2]}

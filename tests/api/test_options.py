@@ -1,0 +1,76 @@
+"""Settings through the API."""
+
+import json
+
+import pytest
+
+from oneapi import settings
+from oneapi.models import option
+
+
+def test_every_setting_but_the_secrets_is_listed_as_text(as_, root, put):
+    put(SMTPToken="hidden", TurnstileSecretKey="hidden", RetryTimes="3")
+    rows = as_(root).data("GET", "/api/option/")
+    shown = {row["key"]: row["value"] for row in rows}
+    assert set(shown) == {field.stored_as for field in settings.FIELDS if not field.secret}
+    assert shown["RetryTimes"] == "3" and shown["LogConsumeEnabled"] == "true" and "hidden" not in json.dumps(rows)
+    assert all(isinstance(value, str) for value in shown.values())
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("RetryTimes", "4"), ("SystemName", "My Gateway"), ("LogConsumeEnabled", "false"), ("ModelRatio", '{"gpt-4o": 1.25}'),
+        ("GroupRatio", '{"default": 1, "gold": 0.5}'), ("Theme", "berry"), ("QuotaPerUnit", "1000"), ("SMTPToken", "secret"),
+    ],
+)  # fmt: skip
+def test_a_change_takes_effect_at_once(as_, root, state, key, value):
+    assert as_(root)("PUT", "/api/option", {"key": key, "value": value}) == {"success": True, "message": ""}
+    field = settings.BY_KEY[key]
+    assert getattr(state.settings, field.name) == field.parse(value)
+
+
+@pytest.mark.parametrize(
+    "key, value, message",
+    [
+        ("Theme", "neon", "无效的主题"),
+        ("GitHubOAuthEnabled", "true", "无法启用 GitHub OAuth，请先填入 GitHub Client Id 以及 GitHub Client Secret！"),
+        ("WeChatAuthEnabled", "true", "无法启用微信登录，请先填入微信登录相关配置信息！"),
+        ("TurnstileCheckEnabled", "true", "无法启用 Turnstile 校验，请先填入 Turnstile 校验相关配置信息！"),
+        ("OidcEnabled", "true", "无法启用 OIDC，请先填入 OIDC Client Id 以及 Well-Known 地址或各端点地址！"),
+        ("Nonsense", "1", "未知的设置项 Nonsense"),
+        ("RetryTimes", "many", "Retries: give a whole number, not 'many'."),
+        ("ModelRatio", "{", None),
+        ("GroupRatio", '{"default": -1}', None),
+        ("QuotaPerUnit", "0", None),
+        ("ServerAddress", "localhost", None),
+    ],
+)
+def test_what_cannot_be_is_not_stored(as_, root, state, key, value, message):
+    before = dict(vars(state.settings))
+    said = as_(root).refused("PUT", "/api/option/", {"key": key, "value": value})
+    assert said and (message is None or said == message)
+    assert vars(state.settings) == before
+    with state.databases.transaction() as session:
+        assert option.all_rows(session) == {}
+
+
+def test_restricting_domains_needs_domains(as_, root, put):
+    put(EmailDomainWhitelist="")
+    said = as_(root).refused("PUT", "/api/option/", {"key": "EmailDomainRestrictionEnabled", "value": "true"})
+    assert said == "无法启用邮箱域名限制，请先填入限制的邮箱域名！"
+
+
+@pytest.mark.parametrize("body", [[], {"key": "RetryTimes", "value": 4}, {"key": 1, "value": "4"}])
+def test_a_value_that_is_no_text_is_a_bad_request(as_, root, body):
+    answer = as_(root).raw("PUT", "/api/option/", body)
+    assert (answer.status_code, answer.get_json()) == (400, {"success": False, "message": "无效的参数"})
+
+
+def test_changes_are_written_down_without_secrets(as_, root):
+    for key, value in (("RetryTimes", "4"), ("RetryTimes", "4"), ("SMTPToken", "very secret")):
+        as_(root).data("PUT", "/api/option/", {"key": key, "value": value})
+    rows = as_(root).data("GET", "/api/audit/?noun=option")
+    assert [(row["noun_id"], row["difference"]) for row in rows] == [
+        ("SMTPToken", {"SMTPToken": ["", "(hidden)"]}), ("RetryTimes", {"RetryTimes": [None, "4"]}),
+    ]  # fmt: skip

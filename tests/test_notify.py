@@ -1,0 +1,214 @@
+"""Notices by mail, Message Pusher and webhook, against real servers on loopback."""
+
+import datetime
+import json
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from typing import Any
+
+import bare
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from fake_mail import Mailbox
+from fake_vendor import FakeVendor
+from flask import Flask
+
+from oneapi import notify
+from oneapi.actions import SYSTEM, options
+from oneapi.models.user import User
+from oneapi.notify import MailError
+from oneapi.state import State
+
+CASES = (
+    ("channel_disabled", {"id": 3, "name": "c", "reason": "no such key"}),
+    ("channel_enabled", {"id": 3, "name": "c"}),
+    ("tests_done", {"total": 5, "failed": 2}),
+    ("job_failed", {"name": "balances", "error": "ValueError: x"}),
+)
+
+
+@pytest.fixture
+def app(tmp_path: Any) -> Iterator[Flask]:
+    made = bare.app(tmp_path)
+    yield made
+    made.extensions["oneapi"].databases.dispose()
+
+
+@pytest.fixture
+def put(state: State) -> Callable[..., None]:
+    return lambda **values: options.save(state, SYSTEM, values)
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeVendor]:
+    fake = FakeVendor().always({"success": True, "message": ""})
+    monkeypatch.setattr(notify, "TRIES", (0.0, 0.0))
+    yield fake
+    fake.close()
+
+
+def tell(state: State, name: str, language: str | None = None, email: str | None = None) -> None:
+    with state.databases.transaction() as session:
+        row = session.query(User).filter_by(username=name).one()
+        row.language, row.email = language, email
+
+
+@pytest.mark.parametrize("event, facts", CASES)
+def test_a_webhook_gets_signed_json(state, put, hook, event, facts):
+    put(WebhookUrl=f"{hook.url}/hook", WebhookSecret="s3cret")
+    tell(state, "root", "en")
+    getattr(notify, event)(state, *facts.values())
+    assert notify.drain()
+    [asked] = hook.asked
+    assert (asked.method, asked.path, asked.headers["content-type"]) == ("POST", "/hook", "application/json")
+    assert asked.headers["x-oneapi-signature"] == notify.signature("s3cret", asked.body)
+    assert (asked.json["event"], asked.json["data"], asked.json["time"]) == (event, facts, bare.NOW)
+    assert all(str(fact) in asked.json["content"] for fact in facts.values())
+
+
+def test_the_signature_is_hmac_sha256():
+    # RFC 4231, test case 2
+    expected = "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+    assert notify.signature("Jefe", b"what do ya want for nothing?") == expected
+
+
+def test_a_webhook_that_fails_is_tried_again(state, put, hook):
+    put(WebhookUrl=hook.url)
+    hook.says({}, status=503)
+    notify.channel_enabled(state, 1, "c")
+    assert notify.drain() and len(hook.asked) == 2
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_webhook_that_took_it_or_never_will_is_not_asked_again(state, put, hook, status):
+    put(WebhookUrl=hook.url)
+    hook.always({}, status=status)
+    notify.channel_enabled(state, 1, "c")
+    assert notify.drain() and len(hook.asked) == 1
+
+
+def test_message_pusher_comes_before_mail(state, put, hook):
+    with Mailbox() as box:
+        put(MessagePusherAddress=f"{hook.url}/push/me", MessagePusherToken="tok", SMTPServer="127.0.0.1", SMTPPort=str(box.port))
+        put(SMTPFrom="gateway@example.com")
+        tell(state, "root", "zh-CN", "root@example.com")
+        notify.channel_disabled(state, 7, "主渠道", "余额不足")
+        assert notify.drain() and box.mails == []
+        assert hook.asked[0].json == {
+            "title": "渠道状态变更提醒", "description": "渠道状态变更提醒", "url": "", "channel": "", "token": "tok",
+            "content": "渠道「主渠道」（#7）已被禁用，原因：余额不足",
+        }  # fmt: skip
+        hook.always({"success": False, "message": "no"})
+        notify.channel_enabled(state, 7, "<b>主渠道</b>")
+        assert notify.drain()
+        [mail] = box.mails
+        assert (mail.to, mail.subject) == (["root@example.com"], "渠道状态变更提醒") and "&lt;b&gt;" in mail.text
+
+
+def test_who_chose_no_language_reads_both(state, put, hook):
+    put(WebhookUrl=hook.url)
+    notify.channel_enabled(state, 7, "c")
+    assert notify.drain()
+    assert hook.asked[0].json["title"] == "渠道状态变更提醒 / Channel enabled"
+
+
+def test_the_same_failure_is_told_once_a_day(app, state, put, hook):
+    put(WebhookUrl=hook.url)
+    for _ in range(3):
+        notify.job_failed(state, "balances", "boom")
+        notify.drain()
+    notify.job_failed(state, "balances", "another")
+    assert notify.drain() and len(hook.asked) == 2
+    state.clock.now += notify.DAY + 1
+    notify.job_failed(state, "balances", "boom")
+    assert notify.drain() and len(hook.asked) == 3
+
+
+def test_nothing_is_set_up_and_nothing_happens(state):
+    notify.channel_enabled(state, 1, "c")
+    assert notify.drain()
+
+
+# Mail servers
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A file with key and certificate of 127.0.0.1, signed by nobody."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    made = x509.CertificateBuilder(
+        name, name, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(days=1)
+    )
+    made = made.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+    path = tmp_path_factory.mktemp("tls") / "pair.pem"
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(private + made.sign(key, hashes.SHA256()).public_bytes(pem))
+    return str(path)
+
+
+SENDER = {"SMTPServer": "127.0.0.1", "SMTPAccount": "gateway@example.com", "SMTPToken": "pass"}
+PASSWORDS = {"gateway@example.com": "pass"}
+
+
+def test_a_mail_has_what_a_mail_needs(state, put):
+    with Mailbox() as box:
+        put(SMTPServer="127.0.0.1", SMTPPort=str(box.port), SMTPFrom="gateway@example.com", SystemName="网关, Inc.")
+        notify.send_mail(state, "a@example.com; b@example.com;", "额度\r\nBcc: evil@example.com", "<p>你好</p>")
+        [mail] = box.mails
+    assert (mail.to, mail.sender) == (["a@example.com", "b@example.com"], "gateway@example.com")
+    assert mail.subject == "额度 Bcc: evil@example.com" and mail.text.strip() == "<p>你好</p>"
+    assert mail.headers["From"] == '"网关, Inc." <gateway@example.com>' and mail.headers["Message-ID"].endswith("@example.com>")
+    assert mail.headers["Content-Type"].startswith("text/html") and "Date" in mail.headers and "Bcc" not in mail.headers
+
+
+def test_starttls_is_taken_and_the_password_sent_behind_it(state, put, certificate):
+    with Mailbox(certificate, passwords=PASSWORDS) as box:
+        put(**SENDER, SMTPPort=str(box.port), SMTPCertificateCheck="false")
+        notify.send_mail(state, "a@example.com", "s", "b")
+        [mail] = box.mails
+    assert mail.secure and mail.account == "gateway@example.com"
+
+
+def test_a_certificate_signed_by_nobody_is_refused(state, put, certificate):
+    with Mailbox(certificate, passwords=PASSWORDS) as box:
+        put(**SENDER, SMTPPort=str(box.port))
+        with pytest.raises(MailError, match="certificate"):
+            notify.send_mail(state, "a@example.com", "s", "b")
+        assert box.mails == []
+
+
+def test_a_wrong_password_is_named(state, put, certificate):
+    with Mailbox(certificate, passwords={"gateway@example.com": "other"}) as box:
+        put(**SENDER, SMTPPort=str(box.port), SMTPCertificateCheck="false")
+        with pytest.raises(MailError, match="535"):
+            notify.send_mail(state, "a@example.com", "s", "b")
+
+
+def test_a_server_that_is_not_there(state, put):
+    put(**SENDER, SMTPPort="1")
+    with pytest.raises(MailError):
+        notify.send_mail(state, "a@example.com", "s", "b")
+
+
+def test_facts_in_mails_are_text_and_links_are_links(state, put):
+    with Mailbox() as box:
+        put(SMTPServer="127.0.0.1", SMTPPort=str(box.port), SMTPFrom="gateway@example.com", ServerAddress="https://gw.example/")
+        link = notify.link(state, "/user/reset", email="a+b@example.com", token="t&t")
+        notify.mail(state, "a@example.com", "reset", "en", link=link, minutes=10)
+        notify.mail(state, "a@example.com", "verification", "zh", code="<i>", minutes=10)
+        reset, verification = box.mails
+    assert 'href="https://gw.example/user/reset?email=a%2Bb%40example.com&amp;token=t%26t"' in reset.text
+    assert "&lt;i&gt;" in verification.text and verification.subject == "One API 邮箱验证邮件"
+
+
+def test_requests_never_wait_for_a_notice(state, put, hook):
+    put(WebhookUrl=hook.url)
+    for number in range(50):
+        notify.channel_enabled(state, number, "c")
+    assert hook.asked == [], "nothing was sent while the caller worked"
+    assert notify.drain()
+    assert json.loads(hook.asked[0].body)["data"]["id"] == 0
