@@ -341,6 +341,6 @@ def _texts(value: Any, depth: int = 4) -> list[str]:
         return [str(value["text"])] if "text" in value else []
     if isinstance(value, list):
         if value and all(isinstance(item, int) for item in value):
-            return ["a " * len(value)]  # a list of token numbers: as many tokens as numbers
+            return [" a" * len(value)]  # a list of token numbers: as many tokens as numbers
         return [text for item in value for text in _texts(item, depth - 1)] if depth else []
     return []
