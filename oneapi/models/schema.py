@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, cast
 
 from sqlalchemy import (
     CHAR,
@@ -105,7 +106,10 @@ def _adapt(connection: Connection, found: Inspector, table: Table) -> Iterator[C
 
 
 def _run(says: str, statement: str) -> Change:
-    return Change(says, lambda connection: connection.exec_driver_sql(statement) and None)
+    def apply(connection: Connection) -> None:
+        connection.exec_driver_sql(statement)
+
+    return Change(says, apply)
 
 
 def _name(table: Table, dialect: Dialect) -> str:
@@ -165,12 +169,15 @@ def _duplicates(connection: Connection, index: Index, columns: Collection[str]) 
     """Whether existing rows stand against a unique index."""
     if not {c.name for c in index.columns} <= set(columns):
         return False
-    some = select(func.count()).select_from(index.table).where(*(c.is_not(None) for c in index.columns))
+    some = select(func.count()).select_from(cast(Table, index.table)).where(*(c.is_not(None) for c in index.columns))
     return connection.execute(some.group_by(*index.columns).having(func.count() > 1).limit(1)).first() is not None
 
 
 def _indexer(index: Index) -> Callable[[Connection], None]:
-    return lambda connection: connection.execute(CreateIndex(index)) and None
+    def apply(connection: Connection) -> None:
+        connection.execute(CreateIndex(index))
+
+    return apply
 
 
 def create_index_online(connection: Connection, index: Index) -> None:
@@ -219,8 +226,8 @@ def _renumber(connection: Connection, name: str) -> None:
     _seed_sequence(connection, name)
 
 
-def _column_sql(column: object) -> str:
-    _, name, kind, not_null, default, _ = column  # type: ignore[misc]
+def _column_sql(column: Any) -> str:
+    _, name, kind, not_null, default, _ = column
     if name == "id":
         return "`id` integer PRIMARY KEY AUTOINCREMENT"
     return f"`{name}` {kind}{' NOT NULL' if not_null else ''}{f' DEFAULT {default}' if default is not None else ''}"

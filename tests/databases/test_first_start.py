@@ -8,6 +8,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 import servers
+from sqlalchemy import text
 
 from oneapi import migrate
 from oneapi.config import Config
@@ -21,6 +22,7 @@ from gevent import monkey
 monkey.patch_all()
 from pathlib import Path
 import servers
+from sqlalchemy import text
 from oneapi import migrate
 settings = servers.configured(Path(sys.argv[1]), SQL_DSN=sys.argv[2], INITIAL_ROOT_TOKEN="sk-RootKey")
 with servers.opened(settings) as databases:
@@ -103,3 +105,12 @@ def test_a_fresh_database_has_exactly_our_tables(databases: Databases, settings:
     migrate.upgrade(databases, settings, now=NOW)
     assert migrate.plan(databases) == []
     assert migrate.ready(databases)
+
+
+def test_the_old_project_could_write_into_a_fresh_database(databases: Databases, settings: Config) -> None:
+    migrate.upgrade(databases, settings, now=NOW)
+    with databases.transaction() as session:  # it leaves out what has a default and no value
+        session.execute(text("INSERT INTO logs (user_id, created_at, type, content) VALUES (1, 1, 2, 'c')"))
+        session.execute(text("INSERT INTO users (username, password) VALUES ('old', 'x')"))
+        row = user.by_login(session, "old")
+        assert row and (row.role, row.status, row.quota, row.group) == (1, 1, 0, "default")
