@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -12,7 +12,7 @@ from uuid import uuid4
 import gevent
 
 from oneapi import notify
-from oneapi.actions import channels, logs, people
+from oneapi.actions import channels, logs, people, pricecheck
 from oneapi.models import channel, code, job
 from oneapi.models.channel import Channel, Status
 from oneapi.relay import ledger
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 60  # after this long without a word a run counts as dead
 KEPT_SECONDS = 30 * 86400  # how long runs are remembered
+FIRST_WAIT, LONGEST_WAIT = 300, 6 * 3600  # seconds between tests of a channel that was disabled automatically
 _START = uuid4().hex[:8]
 
 
@@ -45,6 +46,7 @@ class Run:
     arguments: dict[str, Any]
     progress: dict[str, Any] = field(default_factory=dict)
     stopping: bool = False
+    worker: str = field(default_factory=lambda: f"{worker()}:{uuid4().hex[:6]}")  # who holds the lease: this run, no other here
 
     def say(self, **progress: Any) -> None:
         """Tell how far the work is; raises Stopped when it should end."""
@@ -57,7 +59,7 @@ class Run:
         now = int(self.state.clock())
         with self.state.databases.transaction() as session:
             goes_on = job.renew(
-                session, self.id, self.name, worker(), now=now, seconds=LEASE_SECONDS, progress=json.dumps(self.progress)
+                session, self.id, self.name, self.worker, now=now, seconds=LEASE_SECONDS, progress=json.dumps(self.progress)
             )  # fmt: skip
         self.stopping = self.stopping or not goes_on
 
@@ -79,25 +81,35 @@ def test_channels(run: Run) -> None:
 
 
 def recover_channels(run: Run) -> None:
-    """Test only what was disabled automatically, so that it comes back when it works again."""
-    _test(run, (Status.AUTO_DISABLED,))
+    """Test only what was disabled automatically, so that it comes back when it works again. By itself ever more seldom."""
+    now = int(run.state.clock())
+    _test(run, (Status.AUTO_DISABLED,), lambda row: not run.arguments.get("due") or worth_a_try(row, now))
 
 
-def _test(run: Run, scope: tuple[int, ...]) -> int:
+def worth_a_try(row: Channel, now: int) -> bool:
+    """Whether a disabled channel has rested as long since its last test as it had been down by then, within bounds."""
+    down = row.status_time or 0
+    tried = max(row.test_time or 0, down)
+    return now - tried >= min(max(FIRST_WAIT, tried - down), LONGEST_WAIT)
+
+
+def _test(run: Run, scope: tuple[int, ...], wanted: Callable[[Channel], bool] = lambda row: True) -> int:
     failed = 0
-    for row in _each(run, scope):
+    for row in _each(run, scope, wanted):
         result = channels.test(run.state, row.id)
         failed += not result.ok
-        channels.judge(run.state, row, result)
+        if not channels.still_short(run.state, row):
+            channels.judge(run.state, row, result)
         run.say(failed=failed)
     return failed
 
 
-def _each(run: Run, scope: tuple[int, ...]) -> Iterator[Channel]:
+def _each(run: Run, scope: tuple[int, ...], wanted: Callable[[Channel], bool] = lambda row: True) -> Iterator[Channel]:
     """The channels of a scope, each read afresh, with the pause between two that POLLING_INTERVAL says."""
     with run.state.databases.transaction() as session:
         chosen = run.arguments.get("ids")
-        ids = [row.id for row in channel.with_status(session, *scope) if chosen is None or row.id in chosen]
+        rows = channel.with_status(session, *scope)
+        ids = [row.id for row in rows if (chosen is None or row.id in chosen) and wanted(row)]
     run.say(done=0, total=len(ids), failed=0)
     for done, id in enumerate(ids, 1):
         with run.state.databases.transaction() as session:
@@ -135,6 +147,14 @@ def delete_old_logs(run: Run) -> None:
 def remind(run: Run) -> None:
     """Mail people whose balance has just fallen below the threshold, or to nothing."""
     run.say(mails=people.remind(run.state))
+
+
+def compare_prices(run: Run) -> None:
+    """Report where the built-in prices differ from the public collection; a person decides what becomes of it."""
+    found = pricecheck.report(int(run.state.clock()))
+    run.say(**found)
+    if found["differing"]:
+        log.warning("prices: %d of %d built-in figures differ; see the job's last run", found["differing"], found["compared"])
 
 
 def sweep(run: Run) -> None:

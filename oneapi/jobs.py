@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import gevent
+from gevent.event import Event
 
-from oneapi import chores, notify
-from oneapi.chores import LEASE_SECONDS, Run, Stopped, worker
+from oneapi import chores, logs, notify
+from oneapi.chores import LEASE_SECONDS, Run, Stopped
+from oneapi.db import TROUBLE
 from oneapi.messages import Refused
 from oneapi.models import job
 from oneapi.models.job import JobRun
@@ -19,7 +21,9 @@ from oneapi.state import State
 log = logging.getLogger(__name__)
 
 TICK = 2.0  # seconds between two looks at what is due
-BEAT_SECONDS = 10.0
+BEAT_SECONDS = 3.0  # between two signs of life, and looks whether somebody wants the run to stop
+PATIENCE = 10.0  # seconds that running jobs get for their step when the process ends
+NEVER = 2**40  # the next run of a job that does not run by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +40,17 @@ JOBS = (
     Job("channel-tests", lambda s: s.config.channel_test_frequency * 60, chores.test_channels, "Test all channels"),
     Job("balances", lambda s: s.config.channel_update_frequency * 60, chores.update_balances, "Update all balances"),
     Job(
-        "recovery", lambda s: 600 if s.settings.automatic_enable_channel_enabled else 0, chores.recover_channels,
+        "recovery", lambda s: 60 if s.settings.automatic_enable_channel_enabled else 0, chores.recover_channels,
         "Test channels that were disabled automatically",
     ),
     Job("log-retention", lambda s: 3600 if s.settings.log_retention_days else 0, chores.delete_old_logs, "Delete old logs"),
     Job("reminders", lambda s: 60 if s.settings.smtp_server else 0, chores.remind, "Mail people whose quota runs low"),
+    Job("price-check", lambda s: 7 * 86400, chores.compare_prices, "Compare built-in prices with the public collection"),
     Job("sweep", lambda s: 600, chores.sweep, "Forget expired codes and old runs"),
     Job("lease-sweep", lambda s: 30, chores.sweep_leases, "Take back what dead workers had leased"),
 )  # fmt: skip
 BY_NAME = {entry.name: entry for entry in JOBS}
-QUIET = {"sweep", "lease-sweep", "reminders"}  # runs that found nothing to do leave no trace
+QUIET = {"sweep", "lease-sweep", "reminders", "recovery", "log-retention"}  # runs that found nothing to do leave no trace
 
 
 # Running it
@@ -76,14 +81,16 @@ def _begin(state: State, name: str, arguments: dict[str, Any], *, due: bool = Fa
         raise Refused("job_unknown", name=name)
     now = int(state.clock())
     with state.databases.transaction() as session:
-        job.ensure(session, name, next_run=now)
+        job.ensure(session, name, next_run=NEVER)
+    made = Run(state, name, 0, {"due": due} | arguments)
     with state.databases.transaction() as session:
-        if not job.take(session, name, worker(), now=now, seconds=LEASE_SECONDS, due=due):
+        if not job.take(session, name, made.worker, now=now, seconds=LEASE_SECONDS, due=due):
             raise Refused("tests_running" if name == "channel-tests" else "job_running")
-        row = JobRun(name=name, worker=worker(), state="running", started_at=now, alive_at=now, stop_requested=0)
+        job.bury(session, now=now, name=name)
+        row = JobRun(name=name, worker=made.worker, state="running", started_at=now, alive_at=now, stop_requested=0)
         session.add(row)
         session.flush()
-        made = Run(state, name, row.id, arguments)
+        made.id = row.id
     _running.add(made)
     return made
 
@@ -97,7 +104,7 @@ def _work(run: Run) -> str:
         except Stopped:
             outcome = "stopped"
         except Exception as trouble:  # a failing job must not stop the others
-            outcome, error = "failed", f"{type(trouble).__name__}: {trouble}"[:500]
+            outcome, error = "failed", logs.scrub(f"{type(trouble).__name__}: {trouble}")[:500]
             log.exception("job %s failed", run.name)
     _running.discard(run)
     _end(run, outcome, error)
@@ -113,7 +120,7 @@ def _beating(run: Run) -> Iterator[None]:
     def beat() -> None:
         while True:
             gevent.sleep(BEAT_SECONDS)
-            with suppress(OSError):
+            with suppress(*TROUBLE):  # the lease outlives a database that restarts
                 run.beat()
 
     beating = gevent.spawn(beat)
@@ -124,32 +131,42 @@ def _beating(run: Run) -> Iterator[None]:
 
 
 def _end(run: Run, outcome: str, error: str) -> None:
+    """Write the end down and give the lease back; without a database, others take it as that of a dead process."""
     now, period = int(run.state.clock()), BY_NAME[run.name].period(run.state)
     silent = run.name in QUIET and outcome == "done" and not any(run.progress.values())
-    with run.state.databases.transaction() as session:
-        job.finish(session, run.id, outcome, now=now, progress=json.dumps(run.progress), error=error)
-        if silent:
-            job.forget(session, run.id)
-        job.release(session, run.name, worker(), next_run=now + period)
+    try:
+        with run.state.databases.transaction() as session:
+            job.finish(session, run.id, outcome, now=now, progress=json.dumps(run.progress), error=error)
+            if silent:
+                job.forget(session, run.id)
+            job.release(session, run.name, run.worker, next_run=now + period if period else NEVER)
+    except TROUBLE as trouble:
+        log.error("job %s: its end cannot be written down: %s", run.name, type(trouble).__name__)
 
 
 _greenlets: set[gevent.Greenlet] = set()
 _running: set[Run] = set()
+_ending = Event()
 
 
 def start(state: State) -> None:
     """Look after what is due, beside the requests of this process; slaves have no jobs."""
+    _ending.clear()
     if state.config.node_type == "master":
         _greenlets.add(gevent.spawn(_loop, state))
 
 
 def stop() -> None:
     """Let running jobs end at their next step, and their leases go to other processes."""
+    _ending.set()
     for each in _running:
         each.stopping = True
-    wait(10)
+    wait(PATIENCE)
+    for each in list(_running):  # in the middle of a long step, which the end of the process cuts off
+        _end(each, "stopped", "")
     gevent.killall(list(_greenlets))
     _greenlets.clear()
+    _running.clear()
     notify.drain(10)
 
 
@@ -160,12 +177,13 @@ def wait(seconds: float = 60.0) -> bool:
 
 
 def _loop(state: State) -> None:
-    while True:
+    while not _ending.wait(TICK):
         try:
             tick(state)
-        except Exception:  # e.g. the database is away: look again later
+        except TROUBLE as trouble:
+            log.warning("jobs: cannot look at what is due: %s", type(trouble).__name__)
+        except Exception:  # whatever it was, the next look may succeed
             log.exception("jobs: cannot look at what is due")
-        gevent.sleep(TICK)
 
 
 def tick(state: State) -> list[str]:

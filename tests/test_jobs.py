@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import bare
+import fake_vendor
 import gevent
 import pytest
 from fake_mail import Mailbox
 from flask import Flask
 
 from oneapi import chores, jobs, notify
-from oneapi.actions import SYSTEM, channels, options
+from oneapi.actions import SYSTEM, channels, options, pricecheck
+from oneapi.catalog import prices
 from oneapi.chores import Run
 from oneapi.jobs import Job
 from oneapi.messages import Refused
@@ -165,6 +168,29 @@ def test_the_end_of_a_process_ends_its_runs_cleanly(state, job):
     assert runs(state, "errand")[0].state == "stopped" and lease(state, "errand").until == 0
 
 
+def test_a_step_that_outlasts_the_process_is_ended_too(state, job, monkeypatch):
+    monkeypatch.setattr(jobs, "PATIENCE", 0.05)
+    job(lambda run: gevent.sleep(3600))
+    jobs.begin(state, "errand")
+    gevent.sleep(0.01)
+    jobs.stop()
+    assert runs(state, "errand")[0].state == "stopped" and lease(state, "errand").until == 0
+
+
+def test_a_step_that_takes_long_keeps_its_lease(state, job, monkeypatch):
+    monkeypatch.setattr(jobs, "BEAT_SECONDS", 0.01)
+    seen = []
+
+    def work(run: Run) -> None:
+        state.clock.now += 50
+        while lease(state, "errand").until < state.clock.now + 60:
+            gevent.sleep(0.01)
+        seen.append(lease(state, "errand").until)
+
+    job(work)
+    assert jobs.run(state, "errand") == "done" and seen == [bare.NOW + 110]
+
+
 def test_a_process_that_died_is_followed_by_another(state, job):
     with state.databases.transaction() as session:
         session.add(JobLease(name="errand", worker="dead", until=bare.NOW + 60, next_run=0))
@@ -176,8 +202,7 @@ def test_a_process_that_died_is_followed_by_another(state, job):
         jobs.run(state, "errand")
     state.clock.now += 61
     assert jobs.run(state, "errand") == "done"
-    jobs.run(state, "sweep")
-    assert runs(state, "errand")[0].state == "failed" and "ended" in runs(state, "errand")[0].error
+    assert runs(state, "errand")[0].state == "stopped" and "ended" in runs(state, "errand")[0].error
 
 
 # What is due
@@ -294,6 +319,37 @@ def test_recovery_does_not_even_ask_the_others(state, channel, vendor, disabling
     assert len(vendor.asked) == 1
 
 
+def test_recovery_by_itself_rests_as_long_as_a_channel_has_been_down():
+    row, tried = Channel(status_time=bare.NOW), []
+    for minute in range(24 * 60):
+        if chores.worth_a_try(row, bare.NOW + minute * 60):
+            row.test_time = bare.NOW + minute * 60
+            tried.append(minute)
+    assert tried == [5, 10, 20, 40, 80, 160, 320, 640, 1000, 1360], "twice as long each time, six hours at most"
+
+
+def test_recovery_by_itself_is_patient_and_a_person_need_not_be(state, channel, vendor, disabling):
+    vendor.always(BROKEN, status=401)
+    id = channel(status=Status.AUTO_DISABLED, status_time=bare.NOW)
+    for minute, asked in ((0, 0), (2, 0), (6, 1), (8, 1), (20, 2)):
+        state.clock.now = bare.NOW + minute * 60
+        jobs.tick(state)
+        assert jobs.wait() and len(vendor.asked) == asked, minute
+    vendor.always(fake_vendor.chat())
+    jobs.run(state, "recovery")
+    assert status(state, id) == Status.ENABLED
+
+
+def test_an_empty_account_recovers_when_it_was_filled(state, channel, vendor, disabling, put):
+    put(ChannelBalanceThreshold="2")
+    id = channel(status=Status.AUTO_DISABLED, status_reason="余额不足")
+    for left, expected in ((1, Status.AUTO_DISABLED), (3, Status.ENABLED)):
+        vendor.says(fake_vendor.chat(), {"hard_limit_usd": left, "has_payment_method": True}, {"total_usage": 0})
+        jobs.run(state, "channel-tests")
+        assert status(state, id) == expected
+    assert not vendor.queue
+
+
 def test_who_asked_for_tests_is_told_when_they_are_done(state, channel, vendor, put):
     put(WebhookUrl=f"{vendor.url}/hook")
     channel()
@@ -333,6 +389,21 @@ def test_vendors_that_tell_no_balance_do_not_stop_the_others(state, channel, ven
 
 
 # The others
+
+
+def test_prices_that_differ_are_reported_and_nothing_else(state):
+    before = dict(prices.BUILT_IN)
+    assert jobs.run(state, "price-check") == "done"
+    found = json.loads(runs(state, "price-check")[0].progress)
+    assert found["compared"] > 500 and found["differing"] == len(found["differences"])
+    assert all(each["ours"] != each["theirs"] for each in found["differences"]) and before == prices.BUILT_IN
+
+
+@pytest.mark.parametrize("ours, theirs", [("Acme", "acme"), ("Acme AI", "acme-ai"), ("Acme", "acme-ai"), ("Acme, older", "acme")])
+def test_vendors_are_found_by_their_names(ours, theirs):
+    others = [SimpleNamespace(id=name, name=name.title()) for name in ("ac", "other", "acme-decisions", theirs)]
+    assert pricecheck._provider(ours, others[:2]) is None
+    assert pricecheck._provider(ours, others[::-1]).id == theirs
 
 
 def test_old_logs_go_and_young_ones_stay(state, put, monkeypatch):

@@ -23,6 +23,7 @@ WRITABLE = (
     "system_prompt", "tag", "remark", "test_model", "parameters",
 )  # fmt: skip
 JSON_COLUMNS = ("model_mapping", "config", "parameters")
+SHORT = "余额不足"  # why a channel was disabled whose account is empty
 LENGTHS = {"name": 191, "base_url": 191, "tag": 64, "test_model": 191}
 
 
@@ -245,10 +246,20 @@ def check_balance(state: State, row: Channel, left: float) -> bool:
     now = state.settings
     if not now.automatic_disable_channel_enabled or left > now.channel_balance_threshold:
         return False
-    if not health.set_status(state, row.id, Status.ENABLED, Status.AUTO_DISABLED, "余额不足"):
+    if not health.set_status(state, row.id, Status.ENABLED, Status.AUTO_DISABLED, SHORT):
         return False
-    notify.channel_disabled(state, row.id, row.name or "", "余额不足")
+    notify.channel_disabled(state, row.id, row.name or "", SHORT)
     return True
+
+
+def still_short(state: State, row: Channel) -> bool:
+    """Whether a channel was disabled for an empty account that is empty still: a test may succeed all the same."""
+    if row.status != Status.AUTO_DISABLED or row.status_reason != SHORT:
+        return False
+    try:
+        return refresh_balance(state, row.id) <= state.settings.channel_balance_threshold
+    except VendorError:
+        return True
 
 
 def fetch_models(state: State, id: int) -> list[str]:

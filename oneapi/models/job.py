@@ -85,10 +85,12 @@ def request_stop(session: Session, name: str) -> bool:
     return session.execute(running).rowcount > 0  # type: ignore[attr-defined]
 
 
-def bury(session: Session, *, dead_before: int, now: int) -> int:
-    """End the runs whose process went away without a word."""
-    lost = update(JobRun).where(JobRun.state == "running", JobRun.alive_at < dead_before)
-    return session.execute(lost.values(state="failed", ended_at=now, error="The process that ran it ended.")).rowcount  # type: ignore[attr-defined]
+def bury(session: Session, *, now: int, dead_before: int | None = None, name: str = "") -> int:
+    """End the runs whose process went away without a word: those silent for long, or those of a job whose lease one holds."""
+    lost = update(JobRun).where(JobRun.state == "running")
+    lost = lost.where(JobRun.name == name) if name else lost
+    lost = lost if dead_before is None else lost.where(JobRun.alive_at < dead_before)
+    return session.execute(lost.values(state="stopped", ended_at=now, error="The process that ran it ended.")).rowcount  # type: ignore[attr-defined]
 
 
 def last_runs(session: Session, *, limit: int = 50, name: str = "") -> list[JobRun]:
