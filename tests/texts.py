@@ -26,7 +26,9 @@ def declared() -> Iterator[str]:
         yield from filter(None, (field.help,))
     for field in settings.FIELDS:
         yield field.label
-        yield from (str(choice) for choice in field.choices if isinstance(choice, str) and field.stored_as not in ("UnknownModelPolicy",))
+        yield from (
+            str(choice) for choice in field.choices if isinstance(choice, str) and field.stored_as not in ("UnknownModelPolicy",)
+        )
     for vendor in vendors.REGISTRY.values():
         yield vendor.key_label
         for field in vendor.fields:
@@ -42,5 +44,6 @@ def translated(locale: str) -> dict[str, str]:
         catalogue = read_po(file, locale=locale)
     entries = [message for message in catalogue if message.id]
     return {
-        (m.id[0] if isinstance(m.id, tuple) else m.id): (m.string[0] if isinstance(m.string, tuple) else m.string) for m in entries
-    }  # fmt: skip
+        (m.id[0] if isinstance(m.id, tuple) else m.id): (m.string[0] if isinstance(m.string, tuple) else m.string)
+        for m in entries
+    }

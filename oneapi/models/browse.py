@@ -1,18 +1,15 @@
 """Lists as the pages show them: searched, filtered, sorted, counted. Sort names that are not known sort by id."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, case, func, literal, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from oneapi.models.audit import Audit
-from oneapi.models.base import Missing
 from oneapi.models.channel import Channel
 from oneapi.models.ledger import Entry, Lease, Worker
 from oneapi.models.lists import begins, named
-from oneapi.models.log import Log
 from oneapi.models.redemption import Redemption
 from oneapi.models.token import Token
 from oneapi.models.user import Status as UserStatus
@@ -21,9 +18,7 @@ from oneapi.models.user import User, matching
 Sorts = Mapping[str, Any]
 
 
-def _page(
-    session: Session, query: Select[Any], sorts: Sorts, sort: str, id: Any, offset: int, limit: int
-) -> tuple[list[Any], int]:
+def _page(session: Session, query: Any, sorts: Sorts, sort: str, id: Any, offset: int, limit: int) -> tuple[list[Any], int]:
     """One page and the total in one question: every row carries the count, so only a page beyond the end asks again."""
     column = sorts.get(sort.removeprefix("-"), id)
     order = (column.desc() if sort.startswith("-") else column.asc(), id.desc())
@@ -82,7 +77,7 @@ def channel_facets(session: Session) -> list[tuple[int, int, str, int]]:
     """(status, type, tag, how many): what the filter menus and the page's head need, in one question."""
     tag = func.coalesce(Channel.tag, "")
     asked = select(Channel.status, Channel.type, tag, func.count()).group_by(Channel.status, Channel.type, Channel.tag)
-    return [(int(s), int(t), str(g), int(n)) for s, t, g, n in session.execute(asked).tuples()]
+    return [(int(s), int(t), str(g), int(n)) for s, t, g, n in session.execute(asked)]
 
 
 def channel_count(session: Session, status: int) -> int:
@@ -90,9 +85,7 @@ def channel_count(session: Session, status: int) -> int:
 
 
 def channel_names(session: Session, ids: Iterable[int]) -> dict[int, str]:
-    return {
-        id: name or "" for id, name in session.execute(select(Channel.id, Channel.name).where(Channel.id.in_(list(ids)))).tuples()
-    }
+    return {id: name or "" for id, name in session.execute(select(Channel.id, Channel.name).where(Channel.id.in_(list(ids))))}
 
 
 # Tokens
@@ -167,12 +160,12 @@ def user_conditions(args: Mapping[str, str]) -> list[ColumnElement[bool]]:
 def user_facets(session: Session) -> list[tuple[int, int, str, int]]:
     """(role, status, group, how many)."""
     asked = select(User.role, User.status, User.group, func.count()).where(User.status != UserStatus.DELETED)
-    rows = session.execute(asked.group_by(User.role, User.status, User.group)).tuples()
+    rows = session.execute(asked.group_by(User.role, User.status, User.group))
     return [(int(r), int(s), str(g), int(n)) for r, s, g, n in rows]
 
 
 def usernames(session: Session, ids: Iterable[int]) -> dict[int, str]:
-    return {id: name or "" for id, name in session.execute(select(User.id, User.username).where(User.id.in_(list(ids)))).tuples()}
+    return {id: name or "" for id, name in session.execute(select(User.id, User.username).where(User.id.in_(list(ids))))}
 
 
 def invited(session: Session, user_id: int) -> int:
@@ -206,7 +199,7 @@ def codes(
 def code_conditions(args: Mapping[str, str]) -> list[ColumnElement[bool]]:
     wanted: list[ColumnElement[bool]] = []
     if q := args.get("q"):
-        wanted.append(or_(named(Redemption.id, Redemption.name, q), Redemption.key == q))  # type: ignore[arg-type]
+        wanted.append(or_(named(Redemption.id, Redemption.name, q), Redemption.key == q))
     if args.get("status"):
         wanted.append(Redemption.status == int(args["status"]))
     return wanted
@@ -236,7 +229,7 @@ def audits(session: Session, args: Mapping[str, str], *, before: int = 0, limit:
     if args.get("noun"):
         query = query.where(Audit.noun == args["noun"])
     if q := args.get("q"):
-        query = query.where(or_(contains(Audit.actor_name, q), contains(Audit.action, q), Audit.noun_id == q))  # type: ignore[arg-type]
+        query = query.where(or_(contains(Audit.actor_name, q), contains(Audit.action, q), Audit.noun_id == q))
     if before:
         query = query.where(Audit.id < before)
     return list(session.scalars(query.order_by(Audit.id.desc()).limit(limit)))
@@ -250,72 +243,6 @@ def token_left(session: Session, row: Token) -> int:
     """What a token may still spend, leases included."""
     held = select(func.coalesce(func.sum(Lease.amount - Lease.spent), 0)).where(Lease.kind == "token", Lease.owner_id == row.id)
     return row.remain_quota + int(session.scalar(held) or 0)
-
-
-# Logs
-
-
-@dataclass(frozen=True, slots=True)
-class LogFilter:
-    """What the list of logs is limited to; empty values limit nothing."""
-
-    since: int = 0
-    until: int = 0
-    user_id: int = 0
-    q: str = ""
-    type: int = 0
-    model: str = ""
-    token: str = ""
-    username: str = ""
-    channel: int = 0
-    stream: str = ""
-    min_quota: int = 0
-    min_ms: int = 0
-    errors: bool = False
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        exact = ((Log.user_id, self.user_id), (Log.type, self.type), (Log.model_name, self.model), (Log.token_name, self.token),
-                 (Log.username, self.username), (Log.channel_id, self.channel))  # fmt: skip
-        wanted: list[ColumnElement[bool]] = [column == value for column, value in exact if value]
-        if self.since:
-            wanted.append(Log.created_at >= self.since)
-        if self.until:
-            wanted.append(Log.created_at < self.until)
-        if self.stream:
-            wanted.append(Log.is_stream.is_(self.stream == "1"))
-        if self.min_quota:
-            wanted.append(Log.quota >= self.min_quota)
-        if self.min_ms:
-            wanted.append(Log.elapsed_time >= self.min_ms)
-        if self.q:
-            wanted.append(
-                or_(Log.request_id == self.q, begins(Log.model_name, self.q), Log.token_name == self.q, Log.username == self.q)
-            )  # type: ignore[arg-type]
-        return wanted
-
-
-def logs(session: Session, wanted: LogFilter, *, before: int = 0, after: int = 0, limit: int = 50) -> list[Log]:
-    """Newest first. `before` and `after` are ids: lists of logs page by key, never by offset."""
-    query = select(Log).where(*wanted.conditions())
-    if before:
-        query = query.where(Log.id < before)
-    if after:
-        query = query.where(Log.id > after)
-    return list(session.scalars(query.order_by(Log.id.desc()).limit(limit)))
-
-
-def log_entry(session: Session, id: int, user_id: int = 0) -> Log:
-    """One entry; with a user, only if it is theirs. Raises Missing."""
-    row = session.get(Log, id)
-    if row is None or (user_id and row.user_id != user_id):
-        raise Missing("log", id)
-    return row
-
-
-def latencies(session: Session, wanted: LogFilter, limit: int = 2000) -> list[tuple[int, int, int]]:
-    """(seconds, milliseconds, stream) of the newest served requests: what percentiles are taken from."""
-    query = select(Log.created_at, Log.elapsed_time, Log.is_stream).where(*wanted.conditions(), Log.type == 2)
-    return [(int(at or 0), int(ms), int(s)) for at, ms, s in session.execute(query.order_by(Log.id.desc()).limit(limit)).tuples()]
 
 
 def workers(session: Session) -> list[Worker]:

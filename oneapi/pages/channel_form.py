@@ -46,11 +46,22 @@ def data(
     counts = {name: sum(field in errors for field in fields) for name, fields in SECTIONS.items()}
     counts["credentials"] += sum(name in errors for name in questions(vendor))
     return {
-        "row": row, "vendor": vendor, "values": values, "errors": errors, "counts": counts,
-        "title": row.name if row is not None else _("New channel"), "vendors": choices(), "questions": questions(vendor),
-        "parts": set(vendor.key_parts), "secrets": channels.secret_names(vendor.id), "defaults": catalogue.channel_models(vendor.id),
-        "known": known_models(), "groups": list(access.state().settings.group_ratio), "key_hint": _hint(row), **more,
-    }  # fmt: skip
+        "row": row,
+        "vendor": vendor,
+        "values": values,
+        "errors": errors,
+        "counts": counts,
+        "title": row.name if row is not None else _("New channel"),
+        "vendors": choices(),
+        "questions": questions(vendor),
+        "parts": set(vendor.key_parts),
+        "secrets": channels.secret_names(vendor.id),
+        "defaults": catalogue.channel_models(vendor.id),
+        "known": known_models(),
+        "groups": list(access.state().settings.group_ratio),
+        "key_hint": _hint(row),
+        **more,
+    }
 
 
 def choices() -> list[tuple[int, str]]:
@@ -83,10 +94,16 @@ def _stored(row: Channel | None) -> dict[str, Any]:
     secrets = channels.secret_names(row.type)
     config = row.settings()
     return values | {
-        "key": "", "group": row.group_names(), "models": row.model_names(), "priority": row.priority or 0, "weight": row.weight or 0,
-        "config": {k: v for k, v in config.items() if k not in secrets}, "kept": {k for k in config if k in secrets},
-        "proxy": config.get("proxy", ""), "mapping": channel.json_object(row.model_mapping),
-    }  # fmt: skip
+        "key": "",
+        "group": row.group_names(),
+        "models": row.model_names(),
+        "priority": row.priority or 0,
+        "weight": row.weight or 0,
+        "config": {k: v for k, v in config.items() if k not in secrets},
+        "kept": {k for k in config if k in secrets},
+        "proxy": config.get("proxy", ""),
+        "mapping": channel.json_object(row.model_mapping),
+    }
 
 
 def _typed() -> dict[str, Any]:
@@ -109,14 +126,14 @@ def add() -> Response:
 
 @bp.route("/channel/edit/<int:id>", allow=Role.ADMIN)
 def edit(id: int) -> Response:
-    return sheet("channels/form.html", **data(channel.get(db.session, id)))
+    return sheet("channels/form.html", **data(channel.get(db.session(), id)))
 
 
 @bp.route("/channel/fields", methods=["POST"], allow=Role.ADMIN)
 def fields() -> Response:
     """The form again for another type: what is common stays as typed."""
     id = request.form.get("id", type=int)
-    row = channel.get(db.session, id) if id else None
+    row = channel.get(db.session(), id) if id else None
     return sheet("channels/form.html", **data(row, type=request.form.get("type", type=int) or 1, typed=True))
 
 
@@ -127,7 +144,7 @@ def create() -> Response:
 
 @bp.route("/channel/edit/<int:id>", methods=["POST"], allow=Role.ADMIN)
 def update(id: int) -> Response:
-    return _save(channel.get(db.session, id))
+    return _save(channel.get(db.session(), id))
 
 
 def _save(row: Channel | None) -> Response:
@@ -234,7 +251,7 @@ def json_complaint(text: str) -> str:
 @bp.route("/channel/<int:id>/models", methods=["POST"], allow=Role.ADMIN)
 def fetch(id: int) -> Response:
     """The models field filled with what the vendor says this key may use."""
-    row = channel.get(db.session, id)
+    row = channel.get(db.session(), id)
     values = data(row, type=request.form.get("type", type=int) or row.type, typed=True)
     try:
         found = channels.fetch_models(access.state(), id)

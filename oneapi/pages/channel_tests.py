@@ -23,7 +23,7 @@ KINDS = ("chat", "embeddings", "images", "speech", "transcription", "rerank", "m
 
 @bp.route("/channel/<int:id>/test", methods=["POST"], allow=Role.ADMIN)
 def one(id: int) -> Response:
-    found = channel.get(db.session, id)
+    found = channel.get(db.session(), id)
     name = found.name or f"#{id}"
     result = channels.test(access.state(), id, model=found.test_model or "")
     if result.ok:
@@ -53,14 +53,14 @@ def models(id: int) -> Response:
 
 
 def _models(id: int) -> dict[str, Any]:
-    row = channel.get(db.session, id)
+    row = channel.get(db.session(), id)
     return {"title": _("Test models of %(name)s", name=row.name or f"#{id}"), "row": row, "kinds": KINDS}
 
 
 @bp.route("/channel/<int:id>/tests", methods=["POST"], allow=Role.ADMIN)
 def model(id: int) -> Response:
     """One model, tested; its line anew."""
-    row = channel.get(db.session, id)
+    row = channel.get(db.session(), id)
     name, kind = request.form.get("model", ""), request.form.get("kind", "")
     result = channels.test(
         access.state(), id, model=name, kind=kind if kind in KINDS else "", stream=bool(request.form.get("stream"))

@@ -41,11 +41,11 @@ def _view() -> lists.View:
 @bp.route("/channel", allow=Role.ADMIN)
 def index() -> Response:
     view = _view()
-    rows, total = browse.channels(db.session, view.args, view.sort, offset=view.offset, limit=view.size)
-    facets = browse.channel_facets(db.session)
+    rows, total = browse.channels(db.session(), view.args, view.sort, offset=view.offset, limit=view.size)
+    facets = browse.channel_facets(db.session())
     extra: dict[str, Any] = {}
     if id := request.args.get("edit", type=int):
-        extra = {"opened": "channels/form.html", **channel_form.data(channel.get(db.session, id))}
+        extra = {"opened": "channels/form.html", **channel_form.data(channel.get(db.session(), id))}
     elif "add" in request.args:
         extra = {"opened": "channels/form.html", **channel_form.data(None, type=request.args.get("add", type=int) or 1)}
     if request.args.get("format") == "csv":
@@ -79,8 +79,8 @@ def row(id: int) -> Response:
     """One row anew for htmx, the list otherwise."""
     if "HX-Request" not in request.headers:
         return done(back("/channel"))
-    db.session.expire_all()
-    found = channel.get(db.session, id)
+    db.session().expire_all()
+    found = channel.get(db.session(), id)
     name = vendors.REGISTRY[found.type].name if found.type in vendors.REGISTRY else f"#{found.type}"
     return fragment("channels/index.html", "row", c=found, vendor_names={found.type: name})
 
@@ -97,7 +97,7 @@ def status(id: int) -> Response:
 def number(id: int) -> Response:
     """Priority or weight, typed into the row."""
     errors: dict[str, str] = {}
-    found = channel.get(db.session, id)
+    found = channel.get(db.session(), id)
     values = {}
     for name, low in (("priority", -(2**53)), ("weight", 0)):
         if name in request.form:
@@ -114,15 +114,15 @@ def number(id: int) -> Response:
 
 @bp.route("/channel/<int:id>/balance", methods=["POST"], allow=Role.ADMIN)
 def balance(id: int) -> Response:
-    found = channel.get(db.session, id)
+    found = channel.get(db.session(), id)
     try:
         left = channels.refresh_balance(access.state(), id)
-        db.session.expire_all()
+        db.session().expire_all()
         toast(
             _(
                 "%(name)s has %(left)s left",
                 name=found.name,
-                left=texts.amount(left, channel.get(db.session, id).balance_currency),
+                left=texts.amount(left, channel.get(db.session(), id).balance_currency),
             )
         )
     except VendorError as error:
@@ -133,7 +133,7 @@ def balance(id: int) -> Response:
 @bp.route("/channel/<int:id>/duplicate", methods=["POST"], allow=Role.ADMIN)
 def duplicate(id: int) -> Response:
     """A copy with the key, switched off."""
-    found = channel.get(db.session, id)
+    found = channel.get(db.session(), id)
     values = {name: getattr(found, name) for name in channels.WRITABLE} | {
         "status": Status.DISABLED,
         "name": f"{found.name} copy",
@@ -149,7 +149,7 @@ def duplicate(id: int) -> Response:
 
 @bp.route("/channel/<int:id>/delete", methods=["POST"], allow=Role.ADMIN)
 def delete(id: int) -> Response:
-    name = channel.get(db.session, id).name or f"#{id}"
+    name = channel.get(db.session(), id).name or f"#{id}"
     secret = undo.remember(access.state(), actor(), "channel", [id])
     channels.delete(access.state(), actor(), [id])
     toast(_("%(name)s deleted", name=name), undo=f"/undo/{quote(secret)}")
@@ -158,7 +158,7 @@ def delete(id: int) -> Response:
 
 @bp.route("/channel/disabled/delete", methods=["POST"], allow=Role.ADMIN)
 def delete_disabled() -> Response:
-    ids = [c.id for c in channel.with_status(db.session, Status.DISABLED, Status.AUTO_DISABLED)]
+    ids = [c.id for c in channel.with_status(db.session(), Status.DISABLED, Status.AUTO_DISABLED)]
     secret = undo.remember(access.state(), actor(), "channel", ids)
     count = channels.delete(access.state(), actor(), ids)
     toast(_("%(n)s disabled channels deleted", n=count), undo=f"/undo/{quote(secret)}")
@@ -167,7 +167,7 @@ def delete_disabled() -> Response:
 
 def _ids() -> list[int]:
     if request.form.get("all"):
-        return browse.channel_ids(db.session, _view().args)
+        return browse.channel_ids(db.session(), _view().args)
     return request.form.getlist("ids", type=int)
 
 
@@ -185,7 +185,7 @@ def bulk() -> Response:
     for id in ids:
         try:
             channels.update(
-                access.state(), actor(), id, change(channel.get(db.session, id), request.form.get("value", "").strip())
+                access.state(), actor(), id, change(channel.get(db.session(), id), request.form.get("value", "").strip())
             )
         except (Refused, Invalid) as error:
             failed.append(f"#{id}: {' '.join(complaints.of(error).values())}")
@@ -236,6 +236,6 @@ def _csv(view: lists.View) -> Response:
         "response_time",
     )
     writer.writerow(columns)
-    for found in browse.channels(db.session, view.args, view.sort, offset=0, limit=100_000)[0]:
+    for found in browse.channels(db.session(), view.args, view.sort, offset=0, limit=100_000)[0]:
         writer.writerow([cell(value) if isinstance(value := getattr(found, name), str) else value for name in columns])
     return Response(out.getvalue(), mimetype="text/csv", headers={"Content-Disposition": "attachment; filename=channels.csv"})

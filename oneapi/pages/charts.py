@@ -74,7 +74,15 @@ def ranking(sums: Sequence[Sum], metric: Callable[[Sum], int]) -> list[tuple[str
 
 
 def plus(a: Sum, b: Sum) -> Sum:
-    return Sum(a.key, a.model, a.requests + b.requests, a.quota + b.quota, a.prompt + b.prompt, a.completion + b.completion, a.elapsed + b.elapsed)  # fmt: skip
+    return Sum(
+        a.key,
+        a.model,
+        a.requests + b.requests,
+        a.quota + b.quota,
+        a.prompt + b.prompt,
+        a.completion + b.completion,
+        a.elapsed + b.elapsed,
+    )
 
 
 def stacked(
@@ -104,7 +112,16 @@ def stacked(
             "total": words(sum(row)),
             "rows": [[names[k], words(v), k + 1 if names[k] != other else OTHER] for k, v in enumerate(row) if v],
         }
-        bars.append(Bar(round(i * room, 2), round(room, 2), round(i * room + room * 0.14, 2), round(room * 0.72, 2), _parts(row, top, names, other), texts.attributes(tip)))  # fmt: skip
+        bars.append(
+            Bar(
+                round(i * room, 2),
+                round(room, 2),
+                round(i * room + room * 0.14, 2),
+                round(room * 0.72, 2),
+                _parts(row, top, names, other),
+                texts.attributes(tip),
+            )
+        )
         rows.append({"when": when, "cells": [words(v) for v in row], "total": words(sum(row))})
     every = max(1, math.ceil(len(starts) / 7))
     labels = [texts.clock(s, pattern) if i % every == every // 2 else "" for i, s in enumerate(starts)]
@@ -130,6 +147,17 @@ def histogram(counts: dict[int, int], starts: Sequence[int], step: int, *, word:
         value = counts.get(start, 0)
         height = round(96 * value / top, 2)
         tip = {"title": texts.clock(start, pattern), "total": "", "rows": [[word, texts.number(value), 1]]}
-        bars.append(Bar(round(i * room, 2), round(room, 2), round(i * room + room * 0.12, 2), round(room * 0.76, 2), [], texts.attributes(tip), round(100 - height, 2), height))  # fmt: skip
+        bars.append(
+            Bar(
+                round(i * room, 2),
+                round(room, 2),
+                round(i * room + room * 0.12, 2),
+                round(room * 0.76, 2),
+                [],
+                texts.attributes(tip),
+                round(100 - height, 2),
+                height,
+            )
+        )
     labels = [texts.clock(starts[round(k * (len(starts) - 1) / 4)], pattern) for k in range(5)] if starts else []
     return Chart(bars, labels=labels, start=starts[0] if starts else 0, end=starts[-1] + step if starts else 0)

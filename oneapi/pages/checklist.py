@@ -35,10 +35,10 @@ def steps() -> dict[str, Any] | None:
     if current_user.role < Role.ROOT or request.cookies.get(HIDDEN) == "off":
         return None
     lanes = state.snapshot.lanes
-    served = bool(lanes) and usage.any_request(db.session)
+    served = bool(lanes) and usage.any_request(db.session())
     if served:
         return None
-    keys = bool(lanes) and bool(browse.token_names(db.session, current_user.id, 1))
+    keys = bool(lanes) and bool(browse.token_names(db.session(), current_user.id, 1))
     address = state.settings.server_address
     found = [
         Step("password", _("Change root's first password"), "", not current_user.row.must_change_password),

@@ -30,12 +30,12 @@ FILTERS = {"q": None, "status": ("1", "2", "3")}
 def index() -> Response:
     view = lists.view("/redemption", FILTERS, browse.CODE_SORTS)
     if request.args.get("format") in ("csv", "txt"):
-        return _file(browse.code_rows(db.session, view.args), request.args["format"])
-    rows, total = browse.codes(db.session, view.args, view.sort, offset=view.offset, limit=view.size)
-    unused, worth = browse.unused_codes(db.session)
+        return _file(browse.code_rows(db.session(), view.args), request.args["format"])
+    rows, total = browse.codes(db.session(), view.args, view.sort, offset=view.offset, limit=view.size)
+    unused, worth = browse.unused_codes(db.session())
     extra: dict[str, Any] = {}
     if id := request.args.get("edit", type=int):
-        extra = {"opened": "codes/form.html", **_form(redemption.get(db.session, id))}
+        extra = {"opened": "codes/form.html", **_form(redemption.get(db.session(), id))}
     elif "add" in request.args:
         extra = {"opened": "codes/form.html", **_form(None)}
     return page("codes/index.html", "list", view=view.counted(total), rows=rows, unused=unused, worth=worth, now=_now(), **extra)
@@ -65,7 +65,7 @@ def add() -> Response:
 
 @bp.route("/redemption/edit/<int:id>", allow=Role.ADMIN)
 def edit(id: int) -> Response:
-    return sheet("codes/form.html", **_form(redemption.get(db.session, id)))
+    return sheet("codes/form.html", **_form(redemption.get(db.session(), id)))
 
 
 def _read(errors: dict[str, str]) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def create() -> Response:
 def created() -> Response:
     """The codes of one making: to copy, print or keep as a file."""
     ids = [int(id) for id in request.args.get("ids", "").split(",") if id.isdecimal()][:100]
-    made = browse.codes_by_id(db.session, ids) or abort(404)
+    made = browse.codes_by_id(db.session(), ids) or abort(404)
     if request.args.get("format") in ("csv", "txt"):
         return _file(made, request.args["format"])
     return sheet("codes/created.html", title=_("%(n)s codes created", n=len(made)), made=made, ids=",".join(map(str, ids)))
@@ -120,7 +120,7 @@ def _file(rows: list[Redemption], kind: str) -> Response:
 
 @bp.route("/redemption/edit/<int:id>", methods=["POST"], allow=Role.ADMIN)
 def update(id: int) -> Response:
-    row = redemption.get(db.session, id)
+    row = redemption.get(db.session(), id)
     errors: dict[str, str] = {}
     values = _read(errors)
     if not errors:
@@ -144,13 +144,13 @@ def status(id: int) -> Response:
         toast(" ".join(complaints.of(error).values()), "bad")
     if "HX-Request" not in request.headers:
         return done(back("/redemption"))
-    db.session.expire_all()
-    return fragment("codes/index.html", "row", code=redemption.get(db.session, id), who=None, now=_now())
+    db.session().expire_all()
+    return fragment("codes/index.html", "row", code=redemption.get(db.session(), id), who=None, now=_now())
 
 
 @bp.route("/redemption/<int:id>/delete", methods=["POST"], allow=Role.ADMIN)
 def delete(id: int) -> Response:
-    row = redemption.get(db.session, id)
+    row = redemption.get(db.session(), id)
     name = row.name
     secret = undo.remember(access.state(), actor(), "redemption", [id])
     topups.delete_code(access.state(), actor(), id)
@@ -168,14 +168,14 @@ def delete_used() -> Response:
 def keys() -> Response:
     """Codes of the ticked rows, one a line, for copying."""
     ids = [int(id) for id in request.args.get("ids", "").split(",") if id.isdecimal()][:1000]
-    return Response("\n".join(row.key for row in browse.codes_by_id(db.session, ids)), mimetype="text/plain")
+    return Response("\n".join(row.key for row in browse.codes_by_id(db.session(), ids)), mimetype="text/plain")
 
 
 @bp.route("/redemption/bulk", methods=["POST"], allow=Role.ADMIN)
 def bulk() -> Response:
     ids, action = request.form.getlist("ids", type=int), request.form.get("action", "")
     if request.form.get("all"):
-        ids = [row.id for row in browse.code_rows(db.session, lists.view("/redemption", FILTERS).args)]
+        ids = [row.id for row in browse.code_rows(db.session(), lists.view("/redemption", FILTERS).args)]
     if action == "delete":
         secret = undo.remember(access.state(), actor(), "redemption", ids)
         for id in ids:

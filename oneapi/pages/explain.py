@@ -23,10 +23,15 @@ def story(row: Log) -> dict[str, Any]:
     settings = access.state().settings
     rate = 1e6 / settings.quota_per_unit  # dollars per million of a rate in quota per token
     lines = [
-        {"what": what(str(line.get("what", ""))), "tokens": line.get("tokens"), "price": (line.get("rate") or 0) * rate, "quota": line.get("quota") or 0}
+        {
+            "what": what(str(line.get("what", ""))),
+            "tokens": line.get("tokens"),
+            "price": (line.get("rate") or 0) * rate,
+            "quota": line.get("quota") or 0,
+        }
         for line in detail.get("lines", [])
         if isinstance(line, dict)
-    ]  # fmt: skip
+    ]
     first = detail.get("first_ms") or 0
     rest = max(0, row.elapsed_time - first)
     return {
@@ -41,16 +46,36 @@ def story(row: Log) -> dict[str, Any]:
 def what(name: str) -> str:
     """An item of the bill in the reader's language."""
     return {
-        "input": _("Input"), "prompt": _("Input"), "cached": _("Cached input"), "cache_write": _("Cache write"), "output": _("Output"),
-        "completion": _("Output"), "audio_prompt": _("Audio input"), "audio_in": _("Audio input"), "audio_completion": _("Audio output"),
-        "audio_out": _("Audio output"), "image_prompt": _("Image input"), "image_in": _("Image input"), "image_completion": _("Image output"),
-        "image_out": _("Image output"), "call": _("Per call"), "per_call": _("Per call"), "images": _("Images"), "seconds": _("Seconds"),
-        "characters": _("Characters"), "minutes": _("Minutes"),
-    }.get(name, name)  # fmt: skip
+        "input": _("Input"),
+        "prompt": _("Input"),
+        "cached": _("Cached input"),
+        "cache_write": _("Cache write"),
+        "output": _("Output"),
+        "completion": _("Output"),
+        "audio_prompt": _("Audio input"),
+        "audio_in": _("Audio input"),
+        "audio_completion": _("Audio output"),
+        "audio_out": _("Audio output"),
+        "image_prompt": _("Image input"),
+        "image_in": _("Image input"),
+        "image_completion": _("Image output"),
+        "image_out": _("Image output"),
+        "call": _("Per call"),
+        "per_call": _("Per call"),
+        "images": _("Images"),
+        "seconds": _("Seconds"),
+        "characters": _("Characters"),
+        "minutes": _("Minutes"),
+    }.get(name, name)
 
 
 def ends() -> dict[str, str]:
     return {
-        "complete": _("complete"), "left": _("the client left"), "gone": _("the client left"), "broken": _("the provider broke off"),
-        "idle": _("the provider fell silent"), "filtered": _("filtered by the provider"), "failed": _("failed"),
-    }  # fmt: skip
+        "complete": _("complete"),
+        "left": _("the client left"),
+        "gone": _("the client left"),
+        "broken": _("the provider broke off"),
+        "idle": _("the provider fell silent"),
+        "filtered": _("filtered by the provider"),
+        "failed": _("failed"),
+    }

@@ -27,7 +27,7 @@ LIMITS = ("rpm", "tpm", "concurrency")
 
 def _people() -> Counter[str]:
     found = Counter[str]()
-    for _role, _status, group, count in browse.user_facets(db.session):
+    for _role, _status, group, count in browse.user_facets(db.session()):
         found[group] += count
     return found
 
@@ -41,9 +41,16 @@ def index() -> Response:
     now, people, lanes = access.state().settings, _people(), _lanes()
     names = dict.fromkeys([*now.group_ratio, *people, *lanes])
     rows = [
-        {"name": n, "ratio": now.group_ratio.get(n), "people": people[n], "lanes": lanes[n], "limits": now.group_limits.get(n, {}),
-         "models": len(access.state().snapshot.group_models.get(n, ()))} for n in names
-    ]  # fmt: skip
+        {
+            "name": n,
+            "ratio": now.group_ratio.get(n),
+            "people": people[n],
+            "lanes": lanes[n],
+            "limits": now.group_limits.get(n, {}),
+            "models": len(access.state().snapshot.group_models.get(n, ())),
+        }
+        for n in names
+    ]
     extra = {"opened": "groups/form.html", **_form(request.args["edit"])} if request.args.get("edit") else {}
     return page("groups/index.html", "list", rows=rows, **extra)
 
@@ -51,8 +58,15 @@ def index() -> Response:
 def _form(name: str, errors: Mapping[str, str] | None = None) -> dict[str, Any]:
     now = access.state().settings
     known = name in now.group_ratio
-    return {"title": _("Group %(name)s", name=name) if known else _("New group"), "name": name, "known": known, "errors": errors or {},
-            "form": request.form, "ratio": now.group_ratio.get(name, 1), "limits": now.group_limits.get(name, {})}  # fmt: skip
+    return {
+        "title": _("Group %(name)s", name=name) if known else _("New group"),
+        "name": name,
+        "known": known,
+        "errors": errors or {},
+        "form": request.form,
+        "ratio": now.group_ratio.get(name, 1),
+        "limits": now.group_limits.get(name, {}),
+    }
 
 
 @bp.route("/group/edit", allow=Role.ROOT)

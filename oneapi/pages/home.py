@@ -1,6 +1,7 @@
 """What visitors see: home, about, the framed chat, appearance, the site's own theme."""
 
 import re
+from typing import Any
 
 from flask import Response, abort, redirect, request
 from flask_babel import gettext as _
@@ -48,7 +49,7 @@ def chat() -> Response:
     return _text("home/about.html", link, title=_("Chat"))
 
 
-def _text(template: str, content: str, **data: str) -> Response:
+def _text(template: str, content: str, **data: Any) -> Response:
     """A text of the administrator's: cleaned, or in a frame when it is an address. Its images may come from anywhere."""
     address = prose.framed(content)
     if address:

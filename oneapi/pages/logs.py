@@ -14,8 +14,8 @@ from oneapi import access
 from oneapi.access import GuardedBlueprint, actor
 from oneapi.actions import logs as deeds
 from oneapi.db import db
-from oneapi.models import browse, log, usage
-from oneapi.models.browse import LogFilter
+from oneapi.models import log, log_list, usage
+from oneapi.models.log_list import LogFilter
 from oneapi.models.user import Role
 from oneapi.pages import charts, explain, lists, spans, texts
 from oneapi.pages.overview import cell
@@ -46,11 +46,19 @@ def _view(span: spans.Span) -> lists.View:
 def _wanted(view: lists.View, span: spans.Span) -> LogFilter:
     own = {} if _admin() else {"user_id": current_user.id}
     return LogFilter(
-        since=span.since, until=span.until if span.name == "custom" else 0, q=view["q"], type=view.number("type") or 0, model=view["model"],
-        token=view["token"], username=view["user"] if _admin() else "", channel=(view.number("channel") or 0) if _admin() else 0,
-        stream=view["stream"], min_quota=view.number("min_quota") or 0, min_ms=view.number("min_ms") or 0,
+        since=span.since,
+        until=span.until if span.name == "custom" else 0,
+        q=view["q"],
+        type=view.number("type") or 0,
+        model=view["model"],
+        token=view["token"],
+        username=view["user"] if _admin() else "",
+        channel=(view.number("channel") or 0) if _admin() else 0,
+        stream=view["stream"],
+        min_quota=view.number("min_quota") or 0,
+        min_ms=view.number("min_ms") or 0,
         **(own or {"user_id": view.number("user_id") or 0}),
-    )  # fmt: skip
+    )
 
 
 @bp.route("/log", allow=Role.USER)
@@ -61,15 +69,25 @@ def index() -> Response:
     with access.state().databases.logs() as session:
         if request.args.get("format") == "csv":
             return Response(_csv(wanted), mimetype="text/csv", headers={"Content-Disposition": "attachment; filename=logs.csv"})
-        rows = browse.logs(session, wanted, before=request.args.get("before", type=int) or 0, limit=PAGE + 1)
-        speeds = browse.latencies(session, wanted)
+        rows = log_list.logs(session, wanted, before=request.args.get("before", type=int) or 0, limit=PAGE + 1)
+        speeds = log_list.latencies(session, wanted)
     if request.headers.get("HX-Target") == "older":
         return fragment("logs/index.html", "rows", rows=rows[:PAGE], more=len(rows) > PAGE, view=view, admin=_admin(), open=0)
     return page(
-        "logs/index.html", "list", view=view, span=span, rows=rows[:PAGE], more=len(rows) > PAGE, admin=_admin(), ranges=spans.WORDS,
-        stats=_stats(view, span, speeds), chart=_chart(speeds, view, span), live="live" in request.args,
-        facets=_facets(rows), **_opened(),
-    )  # fmt: skip
+        "logs/index.html",
+        "list",
+        view=view,
+        span=span,
+        rows=rows[:PAGE],
+        more=len(rows) > PAGE,
+        admin=_admin(),
+        ranges=spans.WORDS,
+        stats=_stats(view, span, speeds),
+        chart=_chart(speeds, view, span),
+        live="live" in request.args,
+        facets=_facets(rows),
+        **_opened(),
+    )
 
 
 def _opened() -> dict[str, Any]:
@@ -78,7 +96,7 @@ def _opened() -> dict[str, Any]:
     if not id:
         return {"open": 0}
     with access.state().databases.logs() as session:
-        row = browse.log_entry(session, id, 0 if _admin() else current_user.id)
+        row = log_list.log_entry(session, id, 0 if _admin() else current_user.id)
     return {"open": id, "entry": row, "story": explain.story(row), "lanes": access.state().snapshot.lanes}
 
 
@@ -118,7 +136,7 @@ def _stats(view: lists.View, span: spans.Span, speeds: list[tuple[int, int, int]
     filters = _rollup(view)
     if filters is not None:
         total = usage.Sum(0, "", 0, 0, 0, 0, 0)
-        for s in usage.series(db.session, span.since, span.until, step=spans.DAY, **filters):
+        for s in usage.series(db.session(), span.since, span.until, step=spans.DAY, **filters):
             total = charts.plus(total, s)
         found["sums"] = total
     return found
@@ -134,7 +152,7 @@ def _chart(speeds: list[tuple[int, int, int]], view: lists.View, span: spans.Spa
     if span.length > 6 * spans.HOUR and filters is not None and span.since:
         starts = charts.buckets(span.since, span.until, span.step, span.offset)
         counts: dict[int, int] = {}
-        for s in usage.series(db.session, span.since, span.until, step=span.step, offset=span.offset, **filters):
+        for s in usage.series(db.session(), span.since, span.until, step=span.step, offset=span.offset, **filters):
             counts[s.key] = counts.get(s.key, 0) + s.requests
         return charts.histogram(counts, starts, span.step, word=_("requests"), pattern=span.pattern)
     since = span.since or min((at for at, _ms, _s in speeds), default=span.until - spans.HOUR)
@@ -154,7 +172,7 @@ def live() -> Response:
     span = spans.read("24h")
     view = _view(span)
     with access.state().databases.logs() as session:
-        rows = browse.logs(session, _wanted(view, span), after=request.args.get("after", type=int) or 0, limit=LIVE)
+        rows = log_list.logs(session, _wanted(view, span), after=request.args.get("after", type=int) or 0, limit=LIVE)
     return fragment(
         "logs/index.html",
         "fresh",
@@ -166,8 +184,21 @@ def live() -> Response:
     )
 
 
-COLUMNS = ("created_at", "type", "username", "token_name", "model_name", "channel_id", "prompt_tokens", "completion_tokens", "quota",
-           "elapsed_time", "is_stream", "request_id", "content")  # fmt: skip
+COLUMNS = (
+    "created_at",
+    "type",
+    "username",
+    "token_name",
+    "model_name",
+    "channel_id",
+    "prompt_tokens",
+    "completion_tokens",
+    "quota",
+    "elapsed_time",
+    "is_stream",
+    "request_id",
+    "content",
+)
 
 
 def _csv(wanted: LogFilter) -> Iterator[str]:
@@ -180,7 +211,7 @@ def _csv(wanted: LogFilter) -> Iterator[str]:
         before, left = 0, EXPORT
         while left > 0:
             with databases.logs() as session:
-                rows = browse.logs(session, wanted, before=before, limit=min(1000, left))
+                rows = log_list.logs(session, wanted, before=before, limit=min(1000, left))
             out = io.StringIO()
             writer = csv.writer(out)
             for row in rows:
@@ -196,7 +227,7 @@ def _csv(wanted: LogFilter) -> Iterator[str]:
 @bp.route("/log/<int:id>.json", allow=Role.USER)
 def entry(id: int) -> Response:
     with access.state().databases.logs() as session:
-        row = browse.log_entry(session, id, 0 if _admin() else current_user.id)
+        row = log_list.log_entry(session, id, 0 if _admin() else current_user.id)
         shown = {name: getattr(row, name) for name in ("id", *COLUMNS) if _admin() or name != "channel_id"}
         detail = explain.parsed(row)
     if not _admin():

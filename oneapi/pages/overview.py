@@ -35,7 +35,7 @@ def index() -> Response:
     metric = metric if metric in METRICS else "spend"
     whose = None if everyone else current_user.id
     # Question 1: this span and the one before it, in one go.
-    sums = usage.series(db.session, span.since - span.length, span.until, step=span.step, offset=span.offset, user_id=whose)
+    sums = usage.series(db.session(), span.since - span.length, span.until, step=span.step, offset=span.offset, user_id=whose)
     now, before = [s for s in sums if s.key >= span.since - span.step], [s for s in sums if s.key < span.since - span.step]
     if request.args.get("format") == "csv":
         return _csv(now, span)
@@ -43,12 +43,25 @@ def index() -> Response:
     measure, words = METRICS[metric]
     ranked = charts.ranking(now, measure)
     return page(
-        "overview/index.html", "usage", span=span, everyone=everyone, metric=metric, metrics=METRICS, words=words, measure=measure,
-        chart=charts.stacked(now, starts, measure, words=words, other=_("others"), pattern=span.pattern), ranked=ranked,
-        totals=_totals(now), earlier=_totals(before), sparks=_sparks(now, starts), days=_days_left(now, span),
-        checklist=checklist.steps(), url=lambda **changes: _url(span, everyone, metric, **changes), presets=list(spans.PRESETS)[1:],
+        "overview/index.html",
+        "usage",
+        span=span,
+        everyone=everyone,
+        metric=metric,
+        metrics=METRICS,
+        words=words,
+        measure=measure,
+        chart=charts.stacked(now, starts, measure, words=words, other=_("others"), pattern=span.pattern),
+        ranked=ranked,
+        totals=_totals(now),
+        earlier=_totals(before),
+        sparks=_sparks(now, starts),
+        days=_days_left(now, span),
+        checklist=checklist.steps(),
+        url=lambda **changes: _url(span, everyone, metric, **changes),
+        presets=list(spans.PRESETS)[1:],
         **(_everyone(span) if everyone else {"keys": _keys()}),
-    )  # fmt: skip
+    )
 
 
 def _totals(sums: list[Sum]) -> Sum:
@@ -77,14 +90,14 @@ def _days_left(sums: list[Sum], span: spans.Span) -> int | None:
 
 def _keys() -> list[Any]:
     now = int(access.state().clock())
-    return browse.tokens(db.session, current_user.id, {}, "-last", offset=0, limit=6, now=now)[0]
+    return browse.tokens(db.session(), current_user.id, {}, "-last", offset=0, limit=6, now=now)[0]
 
 
 def _everyone(span: spans.Span) -> dict[str, Any]:
-    people = usage.top(db.session, span.since, span.until, "user_id", limit=6)
-    lanes = usage.top(db.session, span.since, span.until, "channel_id", limit=6)
+    people = usage.top(db.session(), span.since, span.until, "user_id", limit=6)
+    lanes = usage.top(db.session(), span.since, span.until, "channel_id", limit=6)
     known = access.state().snapshot.lanes
-    names = browse.usernames(db.session, [s.key for s in people])
+    names = browse.usernames(db.session(), [s.key for s in people])
     return {
         "people": [(s.key, names.get(s.key, f"#{s.key}"), s) for s in people],
         "lanes": [(s.key, known[s.key].name if s.key in known else f"#{s.key}", s) for s in lanes if s.key],

@@ -57,13 +57,13 @@ def _objects(wish: str) -> Iterator[Item]:
     for model in state.snapshot.group_models.get(current_user.row.group or "default", ()):
         if wish in model.lower():
             yield Item(model, f"/pricing?q={quote(model)}", "tags", _("model"))
-    for row, _held in browse.tokens(db.session, current_user.id, {"q": wish}, "-last", offset=0, limit=MOST, now=now)[0]:
+    for row, _held in browse.tokens(db.session(), current_user.id, {"q": wish}, "-last", offset=0, limit=MOST, now=now)[0]:
         yield Item(row.name or "", f"/token?edit={row.id}", "key", _("API key"))
     if current_user.role >= Role.ADMIN:
-        for row in browse.channels(db.session, {"q": wish}, "-priority", offset=0, limit=MOST)[0]:
-            yield Item(row.name or "", f"/channel?edit={row.id}", "route", f"#{row.id}")
-        for row, _held in browse.users(db.session, {"q": wish}, "-id", offset=0, limit=MOST)[0]:
-            yield Item(row.username or "", f"/user?edit={row.id}", "user", f"#{row.id}")
+        for lane in browse.channels(db.session(), {"q": wish}, "-priority", offset=0, limit=MOST)[0]:
+            yield Item(lane.name or "", f"/channel?edit={lane.id}", "route", f"#{lane.id}")
+        for who, _held in browse.users(db.session(), {"q": wish}, "-id", offset=0, limit=MOST)[0]:
+            yield Item(who.username or "", f"/user?edit={who.id}", "user", f"#{who.id}")
     if len(wish) >= 16 and wish.isalnum():
         yield Item(_("Request %(id)s", id=wish), f"/log?range=all&q={quote(wish)}", "list-search", _("log"))
 

@@ -19,7 +19,7 @@ def index() -> Response:
     state = access.state()
     models = list(state.snapshot.group_models.get(current_user.row.group or "default", ()))
     now = int(state.clock())
-    found, _total = browse.tokens(db.session, current_user.id, {"status": "1"}, "-last", offset=0, limit=100, now=now)
+    found, _total = browse.tokens(db.session(), current_user.id, {"status": "1"}, "-last", offset=0, limit=100, now=now)
     wish = request.args.get("model", "")
     return page(
         "playground/index.html", models=models, keys=[row for row, _held in found], wish=wish if wish in models else "",

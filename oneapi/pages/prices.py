@@ -24,8 +24,14 @@ from oneapi.relay import meter
 bp = GuardedBlueprint("prices", __name__)
 
 # setting: (attribute, what the form calls it)
-TABLES = {"ModelRatio": "model_ratio", "CompletionRatio": "completion_ratio", "CacheRatio": "cache_ratio", "AudioRatio": "audio_ratio",
-          "ImageRatio": "image_ratio", "CallPrice": "call_price"}  # fmt: skip
+TABLES = {
+    "ModelRatio": "model_ratio",
+    "CompletionRatio": "completion_ratio",
+    "CacheRatio": "cache_ratio",
+    "AudioRatio": "audio_ratio",
+    "ImageRatio": "image_ratio",
+    "CallPrice": "call_price",
+}
 MOST = 1e9
 
 
@@ -84,8 +90,14 @@ def _form(model: str, errors: Mapping[str, str] | None = None) -> dict[str, Any]
     now = access.state().settings
     row = next((r for r in _rows() if r.model == model), None) or _row(model, 1, 0, False, meter.overrides(now))
     values = {name: getattr(now, name).get(model, "") for name in TABLES.values()}
-    return {"title": model or _("Price of another model"), "row": row, "values": values, "errors": errors or {}, "form": request.form,
-            "dollars": _per_million()}  # fmt: skip
+    return {
+        "title": model or _("Price of another model"),
+        "row": row,
+        "values": values,
+        "errors": errors or {},
+        "form": request.form,
+        "dollars": _per_million(),
+    }
 
 
 @bp.route("/price/edit", allow=Role.ROOT)
@@ -141,23 +153,24 @@ def _store(changes: Mapping[str, Mapping[str, float | None]]) -> dict[str, str]:
 @bp.route("/price/bulk", methods=["POST"], allow=Role.ROOT)
 def bulk() -> Response:
     """Multiply, or give back to the catalogue, the ticked models."""
-    models, action = request.form.getlist("ids"), request.form.get("action")
+    models, action, errors = request.form.getlist("ids"), request.form.get("action"), dict[str, str]()
     if action == "reset":
         errors = _store({model: dict.fromkeys(TABLES.values()) for model in models})
     elif action == "multiply":
-        errors = {}
         factor = figure(request.form.get("value", ""), "value", errors)
         if factor is None:
             errors["value"] = _("Give a number of 0 or more.")
-        if not errors:
-            rows = {row.model: row for row in _rows()}
-            errors = _store(
-                {m: {"model_ratio": round(rows[m].price.ratio * factor, 6)} for m in models if m in rows and rows[m].price}
-            )
+        if factor is not None and not errors:
+            errors = _store(_multiplied(models, factor))
     else:
         abort(400)
     toast(" ".join(errors.values()) if errors else _("%(n)s prices changed", n=len(models)), "bad" if errors else "ok")
     return done(back("/price"))
+
+
+def _multiplied(models: list[str], factor: float) -> dict[str, dict[str, float | None]]:
+    prices_now = {row.model: row.price for row in _rows()}
+    return {model: {"model_ratio": round(price.ratio * factor, 6)} for model in models if (price := prices_now.get(model))}
 
 
 @bp.route("/price/json", allow=Role.ROOT)

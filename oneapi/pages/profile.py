@@ -23,9 +23,18 @@ HERE = "/user/edit"
 def _show(errors: Mapping[str, str] | None = None, *, of: str = "", **data: Any) -> Response:
     providers.turnstile_policy()
     return page(
-        "profile/index.html", "profile", status=422 if errors else 200, errors=errors or {}, of=of, form=request.form,
-        providers=providers.offered(), provider_title=providers.title, times=request.cookies.get("times", ""), keys=request.cookies.get("keys", ""), **data,
-    )  # fmt: skip
+        "profile/index.html",
+        "profile",
+        status=422 if errors else 200,
+        errors=errors or {},
+        of=of,
+        form=request.form,
+        providers=providers.offered(),
+        provider_title=providers.title,
+        times=request.cookies.get("times", ""),
+        keys=request.cookies.get("keys", ""),
+        **data,
+    )
 
 
 @bp.route("/user/edit", allow=Role.USER)

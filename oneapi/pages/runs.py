@@ -23,7 +23,7 @@ PLACES = {"channel-tests": "/channel", "balances": "/channel"}
 
 def current(*names: str) -> dict[str, Any] | None:
     """The running run of one of these jobs, as the banner shows it."""
-    row = job.running(db.session, names)
+    row = job.running(db.session(), names)
     return shown(row) if row is not None else None
 
 
@@ -56,7 +56,7 @@ def banner(name: str) -> Response:
     run = current(name)
     if run is not None:
         return fragment("jobs/banner.html", "banner", run=run)
-    last = next(iter(job.last_runs(db.session, limit=1, name=name)), None)
+    last = next(iter(job.last_runs(db.session(), limit=1, name=name)), None)
     if last is not None:
         found = shown(last)["progress"]
         failed = found.get("failed", 0)
@@ -67,7 +67,7 @@ def banner(name: str) -> Response:
 
 @bp.route("/job", allow=Role.ADMIN)
 def index() -> Response:
-    leases, runs = job.leases(db.session), job.last_runs(db.session, limit=40)
+    leases, runs = job.leases(db.session()), job.last_runs(db.session(), limit=40)
     rows = [
         {"name": j.name, "title": _(j.title), "period": j.period(access.state()), "lease": leases.get(j.name),
          "run": next((shown(r) for r in runs if r.name == j.name), None)} for j in jobs.JOBS

@@ -32,36 +32,119 @@ class Section:
 
 
 SECTIONS = (
-    Section("general", lazy_gettext("General"), "settings", (
-        "SystemName", "Logo", "ServerAddress", "TopUpLink", "ChatLink", "OpenInLinks", "QuotaPerUnit", "DisplayInCurrencyEnabled",
-        "DisplayTokenStatEnabled", "Theme", "ThemeAccent", "ThemeRadius", "ThemeFont")),
+    Section(
+        "general",
+        lazy_gettext("General"),
+        "settings",
+        (
+            "SystemName",
+            "Logo",
+            "ServerAddress",
+            "TopUpLink",
+            "ChatLink",
+            "OpenInLinks",
+            "QuotaPerUnit",
+            "DisplayInCurrencyEnabled",
+            "DisplayTokenStatEnabled",
+            "Theme",
+            "ThemeAccent",
+            "ThemeRadius",
+            "ThemeFont",
+        ),
+    ),
     Section("content", lazy_gettext("Content"), "file-text", ("Notice", "HomePageContent", "About", "Footer")),
-    Section("quota", lazy_gettext("Quota"), "coin", (
-        "QuotaForNewUser", "QuotaForInviter", "QuotaForInvitee", "PreConsumedQuota", "QuotaRemindThreshold", "UnknownModelPolicy")),
+    Section(
+        "quota",
+        lazy_gettext("Quota"),
+        "coin",
+        (
+            "QuotaForNewUser",
+            "QuotaForInviter",
+            "QuotaForInvitee",
+            "PreConsumedQuota",
+            "QuotaRemindThreshold",
+            "UnknownModelPolicy",
+        ),
+    ),
     Section("limits", lazy_gettext("Limits"), "gauge", ("UserRequestsPerMinute", "UserTokensPerMinute", "UserConcurrency")),
-    Section("monitoring", lazy_gettext("Routing and monitoring"), "heart-rate-monitor", (
-        "RetryTimes", "CooldownSeconds", "ChannelDisableThreshold", "AutomaticDisableChannelEnabled", "AutomaticEnableChannelEnabled",
-        "ChannelBalanceThreshold", "ApproximateTokenEnabled", "PrivateNetworksEnabled")),
+    Section(
+        "monitoring",
+        lazy_gettext("Routing and monitoring"),
+        "heart-rate-monitor",
+        (
+            "RetryTimes",
+            "CooldownSeconds",
+            "ChannelDisableThreshold",
+            "AutomaticDisableChannelEnabled",
+            "AutomaticEnableChannelEnabled",
+            "ChannelBalanceThreshold",
+            "ApproximateTokenEnabled",
+            "PrivateNetworksEnabled",
+        ),
+    ),
     Section("logs", lazy_gettext("Logs"), "list-search", ("LogConsumeEnabled", "LogRetentionDays")),
-    Section("sign-in", lazy_gettext("Sign-in"), "login", (
-        "PasswordLoginEnabled", "PasswordRegisterEnabled", "RegisterEnabled", "EmailVerificationEnabled", "EmailDomainRestrictionEnabled",
-        "EmailDomainWhitelist", "SelfDeletionEnabled")),
-    Section("email", lazy_gettext("E-mail"), "mail", (
-        "SMTPServer", "SMTPPort", "SMTPAccount", "SMTPFrom", "SMTPToken", "SMTPCertificateCheck")),
-    Section("github", "GitHub", "brand-github", (
-        "GitHubOAuthEnabled", "GitHubClientId", "GitHubClientSecret", "GitHubBaseUrl", "GitHubApiUrl")),
-    Section("lark", lazy_gettext("Feishu"), "send", (
-        "LarkClientId", "LarkClientSecret", "LarkAccountsUrl", "LarkOpenUrl", "LarkPassportUrl")),
-    Section("oidc", "OIDC", "shield-check", (
-        "OidcEnabled", "OidcClientId", "OidcClientSecret", "OidcWellKnown", "OidcAuthorizationEndpoint", "OidcTokenEndpoint",
-        "OidcUserinfoEndpoint")),
-    Section("wechat", lazy_gettext("WeChat"), "qrcode", (
-        "WeChatAuthEnabled", "WeChatServerAddress", "WeChatServerToken", "WeChatAccountQRCodeImageURL")),
-    Section("turnstile", "Turnstile", "robot", (
-        "TurnstileCheckEnabled", "TurnstileSiteKey", "TurnstileSecretKey", "TurnstileVerifyUrl")),
-    Section("notices", lazy_gettext("Notices"), "bell", (
-        "MessagePusherAddress", "MessagePusherToken", "WebhookUrl", "WebhookSecret")),
-)  # fmt: skip
+    Section(
+        "sign-in",
+        lazy_gettext("Sign-in"),
+        "login",
+        (
+            "PasswordLoginEnabled",
+            "PasswordRegisterEnabled",
+            "RegisterEnabled",
+            "EmailVerificationEnabled",
+            "EmailDomainRestrictionEnabled",
+            "EmailDomainWhitelist",
+            "SelfDeletionEnabled",
+        ),
+    ),
+    Section(
+        "email",
+        lazy_gettext("E-mail"),
+        "mail",
+        ("SMTPServer", "SMTPPort", "SMTPAccount", "SMTPFrom", "SMTPToken", "SMTPCertificateCheck"),
+    ),
+    Section(
+        "github",
+        "GitHub",
+        "brand-github",
+        ("GitHubOAuthEnabled", "GitHubClientId", "GitHubClientSecret", "GitHubBaseUrl", "GitHubApiUrl"),
+    ),
+    Section(
+        "lark",
+        lazy_gettext("Feishu"),
+        "send",
+        ("LarkClientId", "LarkClientSecret", "LarkAccountsUrl", "LarkOpenUrl", "LarkPassportUrl"),
+    ),
+    Section(
+        "oidc",
+        "OIDC",
+        "shield-check",
+        (
+            "OidcEnabled",
+            "OidcClientId",
+            "OidcClientSecret",
+            "OidcWellKnown",
+            "OidcAuthorizationEndpoint",
+            "OidcTokenEndpoint",
+            "OidcUserinfoEndpoint",
+        ),
+    ),
+    Section(
+        "wechat",
+        lazy_gettext("WeChat"),
+        "qrcode",
+        ("WeChatAuthEnabled", "WeChatServerAddress", "WeChatServerToken", "WeChatAccountQRCodeImageURL"),
+    ),
+    Section(
+        "turnstile",
+        "Turnstile",
+        "robot",
+        ("TurnstileCheckEnabled", "TurnstileSiteKey", "TurnstileSecretKey", "TurnstileVerifyUrl"),
+    ),
+    Section(
+        "notices", lazy_gettext("Notices"), "bell", ("MessagePusherAddress", "MessagePusherToken", "WebhookUrl", "WebhookSecret")
+    ),
+)
 BY_SLUG = {section.slug: section for section in SECTIONS}
 ELSEWHERE = {
     "/price": ("ModelRatio", "CompletionRatio", "CacheRatio", "AudioRatio", "ImageRatio", "CallPrice"),
@@ -90,19 +173,32 @@ def section(slug: str) -> Response:
 
 def _show(shown: Section, errors: Mapping[str, str] | None = None, *, q: str = "") -> Response:
     now = access.state().settings
-    stored = option.of_keys(db.session, shown.keys)
+    stored = option.of_keys(db.session(), shown.keys)
     last = max(stored, key=lambda row: row.updated_at or 0, default=None)
-    who = browse.usernames(db.session, [last.updated_by]) if last is not None and last.updated_by else {}
+    who = browse.usernames(db.session(), [last.updated_by]) if last is not None and last.updated_by else {}
     fields = [settings.BY_KEY[key] for key in shown.keys]
     if any(field.multiline for field in fields):
         allow("img-src", REMOTE_IMAGES)  # previews show pictures as the pages do
     return page(
-        "settings/index.html", "list", status=422 if errors else 200, sections=SECTIONS, section=shown, fields=fields, q=q,
-        values={f.stored_as: _value(f, getattr(now, f.name), bool(errors)) for f in fields}, errors=errors or {}, dangerous=DANGEROUS,
-        elsewhere={key: path for path, keys in ELSEWHERE.items() for key in keys}, callbacks=CALLBACKS, unit=now.quota_per_unit,
-        hints={f.stored_as: _hint(getattr(now, f.name)) for f in fields if f.secret}, last=last, who=who,
-        framed=prose.framed, rendered=prose.html,
-    )  # fmt: skip
+        "settings/index.html",
+        "list",
+        status=422 if errors else 200,
+        sections=SECTIONS,
+        section=shown,
+        fields=fields,
+        q=q,
+        values={f.stored_as: _value(f, getattr(now, f.name), bool(errors)) for f in fields},
+        errors=errors or {},
+        dangerous=DANGEROUS,
+        elsewhere={key: path for path, keys in ELSEWHERE.items() for key in keys},
+        callbacks=CALLBACKS,
+        unit=now.quota_per_unit,
+        hints={f.stored_as: _hint(getattr(now, f.name)) for f in fields if f.secret},
+        last=last,
+        who=who,
+        framed=prose.framed,
+        rendered=prose.html,
+    )
 
 
 def _hint(secret: str) -> str:
@@ -165,7 +261,7 @@ def preview() -> Response:
     key, text = next(((k, v) for k, v in request.form.items() if k in BY_SLUG["content"].keys), ("", ""))
     if not key:
         abort(400)
-    return page("settings/preview.html", key=key, text=text, framed=prose.framed, rendered=prose.html)
+    return page("settings/preview.html", key=key, field=settings.BY_KEY[key], text=text, framed=prose.framed, rendered=prose.html)
 
 
 @bp.route("/setting/try/<what>", methods=["POST"], allow=Role.ROOT, critical=True)

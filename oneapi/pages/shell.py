@@ -48,7 +48,7 @@ def broken_channels() -> int:
         memo = _memo(access.state())
         snapshot = access.state().snapshot
         if memo.get("of") is not snapshot:
-            memo.update(of=snapshot, count=browse.channel_count(db.session, channel.Status.AUTO_DISABLED))
+            memo.update(of=snapshot, count=browse.channel_count(db.session(), channel.Status.AUTO_DISABLED))
         known = g.broken = memo["count"]
     return known
 
@@ -64,7 +64,7 @@ def balance() -> int:
     """What the reader has left, leases included."""
     if "balance" not in g:
         row = current_user.row
-        g.balance = row.quota + ledger.leased(db.session, "user", [row.id]).get(row.id, 0)
+        g.balance = row.quota + ledger.leased(db.session(), "user", [row.id]).get(row.id, 0)
     return g.balance
 
 

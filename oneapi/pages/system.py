@@ -28,8 +28,17 @@ def index() -> Response:
             shown = urlsplit(shown)._replace(netloc="…").geturl()
         rows.append((field, shown, field.name in found.sources))
     return page(
-        "system/index.html", rows=rows, workers=browse.workers(db.session), started=state.started_at, python=platform.python_version(),
-        database=databases.url.get_backend_name(), log_database=databases.log_url.get_backend_name() if databases.separate_logs else "",
-        redis=bool(found.redis_conn_string), node=found.node_type, sealed=bool(found.encryption_key), lanes=len(state.snapshot.lanes),
-        healthy=databases.healthy(), now=int(state.clock()),
-    )  # fmt: skip
+        "system/index.html",
+        rows=rows,
+        workers=browse.workers(db.session()),
+        started=state.started_at,
+        python=platform.python_version(),
+        database=databases.url.get_backend_name(),
+        log_database=databases.log_url.get_backend_name() if databases.separate_logs else "",
+        redis=bool(found.redis_conn_string),
+        node=found.node_type,
+        sealed=bool(found.encryption_key),
+        lanes=len(state.snapshot.lanes),
+        healthy=databases.healthy(),
+        now=int(state.clock()),
+    )

@@ -33,11 +33,11 @@ def _now() -> int:
 def index() -> Response:
     view = lists.view("/token", FILTERS, browse.TOKEN_SORTS)
     rows, total = browse.tokens(
-        db.session, current_user.id, view.args, view.sort, offset=view.offset, limit=view.size, now=_now()
+        db.session(), current_user.id, view.args, view.sort, offset=view.offset, limit=view.size, now=_now()
     )
     extra: dict[str, Any] = {"models": _models()}
     if id := request.args.get("edit", type=int):
-        extra |= {"opened": "tokens/form.html", **_form(token.owned(db.session, id, current_user.id))}
+        extra |= {"opened": "tokens/form.html", **_form(token.owned(db.session(), id, current_user.id))}
     elif "add" in request.args:
         extra |= {"opened": "tokens/form.html", **_form(None)}
     return page("tokens/index.html", "list", view=view.counted(total), rows=rows, now=_now(), soon=SOON, **extra)
@@ -49,7 +49,7 @@ def _models() -> list[str]:
 
 
 def _form(row: Token | None, errors: Mapping[str, str] | None = None, form: Mapping[str, str] | None = None) -> dict[str, Any]:
-    left = browse.token_left(db.session, row) if row is not None else 500_000
+    left = browse.token_left(db.session(), row) if row is not None else 500_000
     return {
         "title": _("Edit API key") if row is not None else _("New API key"), "row": row, "left": left, "form": form or {},
         "errors": errors or {}, "models": _models(), "ip": access.client_ip(), "unit": access.state().settings.quota_per_unit,
@@ -63,7 +63,7 @@ def add() -> Response:
 
 @bp.route("/token/edit/<int:id>", allow=Role.USER)
 def edit(id: int) -> Response:
-    return sheet("tokens/form.html", **_form(token.owned(db.session, id, current_user.id)))
+    return sheet("tokens/form.html", **_form(token.owned(db.session(), id, current_user.id)))
 
 
 @bp.route("/token/add", methods=["POST"], allow=Role.USER)
@@ -86,7 +86,7 @@ def create() -> Response:
 
 @bp.route("/token/edit/<int:id>", methods=["POST"], allow=Role.USER)
 def update(id: int) -> Response:
-    row = token.owned(db.session, id, current_user.id)
+    row = token.owned(db.session(), id, current_user.id)
     values, errors = _read(row)
     if not errors:
         try:
@@ -134,7 +134,7 @@ def _expiry(row: Token | None, errors: dict[str, str]) -> int:
 @bp.route("/token/created", allow=Role.USER)
 def created() -> Response:
     ids = [int(id) for id in request.args.get("ids", "").split(",") if id.isdecimal()][:100]
-    return sheet("tokens/created.html", **_created([token.owned(db.session, id, current_user.id) for id in ids] or abort(404)))
+    return sheet("tokens/created.html", **_created([token.owned(db.session(), id, current_user.id) for id in ids] or abort(404)))
 
 
 def _created(rows: list[Token]) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def _created(rows: list[Token]) -> dict[str, Any]:
 @bp.route("/token/<int:id>/key", allow=Role.USER)
 def reveal(id: int) -> Response:
     """The key in full, for copying; that it was looked at is written down."""
-    row = token.owned(db.session, id, current_user.id)
+    row = token.owned(db.session(), id, current_user.id)
     _looked([row])
     return Response(f"sk-{row.key}", mimetype="text/plain")
 
@@ -158,7 +158,7 @@ def reveal(id: int) -> Response:
 def reveal_many() -> Response:
     """Name and key of several, one a line."""
     ids = [int(id) for id in request.args.get("ids", "").split(",") if id.isdecimal()][:100]
-    rows = [token.owned(db.session, id, current_user.id) for id in ids]
+    rows = [token.owned(db.session(), id, current_user.id) for id in ids]
     _looked(rows)
     return Response("\n".join(f"{row.name}\tsk-{row.key}" for row in rows), mimetype="text/plain")
 
@@ -172,7 +172,7 @@ def _looked(rows: list[Token]) -> None:
 @bp.route("/token/<int:id>/open", allow=Role.USER)
 def open_in(id: int) -> Response:
     """The menu of clients that can be opened with this key."""
-    row = token.owned(db.session, id, current_user.id)
+    row = token.owned(db.session(), id, current_user.id)
     _looked([row])
     return sheet("tokens/open.html", title=_("Open %(name)s in", name=row.name or ""), row=row, links=openin.links(row.key))
 
@@ -191,16 +191,16 @@ def status(id: int) -> Response:
 def _row(id: int) -> Response:
     if "HX-Request" not in request.headers:
         return done(back("/token"))
-    row = token.owned(db.session, id, current_user.id)
-    db.session.refresh(row)
+    row = token.owned(db.session(), id, current_user.id)
+    db.session().refresh(row)
     return fragment(
-        "tokens/index.html", "row", key=row, held=browse.token_left(db.session, row) - row.remain_quota, now=_now(), soon=SOON
+        "tokens/index.html", "row", key=row, held=browse.token_left(db.session(), row) - row.remain_quota, now=_now(), soon=SOON
     )
 
 
 @bp.route("/token/<int:id>/duplicate", methods=["POST"], allow=Role.USER)
 def duplicate(id: int) -> Response:
-    row = token.owned(db.session, id, current_user.id)
+    row = token.owned(db.session(), id, current_user.id)
     values = {name: getattr(row, name) for name in tokens.WRITABLE} | {"name": f"{(row.name or '')[:24]} copy"}
     values["remain_quota"] = max(0, row.remain_quota)
     made = tokens.create(access.state(), actor(), values)
@@ -210,7 +210,7 @@ def duplicate(id: int) -> Response:
 
 @bp.route("/token/<int:id>/delete", methods=["POST"], allow=Role.USER)
 def delete(id: int) -> Response:
-    row = token.owned(db.session, id, current_user.id)
+    row = token.owned(db.session(), id, current_user.id)
     name = row.name or ""
     secret = undo.remember(access.state(), actor(), "token", [id])
     tokens.delete(access.state(), actor(), id)
@@ -225,10 +225,10 @@ def bulk() -> Response:
         view = lists.view("/token", FILTERS, browse.TOKEN_SORTS)
         ids = [
             row.id
-            for row, _held in browse.tokens(db.session, current_user.id, view.args, "-id", offset=0, limit=1000, now=_now())[0]
+            for row, _held in browse.tokens(db.session(), current_user.id, view.args, "-id", offset=0, limit=1000, now=_now())[0]
         ]
     for id in ids:
-        token.owned(db.session, id, current_user.id)
+        token.owned(db.session(), id, current_user.id)
     action, failed = request.form.get("action"), 0
     if action == "delete":
         secret = undo.remember(access.state(), actor(), "token", ids)

@@ -27,7 +27,7 @@ FILTERS: dict[str, Any] = {"q": None, "role": ("1", "10", "100"), "status": ("1"
 @bp.route("/user", allow=Role.ADMIN)
 def index() -> Response:
     view = lists.view("/user", FILTERS, browse.USER_SORTS)
-    rows, total = browse.users(db.session, view.args, view.sort, offset=view.offset, limit=view.size)
+    rows, total = browse.users(db.session(), view.args, view.sort, offset=view.offset, limit=view.size)
     extra: dict[str, Any] = {}
     if id := request.args.get("edit", type=int):
         extra = {"opened": "users/form.html", **_form(_row(id))}
@@ -38,7 +38,7 @@ def index() -> Response:
 
 def _facets() -> dict[str, Any]:
     roles, statuses, groups = Counter[int](), Counter[int](), Counter[str]()
-    for role, status, group, count in browse.user_facets(db.session):
+    for role, status, group, count in browse.user_facets(db.session()):
         roles[role] += count
         statuses[status] += count
         groups[group] += count
@@ -56,7 +56,7 @@ def may(row: User) -> bool:
 
 
 def _row(id: int) -> User:
-    row = user.get(db.session, id)
+    row = user.get(db.session(), id)
     if row is None or not may(row):
         raise Missing("user", id)
     return row
@@ -137,7 +137,7 @@ def balance(id: int) -> Response:
 
 def _balance(row: User, errors: Mapping[str, str] | None = None) -> dict[str, Any]:
     unit = access.state().settings.quota_per_unit
-    return {"title": _("Balance of %(name)s", name=row.username), "row": row, "now": ledger.balance(db.session, row.id),
+    return {"title": _("Balance of %(name)s", name=row.username), "row": row, "now": ledger.balance(db.session(), row.id),
             "errors": errors or {}, "form": request.form, "unit": unit}  # fmt: skip
 
 
@@ -154,14 +154,14 @@ def adjust(id: int) -> Response:
                 key = request.form.get("key", "")
                 topups.top_up(access.state(), actor(), id, quota, remark=request.form.get("remark", "").strip(), key=key)
             else:
-                left = ledger.balance(db.session, id)
+                left = ledger.balance(db.session(), id)
                 people.set_quota(access.state(), actor(), id, quota if how == "set" else max(0, left - quota))
         except Refused as error:
             errors = complaints.of(error)
     if errors:
         return sheet("users/balance.html", status=422, **_balance(row, errors))
-    db.session.expire_all()
-    toast(_("%(name)s now has %(left)s", name=row.username, left=texts.money(ledger.balance(db.session, id))))
+    db.session().expire_all()
+    toast(_("%(name)s now has %(left)s", name=row.username, left=texts.money(ledger.balance(db.session(), id))))
     return done(back("/user"))
 
 
@@ -178,15 +178,20 @@ def manage(id: int, action: str) -> Response:
     name = row.username or ""
     try:
         people.manage(access.state(), actor(), name, action)
-        said = {"enable": _("%(name)s enabled", name=name), "disable": _("%(name)s disabled", name=name), "delete": _("%(name)s deleted", name=name),
-                "promote": _("%(name)s is an administrator now", name=name), "demote": _("%(name)s is no administrator any more", name=name)}  # fmt: skip
+        said = {
+            "enable": _("%(name)s enabled", name=name),
+            "disable": _("%(name)s disabled", name=name),
+            "delete": _("%(name)s deleted", name=name),
+            "promote": _("%(name)s is an administrator now", name=name),
+            "demote": _("%(name)s is no administrator any more", name=name),
+        }
         toast(said[action])
     except Refused as error:
         toast(" ".join(complaints.of(error).values()), "bad")
     if "HX-Request" in request.headers and action != "delete":
-        db.session.expire_all()
+        db.session().expire_all()
         row = _row(id)
-        return fragment("users/index.html", "row", u=row, held=ledger.balance(db.session, id) - row.quota, may=may)
+        return fragment("users/index.html", "row", u=row, held=ledger.balance(db.session(), id) - row.quota, may=may)
     return done(back("/user"))
 
 
@@ -195,7 +200,7 @@ def bulk() -> Response:
     ids, action, changed = request.form.getlist("ids", type=int), request.form.get("action", ""), 0
     value = request.form.get("value", "").strip()
     for id in ids:
-        row = user.get(db.session, id)
+        row = user.get(db.session(), id)
         if row is None or not may(row):
             continue
         try:

@@ -25,13 +25,16 @@ bp = GuardedBlueprint("wallet", __name__)
 def index() -> Response:
     if "HX-Request" in request.headers and request.headers.get("HX-Target") == "older":
         before = request.args.get("before", type=int) or 0
-        return fragment("wallet/index.html", "rows", moves=browse.movements(db.session, current_user.id, before=before, limit=26))
+        return fragment(
+            "wallet/index.html", "rows", moves=browse.movements(db.session(), current_user.id, before=before, limit=26)
+        )
     return _show()
 
 
 def _show(error: str = "") -> Response:
+    me, session = current_user.id, db.session()
     data: dict[str, Any] = {
-        "moves": browse.movements(db.session, current_user.id, limit=26), "invited": browse.invited(db.session, current_user.id),
+        "moves": browse.movements(session, me, limit=26), "invited": browse.invited(session, me),
         "code": current_user.row.aff_code or "", "error": error, "typed": request.form.get("key", ""),
     }  # fmt: skip
     return page("wallet/index.html", "redeem", status=422 if error else 200, **data)

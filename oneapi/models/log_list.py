@@ -1,0 +1,73 @@
+"""Logs as their page shows them: filtered, paged by key, one of them in full."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.orm import Session
+
+from oneapi.models.base import Missing
+from oneapi.models.lists import begins
+from oneapi.models.log import Log
+
+
+@dataclass(frozen=True, slots=True)
+class LogFilter:
+    """What the list of logs is limited to; empty values limit nothing."""
+
+    since: int = 0
+    until: int = 0
+    user_id: int = 0
+    q: str = ""
+    type: int = 0
+    model: str = ""
+    token: str = ""
+    username: str = ""
+    channel: int = 0
+    stream: str = ""
+    min_quota: int = 0
+    min_ms: int = 0
+    errors: bool = False
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        exact = ((Log.user_id, self.user_id), (Log.type, self.type), (Log.model_name, self.model), (Log.token_name, self.token),
+                 (Log.username, self.username), (Log.channel_id, self.channel))  # fmt: skip
+        wanted: list[ColumnElement[bool]] = [column == value for column, value in exact if value]
+        if self.since:
+            wanted.append(Log.created_at >= self.since)
+        if self.until:
+            wanted.append(Log.created_at < self.until)
+        if self.stream:
+            wanted.append(Log.is_stream.is_(self.stream == "1"))
+        if self.min_quota:
+            wanted.append(Log.quota >= self.min_quota)
+        if self.min_ms:
+            wanted.append(Log.elapsed_time >= self.min_ms)
+        if self.q:
+            wanted.append(
+                or_(Log.request_id == self.q, begins(Log.model_name, self.q), Log.token_name == self.q, Log.username == self.q)
+            )
+        return wanted
+
+
+def logs(session: Session, wanted: LogFilter, *, before: int = 0, after: int = 0, limit: int = 50) -> list[Log]:
+    """Newest first. `before` and `after` are ids: lists of logs page by key, never by offset."""
+    query = select(Log).where(*wanted.conditions())
+    if before:
+        query = query.where(Log.id < before)
+    if after:
+        query = query.where(Log.id > after)
+    return list(session.scalars(query.order_by(Log.id.desc()).limit(limit)))
+
+
+def log_entry(session: Session, id: int, user_id: int = 0) -> Log:
+    """One entry; with a user, only if it is theirs. Raises Missing."""
+    row = session.get(Log, id)
+    if row is None or (user_id and row.user_id != user_id):
+        raise Missing("log", id)
+    return row
+
+
+def latencies(session: Session, wanted: LogFilter, limit: int = 2000) -> list[tuple[int, int, int]]:
+    """(seconds, milliseconds, stream) of the newest served requests: what percentiles are taken from."""
+    query = select(Log.created_at, Log.elapsed_time, Log.is_stream).where(*wanted.conditions(), Log.type == 2)
+    return [(int(at or 0), int(ms), int(s)) for at, ms, s in session.execute(query.order_by(Log.id.desc()).limit(limit))]

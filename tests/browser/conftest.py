@@ -1,0 +1,107 @@
+"""One server and one Chromium for the run; a fresh profile for every test; no console error, no policy report."""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import served as installations  # noqa: E402  (the folder is no package of the repository)
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = ["--no-sandbox", "--font-render-hinting=none", "--disable-quic"]
+# Chromium prints a line for every 4xx of a fragment, the wanted 422 among them; these lines alone are excluded.
+WANTED = ("status of 422", "status of 404", "status of 286")
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[installations.Site]:
+    with installations.served() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium: Browser, site: installations.Site) -> Iterator[Callable[..., Page]]:
+    """open_page(width=390, appearance="dark", lang="zh_CN", user="root"): a page of a fresh profile, signed in."""
+    contexts, complaints = [], []
+
+    def make(
+        *,
+        user: str = "root",
+        width: int = 1440,
+        height: int = 900,
+        appearance: str = "light",
+        lang: str = "en",
+        scripts: bool = True,
+    ) -> Page:
+        context = chromium.new_context(
+            viewport={"width": width, "height": height}, java_script_enabled=scripts, base_url=site.url
+        )
+        context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site.url)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") and not wanted(m.text) else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        if user:
+            sign_in(page, user)
+        context.add_cookies([{"name": n, "value": v, "url": site.url} for n, v in (("lang", lang), ("appearance", appearance))])
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def wanted(text: str) -> bool:
+    return any(mark in text for mark in WANTED)
+
+
+def sign_in(page: Page, user: str) -> None:
+    page.goto("/login")
+    page.fill("input[name=username]", user)
+    for password in (installations.PASSWORD, "123456"):
+        page.fill("input[name=password]", password)
+        page.click("form[action='/login'] button[type=submit]")
+        page.wait_for_load_state()
+        if "/login" not in page.url:
+            break
+    if page.url.endswith("/password"):
+        page.fill("input[name=password]", installations.PASSWORD)
+        page.fill("input[name=confirm]", installations.PASSWORD)
+        page.click("form[action='/password'] button[type=submit]")
+        page.wait_for_load_state()
+    assert page.url.endswith("/dashboard"), page.url
+
+
+@pytest.fixture
+def axe() -> Callable[[Page], list[dict[str, Any]]]:
+    """What axe-core objects to on a page, as (rule, what)."""
+    import axe_core_python
+
+    script = next(Path(axe_core_python.__file__).parent.rglob("axe.min.js")).read_text()
+
+    def check(page: Page) -> list[str]:
+        page.evaluate(script)
+        tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+        found = page.evaluate("tags => axe.run(document, {runOnly: {type: 'tag', values: tags}})", tags)
+        return [
+            f"{v['id']}: {n['html'][:120]} ({n['any'][0]['message'] if n['any'] else ''})"
+            for v in found["violations"]
+            for n in v["nodes"]
+        ]
+
+    return check

@@ -1,0 +1,68 @@
+"""Logs by their page: whose they are, filters, keyset paging, the story of one request, export."""
+
+from typing import Any
+
+import pytest
+
+BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.fixture
+def served_once(client: Any, channel: Any, alice: Any, logged: Any) -> Any:
+    channel(name="the lane")
+    assert client.post("/v1/chat/completions", json=BODY, headers=alice.headers, buffered=True).status_code == 200
+    return logged()[-1]
+
+
+def test_a_request_is_explained_to_its_owner(browse: Any, alice: Any, served_once: Any) -> None:
+    said = browse(alice).get(f"/log?id={served_once.id}").text
+    assert served_once.request_id in said and "Charged" in said and "Input" in said
+
+
+def test_channels_are_told_to_administrators_only(browse: Any, alice: Any, admin: Any, served_once: Any) -> None:
+    assert "the lane" not in browse(alice).get(f"/log?id={served_once.id}").text
+    assert "attempts" not in browse(alice).get(f"/log/{served_once.id}.json").get_json()["detail"]
+    assert "the lane" in browse(admin).get(f"/log?id={served_once.id}").text
+
+
+def test_other_peoples_entries_are_not_there(browse: Any, bob: Any, served_once: Any) -> None:
+    browser = browse(bob)
+    assert browser.get(f"/log?id={served_once.id}").status_code == browser.get(f"/log/{served_once.id}.json").status_code == 404
+    assert served_once.request_id not in browser.get("/log?range=all").text
+    assert served_once.request_id not in browser.get("/log?range=all&format=csv").text
+    assert 'id="log-' not in browser.get(f"/log?range=all&user_id={served_once.user_id}&user=alice").text
+
+
+def test_filters_narrow_the_list(browse: Any, alice: Any, served_once: Any) -> None:
+    browser = browse(alice)
+    assert f"log-{served_once.id}" in browser.get("/log?model=gpt-4o-mini").text
+    assert f"log-{served_once.id}" not in browser.get("/log?model=other").text
+    assert f"log-{served_once.id}" in browser.get(f"/log?q={served_once.request_id}").text
+    assert browser.get("/log?range=custom&from=1&to=nonsense&min_ms=x").status_code == 200
+
+
+def test_older_rows_come_by_key(browse: Any, alice: Any, served_once: Any) -> None:
+    said = browse(alice).ask(f"/log?before={served_once.id}", "older").text
+    assert "<html" not in said and f"log-{served_once.id}" not in said
+
+
+def test_new_rows_come_live(browse: Any, alice: Any, served_once: Any) -> None:
+    said = browse(alice).ask(f"/log/live?after={served_once.id - 1}", "fresh").text
+    assert f"log-{served_once.id}" in said and f"after={served_once.id}" in said
+
+
+def test_the_export_is_what_the_filters_show(browse: Any, alice: Any, served_once: Any) -> None:
+    lines = browse(alice).get("/log?format=csv").text.strip().splitlines()
+    assert len(lines) == 2 and served_once.request_id in lines[1]
+
+
+def test_the_overview_counts_from_the_roll_ups(browse: Any, alice: Any, bob: Any, served_once: Any) -> None:
+    assert "gpt-4o-mini" in browse(alice).get("/dashboard").text
+    assert "gpt-4o-mini</a>" not in browse(bob).get("/dashboard").text
+    assert "gpt-4o-mini" in browse(alice).get("/dashboard?format=csv").text
+
+
+def test_root_purges_before_a_moment(browse: Any, root: Any, alice: Any, served_once: Any) -> None:
+    assert browse(alice).post("/log/purge", before="2999-01-01T00:00").status_code == 403
+    browse(root).post("/log/purge", before="2999-01-01T00:00")
+    assert f"log-{served_once.id}" not in browse(alice).get("/log?range=all").text
