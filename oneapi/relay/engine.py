@@ -128,8 +128,9 @@ def call_for(gateway: Gateway, ask: Ask, lane: Lane, model: str, key: str) -> Ca
         body = vendors.suited(vendor, body)
     if lane.parameters:
         body = body | lane.parameters
-    if lane.system_prompt and ask.kind == "chat":
-        body, ask.prompt_reset = forced(body, lane.system_prompt), True
+    ask.prompt_reset = bool(lane.system_prompt) and ask.kind == "chat"
+    if ask.prompt_reset:
+        body = forced(body, lane.system_prompt)
     if vendor.inline_images:
         body = media.inlined(body, gateway.state)
     config = lane.config if not vendor.key_parts else lane.config | contract.key_fields(vendor, key, lane.config)

@@ -232,7 +232,9 @@ def form(environ: Environ, raw: bytes) -> tuple[dict[str, Any], tuple[File, ...]
     """Fields and files of a form; a field that comes several times, or as `name[]`, is a list."""
     try:
         _, fields, uploads = parse_form_data(
-            environ | {"wsgi.input": io.BytesIO(raw), "CONTENT_LENGTH": str(len(raw))}, silent=False
+            environ | {"wsgi.input": io.BytesIO(raw), "CONTENT_LENGTH": str(len(raw))},
+            stream_factory=lambda *_, **__: io.BytesIO(),  # the body is in memory already, and within its limit
+            silent=False,
         )
     except (HTTPException, ValueError) as error:
         raise Refused(400, "The form could not be read: check its boundary and its parts.", "invalid_form") from error
