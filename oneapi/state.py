@@ -5,6 +5,7 @@ import ipaddress
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -188,7 +189,7 @@ def caller(row: token.Token, owner: user.User, now: settings.Settings) -> Caller
         token_id=row.id, user_id=owner.id, username=owner.username or "", token_name=row.name or "",
         token_status=row.status, expired_time=row.expired_time, unlimited=bool(row.unlimited_quota),
         models=frozenset(names) if (names := channel.split(row.models)) else None,
-        networks=networks(row.subnet or ""), subnet=row.subnet or "", group=group, role=owner.role, user_status=owner.status,
+        networks=readable(row.subnet or ""), subnet=row.subnet or "", group=group, role=owner.role, user_status=owner.status,
         limits=tuple((name, limit) for name, limit in limits if limit),
     )  # fmt: skip
 
@@ -196,6 +197,15 @@ def caller(row: token.Token, owner: user.User, now: settings.Settings) -> Caller
 def networks(text: str) -> tuple[Network, ...]:
     """A comma list of networks; raises ValueError at the first that is none."""
     return tuple(ipaddress.ip_network(part, strict=False) for part in channel.split(text))
+
+
+def readable(text: str) -> tuple[Network, ...]:
+    """The networks among the parts of a stored list; a list that names none that can be read lets nobody in."""
+    found = []
+    for part in channel.split(text):
+        with suppress(ValueError):
+            found += networks(part)
+    return tuple(found)
 
 
 # The old project's column `other` meant a config key that depended on the type.

@@ -37,7 +37,7 @@ def caller(state: State, environ: Environ, client_ip: Callable[[Environ], str]) 
         raise unfit(found)
     if found.expired_time != -1 and found.expired_time < state.clock():
         raise Refused(401, "The API key has expired.", "invalid_api_key", zh="该令牌已过期")
-    if found.networks:
+    if found.subnet:
         check_network(found, client_ip(environ))
     return found, pinned
 

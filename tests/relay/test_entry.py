@@ -1,0 +1,240 @@
+"""The door: paths, bodies, forms of errors, what browsers and clients need."""
+
+import gzip
+import http.client
+import json
+import re
+import zlib
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from asks import CHAT, PATH, post
+from fake_vendor import FakeVendor, chat
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from oneapi.models import log
+from oneapi.state import State
+
+RAW = json.dumps(CHAT).encode()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/v1/files", 501, "api_not_implemented"), ("POST", "/v1/fine_tuning/jobs", 501, "api_not_implemented"),
+        ("POST", "/v1/assistants", 501, "api_not_implemented"), ("GET", "/v1/threads/t/runs", 501, "api_not_implemented"),
+        ("DELETE", "/v1/models/gpt-4o", 501, "api_not_implemented"),
+        ("GET", PATH, 404, None), ("POST", "/v1/chat", 404, None), ("GET", "/v1", 404, None), ("POST", "/v1/models", 404, None),
+        ("GET", "/dashboard/billing/nothing", 404, None),
+    ],
+)  # fmt: skip
+def test_paths_that_are_not_served_say_so(
+    client: FlaskClient, alice: Any, method: str, path: str, status: int, code: str | None
+) -> None:
+    answer = client.open(path, method=method, headers=alice.headers)
+    error = answer.json["error"]
+    assert (answer.status_code, error["code"]) == (status, code)
+    if status == 404:
+        assert error["message"].startswith(f"Invalid URL ({method} {path})") and error["type"] == "invalid_request_error"
+    else:
+        assert error["message"].startswith("API not implemented") and error["type"] == "one_api_error"
+
+
+@pytest.mark.parametrize("status", [401, 404, 400, 501, 503])
+def test_every_error_has_openais_shape_and_names_the_request(client: FlaskClient, alice: Any, channel: Any, status: int) -> None:
+    channel()
+    headers = alice.headers if status != 401 else {}
+    path = {404: "/v1/nothing", 501: "/v1/files"}.get(status, PATH)
+    body = {400: {"model": "gpt-4o-mini"}, 503: CHAT | {"model": "unknown"}}.get(status, CHAT)
+    answer = client.post(path, json=body, headers=headers)
+    assert answer.status_code == status and answer.content_type == "application/json"
+    assert answer.json["error"].keys() == {"message", "type", "param", "code"}
+    assert answer.json["error"]["message"].endswith(f" (request id: {answer.headers['x-request-id']})")
+
+
+def test_request_ids_are_unique_and_in_the_known_form(say: Any, channel: Any) -> None:
+    channel()
+    ids = {say().headers["X-Oneapi-Request-Id"] for _ in range(5)}
+    assert len(ids) == 5 and all(re.fullmatch(r"\d{14}\d{1,9}\d{8}", id) for id in ids)
+
+
+def test_a_model_nobody_serves_is_told_in_both_languages(say: Any, channel: Any) -> None:
+    channel()
+    zh = say(model="unknown", headers={"Accept-Language": "zh-CN,zh"}).json["error"]["message"]
+    en = say(model="unknown").json["error"]["message"]
+    assert zh.startswith("当前分组 default 下对于模型 unknown 无可用渠道")
+    assert en.startswith("No channel of group default serves unknown on /v1/chat/completions.")
+
+
+BAD: list[tuple[str, Any, str]] = [
+    (PATH, b"", "The body is not valid JSON: it is empty."), (PATH, b"{", "The body is not valid JSON"),
+    (PATH, b"[]", "The body must be a JSON object."), (PATH, b"null", "The body must be a JSON object."),
+    (PATH, b'{"model":"gpt-4o-mini","messages":' + b"[" * 3000 + b"]" * 3000 + b"}", "The body is not valid JSON"),
+    (PATH, {"messages": []}, "model is required"), (PATH, {"model": 5, "messages": []}, "model is required"),
+    (PATH, {"model": "gpt-4o-mini"}, "field messages is required"),
+    (PATH, {"model": "m", "messages": []}, "field messages is required"),
+    (PATH, {"model": "m", "messages": "hi"}, "messages must be a list"),
+    (PATH, {"model": "m", "messages": {"a": 1}}, "messages must be a list"),
+    (PATH, CHAT | {"max_tokens": -1}, "max_tokens is invalid"), (PATH, CHAT | {"max_tokens": 2**31}, "max_tokens is invalid"),
+    (PATH, CHAT | {"max_tokens": "9"}, "max_tokens is invalid"),
+    (PATH, CHAT | {"max_completion_tokens": True}, "max_completion_tokens is invalid"),
+    ("/v1/completions", {"model": "m", "prompt": ""}, "field prompt is required"),
+    ("/v1/embeddings", {"model": "m"}, "field input is required"), ("/v1/moderations", {"input": ""}, "field input is required"),
+    ("/v1/edits", {"model": "m"}, "field instruction is required"),
+    ("/v1/images/generations", {"model": "m"}, "field prompt is required"),
+    ("/v1/audio/speech", {"model": "m", "input": "x" * 4097}, "input is too long (over 4096 characters)"),
+    ("/v1/rerank", {"model": "m", "query": "q"}, "field documents is required"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "body", "text"), BAD, ids=range(len(BAD)))
+def test_what_no_vendor_would_take_is_refused_with_the_reason(
+    client: FlaskClient, alice: Any, vendor: FakeVendor, channel: Any, path: str, body: Any, text: str
+) -> None:
+    channel()
+    sent = {"data": body} if isinstance(body, bytes) else {"json": body}
+    answer = client.post(path, headers=alice.headers, **sent)
+    assert answer.status_code == 400 and answer.json["error"]["message"].startswith(text)
+    assert vendor.asked == []
+
+
+def test_4096_characters_of_any_script_can_be_spoken(client: FlaskClient, alice: Any, vendor: FakeVendor, channel: Any) -> None:
+    channel(models="tts-1")
+    vendor.says(b"ID3", content_type="audio/mpeg")
+    body = {"model": "tts-1", "input": "好" * 4096, "voice": "alloy"}
+    assert client.post("/v1/audio/speech", json=body, headers=alice.headers).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-8"])
+def test_json_is_read_whatever_it_is_called(client: FlaskClient, alice: Any, channel: Any, kind: str) -> None:
+    channel()
+    assert client.post(PATH, data=RAW, headers=alice.headers, content_type=kind).status_code == 200
+
+
+@pytest.mark.parametrize(("coding", "packed"), [("gzip", gzip.compress(RAW)), ("deflate", zlib.compress(RAW)), ("identity", RAW)])
+def test_compressed_bodies_are_read(
+    client: FlaskClient, alice: Any, channel: Any, vendor: FakeVendor, coding: str, packed: bytes
+) -> None:
+    channel()
+    assert client.post(PATH, data=packed, headers=alice.headers | {"Content-Encoding": coding}).status_code == 200
+    assert vendor.asked[0].json["messages"] == CHAT["messages"]
+
+
+@pytest.mark.parametrize(
+    ("coding", "packed", "status"), [("br", RAW, 415), ("gzip", RAW, 400), ("gzip", gzip.compress(RAW)[:-12], 400)]
+)
+def test_bodies_that_cannot_be_unpacked_are_refused(
+    client: FlaskClient, alice: Any, channel: Any, coding: str, packed: bytes, status: int
+) -> None:
+    channel()
+    assert client.post(PATH, data=packed, headers=alice.headers | {"Content-Encoding": coding}).status_code == status
+
+
+class TestLimits:
+    @pytest.fixture
+    def settings_of_environment(self, settings_of_environment: dict[str, str]) -> dict[str, str]:
+        return settings_of_environment | {"MAX_BODY_MB": "1"}
+
+    def test_a_body_that_is_too_large_is_refused(self, client: FlaskClient, alice: Any, channel: Any) -> None:
+        channel()
+        answer = client.post(PATH, data=b" " * 2**20 + RAW, headers=alice.headers)
+        assert (answer.status_code, answer.json["error"]["code"]) == (413, "request_too_large")
+
+    def test_a_body_that_grows_when_unpacked_is_refused(self, client: FlaskClient, alice: Any, channel: Any) -> None:
+        channel()
+        bomb = gzip.compress(b" " * 200 * 2**20)
+        assert len(bomb) < 2**20
+        assert client.post(PATH, data=bomb, headers=alice.headers | {"Content-Encoding": "gzip"}).status_code == 413
+
+    def test_a_body_in_chunks_is_measured_too(self, served: str, alice: Any, channel: Any) -> None:
+        channel()
+        assert chunked(served, alice, [RAW]) == 200
+        assert chunked(served, alice, [b" " * 65536] * 40) in (413, 0)
+
+
+def chunked(served: str, who: Any, pieces: list[bytes]) -> int:
+    place = urlsplit(served)
+    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=10)
+    try:
+        connection.request("POST", PATH, iter(pieces), who.headers, encode_chunked=True)
+        return connection.getresponse().status
+    except BrokenPipeError:
+        return 0
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("body", [b"--x\r\n", b"nothing", b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nm'])
+def test_a_form_that_cannot_be_read_is_refused(client: FlaskClient, alice: Any, channel: Any, body: bytes) -> None:
+    channel(models="whisper-1")
+    answer = client.post("/v1/images/edits", data=body, headers=alice.headers, content_type="multipart/form-data; boundary=b")
+    assert answer.status_code == 400
+
+
+# -- browsers ---------------------------------------------------------------------------------------------------------
+
+
+def test_browsers_of_other_sites_may_ask(client: FlaskClient, alice: Any, channel: Any) -> None:
+    channel()
+    asked = {"Origin": "https://chat.example", "Access-Control-Request-Method": "POST"}
+    before = client.options(PATH, headers=asked)
+    assert before.status_code == 204 and before.headers["Access-Control-Allow-Origin"] == "*"
+    assert (
+        "POST" in before.headers["Access-Control-Allow-Methods"]
+        and "Authorization" in before.headers["Access-Control-Allow-Headers"]
+    )
+    answer = client.post(PATH, json=CHAT, headers=alice.headers | {"Origin": "https://chat.example"})
+    refused = client.post(PATH, json=CHAT, headers={"Origin": "https://chat.example"})
+    assert answer.headers["Access-Control-Allow-Origin"] == refused.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.headers["Access-Control-Expose-Headers"] == "*" and "Access-Control-Allow-Credentials" not in answer.headers
+
+
+# -- the proxy route --------------------------------------------------------------------------------------------------
+
+
+def test_an_administrator_reaches_a_proxy_channels_vendor(
+    client: FlaskClient, admin: Any, vendor: FakeVendor, channel: Any, state: State
+) -> None:
+    made = channel(type=43, models="", key="Token raw-key")
+    vendor.says(b"made", status=201, content_type="text/x", headers={"X-Their": "1", "Set-Cookie": "a=b"})
+    headers = admin.headers | {"X-Mine": "2", "Cookie": "session=secret"}
+    answer = client.put(f"/v1/oneapi/proxy/{made}/some/where?a=1&b=2", data=b"raw", headers=headers, content_type="text/y")
+    assert (answer.status_code, answer.data, answer.content_type, answer.headers["X-Their"]) == (201, b"made", "text/x", "1")
+    assert "Set-Cookie" not in answer.headers
+    asked = vendor.asked[0]
+    assert (asked.method, asked.path, asked.query, asked.body) == ("PUT", "/some/where", "a=1&b=2", b"raw")
+    assert asked.headers["authorization"] == "Token raw-key" and asked.headers["x-mine"] == "2"
+    assert "cookie" not in asked.headers and admin.key not in str(asked.headers)
+    with state.databases.logs() as session:
+        rows = session.scalars(select(log.Log).where(log.Log.channel_id == made)).all()
+    assert [row.content for row in rows] == ["proxy: PUT /some/where 201"]
+
+
+def test_the_proxy_route_is_for_administrators_and_proxy_channels(
+    client: FlaskClient, alice: Any, admin: Any, vendor: FakeVendor, channel: Any
+) -> None:
+    ordinary, off = channel(), channel(type=43, status=2)
+    statuses = [
+        client.get(f"/v1/oneapi/proxy/{id}/x", headers=who.headers).status_code
+        for who, id in ((alice, ordinary), (admin, ordinary), (admin, off), (admin, 999), (admin, "x"))
+    ]
+    assert statuses == [403, 400, 403, 400, 400] and vendor.asked == []
+
+
+# -- nothing is left of an answer -------------------------------------------------------------------------------------
+
+
+def test_a_connection_serves_many_requests_of_every_kind(served: str, alice: Any, vendor: FakeVendor, channel: Any) -> None:
+    channel()
+    place = urlsplit(served)
+    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=10)
+    vendor.always(chat("x" * 100_000))
+    for body in (RAW, b"{", RAW, b" " * 3_000_000 + RAW, RAW):
+        connection.request("POST", PATH, body, alice.headers)
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status in (200, 400)
+    connection.close()
+    assert post(served, alice.key).status == 200
