@@ -169,14 +169,15 @@ def close(state: State, actor: Actor, id: int, *, action: str = "user.delete") -
             raise Refused("user_missing")
         if row.role == Role.ROOT:
             raise Refused("cannot_delete_root")
-        places = marks(User(), actor.ip) if actor.id == id else []
-        for mark in marks(row):
+        known, before = marks(row), {"username": row.username, "status": row.status}
+        if not account.close(session, row):
+            raise Refused("user_missing")
+        for mark in known:
             code.issue(session, "gone", mark, mark, expires_at=now + GONE_SECONDS)
-        for mark in places:
+        for mark in marks(User(), actor.ip) if actor.id == id else ():
             code.issue(session, "gone", mark, mark, expires_at=now + GONE_PLACE_SECONDS)
-        record(session, state, actor, action, id, before={"username": row.username, "status": row.status})
         token.remove_all(session, id)
-        account.close(session, row)
+        record(session, state, actor, action, id, before=before)
 
 
 def close_self(state: State, actor: Actor) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from oneapi.models.lists import paged
+from oneapi.models.rollup import Hour
 from oneapi.models.user import Role, Status, User, matching
 
 ORDERS = {"quota": User.quota, "used_quota": User.used_quota, "request_count": User.request_count}
@@ -83,12 +84,13 @@ def rename(session: Session, row: User, username: str) -> bool:
     return True
 
 
-def close(session: Session, row: User) -> None:
-    """Delete an account for good but keep its row for the books: nothing of it is reserved and nothing of it works."""
+def close(session: Session, row: User) -> bool:
+    """Delete an account for good but keep its row for the books; False when somebody was faster."""
     gone: dict[str, Any] = dict.fromkeys((*IDENTITIES, "email", "aff_code", "access_token_hash", "access_token"))
     gone |= {"username": f"deleted_{uuid4().hex}", "status": Status.DELETED, "session_epoch": (row.session_epoch or 0) + 1}
-    session.execute(update(User).where(User.id == row.id).values(**gone))
+    closed = session.execute(update(User).where(User.id == row.id, User.status != Status.DELETED).values(**gone))
     session.refresh(row)
+    return closed.rowcount == 1  # type: ignore[attr-defined]
 
 
 def bind(session: Session, id: int, **columns: Any) -> None:
@@ -106,10 +108,14 @@ def set_aff_code(session: Session, id: int, code: str) -> bool:
     return changed.rowcount == 1  # type: ignore[attr-defined]
 
 
-def to_remind(session: Session, threshold: int, limit: int = 500) -> list[User]:
-    """Who has used their quota up to the threshold and was not told, or was told and has used up the rest too."""
+def to_remind(session: Session, threshold: int, *, since: int, limit: int = 500) -> list[User]:
+    """Who has used their quota up to the threshold and was not told, or was told and has used up the rest too.
+
+    Only who has used some of it since a time: nobody wants a mail because they had nothing left years ago.
+    """
     news = or_(User.reminded_at_quota.is_(None), (User.quota <= 0) & (User.reminded_at_quota > 0))
-    low = select(User).where(User.status == Status.ENABLED, User.quota < threshold, User.used_quota > 0, news)
+    active = User.id.in_(select(Hour.user_id).where(Hour.hour > since - 3600))
+    low = select(User).where(User.status == Status.ENABLED, User.quota < threshold, news, active)
     return list(session.scalars(low.where(User.email.is_not(None), User.email != "").order_by(User.id).limit(limit)))
 
 

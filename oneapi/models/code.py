@@ -2,7 +2,8 @@
 
 import hashlib
 
-from sqlalchemy import String, delete, select, update
+from sqlalchemy import String, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from oneapi.models.base import Base, Count, LongText
@@ -30,7 +31,15 @@ def digest(secret: str) -> str:
 
 def issue(session: Session, purpose: str, subject: str, secret: str, *, expires_at: int, data: str = "") -> None:
     """Keep a code; an older one for the same purpose and subject is void."""
-    session.merge(Code(purpose=purpose, subject=subject, digest=digest(secret), data=data, expires_at=expires_at, attempts=0))
+    values = {"digest": digest(secret), "data": data, "expires_at": expires_at, "attempts": 0}
+    again = update(Code).where(Code.purpose == purpose, Code.subject == subject).values(**values)
+    if session.execute(again).rowcount:  # type: ignore[attr-defined]
+        return
+    try:
+        with session.begin_nested():
+            session.execute(insert(Code).values(purpose=purpose, subject=subject, **values))
+    except IntegrityError:  # somebody asked for one at the same moment: the last one counts
+        session.execute(again)
 
 
 def take(session: Session, purpose: str, subject: str, secret: str, *, now: int) -> str | None:
@@ -50,6 +59,12 @@ def known(session: Session, purpose: str, subjects: list[str], *, now: int) -> b
     """Whether any of these is remembered."""
     found = select(Code.subject).where(Code.purpose == purpose, Code.subject.in_(subjects), Code.expires_at > now)
     return session.scalar(found.limit(1)) is not None
+
+
+def holds(session: Session, purpose: str, subject: str, secret: str, *, now: int) -> bool:
+    """Whether this is the secret that is kept, without using it up."""
+    found = select(Code.digest).where(Code.purpose == purpose, Code.subject == subject, Code.expires_at > now)
+    return session.scalar(found) == digest(secret)
 
 
 def sweep(session: Session, *, now: int) -> int:
