@@ -12,7 +12,7 @@ from uuid import uuid4
 import gevent
 
 from oneapi import notify
-from oneapi.actions import channels, logs, people, pricecheck
+from oneapi.actions import channels, logs, pricecheck, reminders
 from oneapi.models import channel, code, job
 from oneapi.models.channel import Channel, Status
 from oneapi.relay import ledger
@@ -146,7 +146,7 @@ def delete_old_logs(run: Run) -> None:
 
 def remind(run: Run) -> None:
     """Mail people whose balance has just fallen below the threshold, or to nothing."""
-    run.say(mails=people.remind(run.state))
+    run.say(mails=reminders.remind(run.state))
 
 
 def compare_prices(run: Run) -> None:

@@ -169,6 +169,7 @@ TEXTS: dict[str, tuple[str, str]] = {
 
 # What notices and mails say, as event: ((subject, text) in Chinese, then in English).
 NOTICES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
+    "test": (("{system} 测试", "这是一条测试消息。"), ("A test of {system}", "This is a test: notices of this server arrive.")),
     "channel_disabled": (
         ("渠道状态变更提醒", "渠道「{name}」（#{id}）已被禁用，原因：{reason}"),
         ("Channel disabled", "Channel “{name}” (#{id}) was disabled: {reason}"),

@@ -5,51 +5,56 @@ import hmac
 import html
 import json
 import logging
-import smtplib
-import socket
-import ssl
-from collections.abc import Callable, Iterable
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.utils import formatdate, make_msgid
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import gevent
+from gevent.lock import BoundedSemaphore
 from gevent.pool import Pool
 
 from oneapi import guarded, messages
+from oneapi.db import TROUBLE, begin_immediate
+from oneapi.mailer import MailError, send_mail
 from oneapi.models import account, code
 from oneapi.state import State
 
 log = logging.getLogger(__name__)
 
-SECONDS = 15.0  # to wait for a mail server or a hook
+SECONDS = 15.0  # to wait for a hook
 TRIES = (0.0, 2.0, 10.0)  # pauses before each try of a webhook
 CAPS: dict[str, Any] = {"timeout": SECONDS, "max_bytes": 65536}
-DAY = 86400
+MINUTE, DAY = 60, 86400
 
-_pool = Pool(8)
+_pool = Pool(500)  # notices that wait or are being sent; more are dropped
+_lines = BoundedSemaphore(8)  # those that are being sent
 
 
-class MailError(Exception):
-    """A mail was not sent; the text says what the mail server, or we, had against it."""
+@dataclass(frozen=True, slots=True)
+class Once:
+    """News of a subject that is not told again within some seconds, unless it was followed by other news."""
+
+    subject: str
+    news: str
+    seconds: int
 
 
 # What others call. None of these waits.
 
 
 def channel_disabled(state: State, id: int, name: str, reason: str) -> None:
-    to_root(state, "channel_disabled", id=id, name=name, reason=reason)
+    once = Once(f"channel:{id}", f"disabled: {reason}", 10 * MINUTE)
+    to_root(state, "channel_disabled", once, id=id, name=name, reason=reason)
 
 
 def channel_enabled(state: State, id: int, name: str) -> None:
-    to_root(state, "channel_enabled", id=id, name=name)
+    to_root(state, "channel_enabled", Once(f"channel:{id}", "enabled", 10 * MINUTE), id=id, name=name)
 
 
 def channel_slow(state: State, id: int, name: str, reason: str) -> None:
     """At most once a day and channel: it is tested again and again."""
-    to_root(state, "channel_slow", once=f"channel_slow:{id}", id=id, name=name, reason=reason)
+    to_root(state, "channel_slow", Once(f"channel_slow:{id}", "slow", DAY), id=id, name=name, reason=reason)
 
 
 def tests_done(state: State, total: int, failed: int) -> None:
@@ -58,10 +63,10 @@ def tests_done(state: State, total: int, failed: int) -> None:
 
 def job_failed(state: State, name: str, error: str) -> None:
     """At most once a day for the same failure of the same job."""
-    to_root(state, "job_failed", once=f"job_failed:{name}:{error}", name=name, error=error)
+    to_root(state, "job_failed", Once(f"job_failed:{name}", error, DAY), name=name, error=error)
 
 
-def to_root(state: State, event: str, *, once: str = "", **facts: Any) -> None:
+def to_root(state: State, event: str, once: Once | None = None, **facts: Any) -> None:
     """Tell whoever runs this installation, by every way that is set up."""
     _aside(_tell_root, state, event, once, facts)
 
@@ -80,7 +85,7 @@ def _aside(send: Callable[..., Any], *what: Any, **more: Any) -> None:
     if _pool.full():
         log.warning("notices: too many at once, one was dropped")
         return
-    _pool.spawn(_guarded, send, *what, **more)
+    _pool.spawn(_in_turn, send, *what, **more)
 
 
 def _guarded(send: Callable[..., Any], *what: Any, **more: Any) -> None:
@@ -88,13 +93,20 @@ def _guarded(send: Callable[..., Any], *what: Any, **more: Any) -> None:
         send(*what, **more)
     except (MailError, guarded.FetchError) as error:
         log.warning("notices: not sent: %s", error)
+    except TROUBLE as error:
+        log.warning("notices: not sent: the database is away (%s)", type(error).__name__)
+
+
+def _in_turn(send: Callable[..., Any], *what: Any, **more: Any) -> None:
+    with _lines:
+        _guarded(send, *what, **more)
 
 
 # To root
 
 
-def _tell_root(state: State, event: str, once: str, facts: dict[str, Any]) -> None:
-    if once and not _first(state, once):
+def _tell_root(state: State, event: str, once: Once | None, facts: dict[str, Any]) -> None:
+    if once is not None and not _new(state, once):
         return
     with state.databases.transaction() as session:
         root = account.root(session)
@@ -109,13 +121,14 @@ def _tell_root(state: State, event: str, once: str, facts: dict[str, Any]) -> No
         _guarded(way)
 
 
-def _first(state: State, news: str) -> bool:
-    """Whether this news was not told within a day, by any process."""
-    now, subject = int(state.clock()), hashlib.sha256(news.encode()).hexdigest()
+def _new(state: State, once: Once) -> bool:
+    """Whether this is not what was told last of its subject, by any process."""
+    now = int(state.clock())
     with state.databases.transaction() as session:
-        if code.known(session, "told", [subject], now=now):
+        begin_immediate(session)
+        if code.holds(session, "told", once.subject, once.news, now=now):
             return False
-        code.issue(session, "told", subject, subject, expires_at=now + DAY)
+        code.issue(session, "told", once.subject, once.news, expires_at=now + once.seconds)
     return True
 
 
@@ -161,10 +174,26 @@ def webhook(state: State, event: str, subject: str, text: str, facts: dict[str, 
         except guarded.FetchError as error:
             trouble = error
             continue
-        if answer.status < 500:
+        if answer.status < 400:
             return
         trouble = guarded.FetchError("unreachable", f"The webhook answered {answer.status}.")
+        if answer.status < 500 and answer.status not in (408, 429):
+            break
     raise trouble
+
+
+def send_test(state: State, how: str, to: str = "", language: str = "") -> None:
+    """Send a test by mail, push or webhook and wait for it; raises MailError or FetchError with what went wrong."""
+    system = state.settings.system_name
+    subject, text = words("test", language, system=system)
+    if how == "mail":
+        send_mail(state, to or state.settings.smtp_from or state.settings.smtp_account, subject, html.escape(text))
+    elif how == "push":
+        push(state, subject, text)
+    elif how == "webhook":
+        webhook(state, "test", subject, text, {"system": system})
+    else:
+        raise ValueError(how)
 
 
 def signature(secret: str, body: bytes) -> str:
@@ -198,71 +227,3 @@ def link(state: State, path: str, **query: str) -> str:
     """An address of this installation for mails."""
     asked = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
     return state.settings.server_address.rstrip("/") + path + (f"?{asked}" if asked else "")
-
-
-def send_mail(state: State, to: str, subject: str, body: str) -> None:
-    """Send an HTML mail to one or, separated by semicolons, several addresses; raises MailError."""
-    now = state.settings
-    if not now.smtp_server or not (now.smtp_from or now.smtp_account):
-        raise MailError("no mail server is set up")
-    receivers = [part.strip() for part in to.split(";") if part.strip()]
-    try:
-        message = _message(state, receivers, subject, body)
-        envelope = now.smtp_account if "@" in now.smtp_account else now.smtp_from
-        with _connect(state) as server:
-            server.send_message(message, envelope, receivers)
-    except (OSError, smtplib.SMTPException, ValueError) as error:
-        raise MailError(_reason(error)) from error
-
-
-def _message(state: State, receivers: Iterable[str], subject: str, body: str) -> EmailMessage:
-    sender = state.settings.smtp_from or state.settings.smtp_account
-    message = EmailMessage()
-    message["From"] = Address(display_name=state.settings.system_name, addr_spec=sender)
-    message["To"] = ", ".join(receivers)
-    message["Subject"] = " ".join(subject.split())
-    message["Date"] = formatdate(state.clock())
-    message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2] or "localhost")
-    message["Auto-Submitted"] = "auto-generated"
-    message.set_content(body, subtype="html", cte="base64")
-    return message
-
-
-def _connect(state: State) -> smtplib.SMTP:
-    """A session with the mail server: TLS from the start on port 465, else STARTTLS where it is offered, then sign-in."""
-    now = state.settings
-    context = ssl.create_default_context()
-    if not now.smtp_certificate_check:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    if now.smtp_port == 465:
-        server: smtplib.SMTP = smtplib.SMTP_SSL(now.smtp_server, now.smtp_port, timeout=SECONDS, context=context)
-    else:
-        server = smtplib.SMTP(now.smtp_server, now.smtp_port, timeout=SECONDS)
-    try:
-        _sign_in(state, server, context)
-    except BaseException:
-        server.close()
-        raise
-    return server
-
-
-def _sign_in(state: State, server: smtplib.SMTP, context: ssl.SSLContext) -> None:
-    now, secure = state.settings, isinstance(server, smtplib.SMTP_SSL)
-    server.ehlo()
-    if not secure and server.has_extn("starttls"):
-        server.starttls(context=context)
-        server.ehlo()
-        secure = True
-    if now.smtp_account and now.smtp_token:
-        if not secure and now.smtp_server not in ("localhost", "127.0.0.1", "::1"):
-            raise MailError("the mail server offers no TLS, so the password was not sent")
-        server.login(now.smtp_account, now.smtp_token)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, smtplib.SMTPResponseException):
-        text = error.smtp_error.decode(errors="replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
-        return f"{error.smtp_code} {text}"
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return "the mail server refused the receiver"
-    return "the mail server does not answer" if isinstance(error, (TimeoutError, socket.gaierror)) else str(error)

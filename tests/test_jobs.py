@@ -21,6 +21,7 @@ from oneapi.messages import Refused
 from oneapi.models import code, ledger, log
 from oneapi.models.channel import Channel, Status
 from oneapi.models.job import JobLease, JobRun
+from oneapi.models.rollup import Hour
 from oneapi.models.user import User
 from oneapi.state import State
 
@@ -427,18 +428,26 @@ def test_expired_codes_are_forgotten(state):
         assert [row.subject for row in session.query(code.Code)] == ["young"]
 
 
+def use(state: State, name: str = "alice") -> None:
+    """Something of somebody's quota was used just now."""
+    with state.databases.transaction() as session:
+        id = session.query(User).filter_by(username=name).one().id
+        hour = bare.NOW - bare.NOW % 3600
+        session.add(Hour(hour=hour, user_id=id, token_id=0, channel_id=0, model_name="gpt-4o", requests=1))
+
+
 def test_people_are_reminded_once_per_crossing(state, put):
     def set_(quota: int) -> list[str]:
         with state.databases.transaction() as session:
-            session.query(User).filter_by(username="alice").update(
-                {"quota": quota, "used_quota": 5, "email": "alice@example.com"}
-            )
+            session.query(User).filter_by(username="alice").update({"quota": quota, "email": "alice@example.com"})
         jobs.run(state, "reminders")
         assert notify.drain()
         return [mail.text for mail in box.mails]
 
     with Mailbox() as box:
         put(SMTPServer="127.0.0.1", SMTPPort=str(box.port), SMTPFrom="gateway@example.com", QuotaRemindThreshold="1000")
+        assert set_(10) == [], "who has used nothing lately is left in peace"
+        use(state)
         assert set_(1000) == []
         [low] = set_(999)
         assert "＄0.001998" in low and "http://localhost:3000/topup" in low
@@ -448,12 +457,26 @@ def test_people_are_reminded_once_per_crossing(state, put):
         assert len(set_(10)) == 3, "a new crossing is new"
 
 
+def test_reminders_wait_for_a_mail_server_that_is_away(state, put):
+    use(state)
+    with state.databases.transaction() as session:
+        session.query(User).filter_by(username="alice").update({"quota": 10, "email": "alice@example.com"})
+    put(SMTPServer="127.0.0.1", SMTPPort="1", SMTPFrom="gateway@example.com")
+    assert jobs.run(state, "reminders") == "done"
+    with Mailbox() as box:
+        put(SMTPPort=str(box.port))
+        jobs.run(state, "reminders")
+        jobs.run(state, "reminders")
+        assert len(box.mails) == 1
+
+
 def test_what_a_worker_holds_reminds_nobody(state, put):
+    use(state)
     with Mailbox() as box:
         put(SMTPServer="127.0.0.1", SMTPPort=str(box.port), SMTPFrom="gateway@example.com")
         with state.databases.transaction() as session:
             row = session.query(User).filter_by(username="alice").one()
-            row.quota, row.used_quota, row.email = 10, 5, "alice@example.com"
+            row.quota, row.email = 10, "alice@example.com"
             session.add(ledger.Lease(worker="w", kind="user", owner_id=row.id, serial=1, amount=5000, spent=0, created_at=1))
         jobs.run(state, "reminders")
         assert notify.drain() and box.mails == []

@@ -2,11 +2,14 @@
 
 import datetime
 import json
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 
 import bare
+import gevent
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -14,9 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fake_mail import Mailbox
 from fake_vendor import FakeVendor
 from flask import Flask
+from gevent.server import StreamServer
 
 from oneapi import notify
 from oneapi.actions import SYSTEM, options
+from oneapi.guarded import FetchError
 from oneapi.models.user import User
 from oneapi.notify import MailError
 from oneapi.state import State
@@ -126,6 +131,49 @@ def test_the_same_failure_is_told_once_a_day(app, state, put, hook):
     assert notify.drain() and len(hook.asked) == 3
 
 
+def test_the_same_news_is_not_told_twice_in_a_row(state, put, hook):
+    put(WebhookUrl=hook.url)
+
+    def told(tell: Callable[..., None], *facts: Any) -> bool:
+        before = len(hook.asked)
+        tell(state, 3, "c", *facts)
+        assert notify.drain()
+        return len(hook.asked) > before
+
+    assert told(notify.channel_disabled, "no such key")
+    assert not told(notify.channel_disabled, "no such key")
+    assert told(notify.channel_disabled, "another reason")
+    assert told(notify.channel_enabled)
+    assert told(notify.channel_disabled, "another reason"), "it was enabled in between"
+    assert told(notify.channel_slow, "6 s") and not told(notify.channel_slow, "7 s")
+    state.clock.now += notify.DAY
+    assert told(notify.channel_disabled, "another reason") and told(notify.channel_slow, "7 s")
+
+
+def test_many_notices_at_once_all_arrive(state, put, hook):
+    put(WebhookUrl=hook.url)
+    for number in range(100):
+        notify.channel_enabled(state, number, "c")
+    assert notify.drain() and len(hook.asked) == 100
+
+
+def test_a_test_says_at_once_how_it_went(state, put, hook):
+    put(WebhookUrl=f"{hook.url}/hook", MessagePusherAddress=f"{hook.url}/push")
+    with Mailbox() as box:
+        put(SMTPServer="127.0.0.1", SMTPPort=str(box.port), SMTPFrom="gateway@example.com")
+        notify.send_test(state, "mail", "a@example.com", "en")
+        assert [(mail.to, mail.subject) for mail in box.mails] == [(["a@example.com"], "A test of One API")]
+    notify.send_test(state, "push")
+    notify.send_test(state, "webhook")
+    assert [(asked.path, asked.json.get("event")) for asked in hook.asked] == [("/push", None), ("/hook", "test")]
+    hook.always({"success": False, "message": "wrong token"}, status=403)
+    for how, said in (("push", "wrong token"), ("webhook", "answered 403")):
+        with pytest.raises(FetchError, match=said):
+            notify.send_test(state, how)
+    with pytest.raises(MailError):
+        notify.send_test(state, "mail")
+
+
 def test_nothing_is_set_up_and_nothing_happens(state):
     notify.channel_enabled(state, 1, "c")
     assert notify.drain()
@@ -171,6 +219,56 @@ def test_starttls_is_taken_and_the_password_sent_behind_it(state, put, certifica
         notify.send_mail(state, "a@example.com", "s", "b")
         [mail] = box.mails
     assert mail.secure and mail.account == "gateway@example.com"
+
+
+@pytest.fixture
+def port_465() -> Iterator[Callable[[int], None]]:
+    """Lets the well-known port lead to another: port_465(box.port)."""
+    try:
+        listening = socket.create_server(("127.0.0.1", 465))
+    except OSError as error:
+        pytest.skip(f"port 465 cannot be opened here: {error.strerror}")
+    servers = []
+
+    def lead(port: int) -> None:
+        def pump(source: socket.socket, sink: socket.socket) -> None:
+            with suppress(OSError):  # either side may hang up
+                while data := source.recv(65536):
+                    sink.sendall(data)
+                sink.shutdown(socket.SHUT_WR)
+
+        def pair(client: socket.socket, _: Any) -> None:
+            with socket.create_connection(("127.0.0.1", port)) as there:
+                gevent.joinall([gevent.spawn(pump, client, there), gevent.spawn(pump, there, client)])
+
+        servers.append(StreamServer(listening, pair))
+        servers[0].start()
+
+    yield lead
+    for server in servers:
+        server.stop(timeout=1)
+    listening.close()
+
+
+@pytest.mark.parametrize("checked", ["true", "false"])
+def test_port_465_speaks_tls_from_the_start_and_is_checked_too(state, put, certificate, port_465, checked):
+    with Mailbox(certificate, implicit=True, passwords=PASSWORDS) as box:
+        port_465(box.port)
+        put(**SENDER, SMTPPort="465", SMTPCertificateCheck=checked)
+        if checked == "true":
+            with pytest.raises(MailError, match="certificate"):
+                notify.send_mail(state, "a@example.com", "s", "b")
+        else:
+            notify.send_mail(state, "a@example.com", "s", "b")
+        assert [mail.account for mail in box.mails] == ["gateway@example.com"] * (checked == "false")
+
+
+def test_a_certificate_that_the_system_trusts_is_taken(state, put, certificate, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", certificate)
+    with Mailbox(certificate, passwords=PASSWORDS) as box:
+        put(**SENDER, SMTPPort=str(box.port))
+        notify.send_mail(state, "a@example.com", "s", "b")
+        assert box.mails[0].secure
 
 
 def test_a_certificate_signed_by_nobody_is_refused(state, put, certificate):

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from oneapi import notify
 from oneapi.actions import Actor, accounts, act, amount, passwords, record, write_log
 from oneapi.messages import Refused
 from oneapi.models import account, ledger, log, user
@@ -164,23 +163,3 @@ ACTIONS = {
     "promote": _promote,
     "demote": _demote,
 }
-
-
-def remind(state: State) -> int:
-    """Mail whoever fell below the threshold, or to nothing, since they were last told; returns how many."""
-    threshold, mails = state.settings.quota_remind_threshold, 0
-    with state.databases.transaction() as session:
-        account.forget_reminders(session, threshold)
-        low = account.to_remind(session, threshold)
-        leased = ledger.leased(session, "user", [row.id for row in low]) if low else {}
-    for row in low:
-        left = row.quota + leased.get(row.id, 0)
-        if left >= threshold or (row.reminded_at_quota is not None and left > 0):
-            continue
-        with state.databases.transaction() as session:
-            first = account.reminded(session, row.id, left, was=row.reminded_at_quota)
-        if first:
-            event, link = "low_balance" if left > 0 else "no_balance", notify.link(state, "/topup")
-            notify.mail_soon(state, row.email or "", event, row.language or "", left=amount(state, left), link=link)
-            mails += 1
-    return mails
