@@ -1,5 +1,9 @@
-"""Every route of the management API for every role, against golden/access.txt; a change of it is a change of who may do what."""
+"""Every route for every role, against golden/access.txt; a change of it is a change of who may do what.
 
+ACCESS_UPDATE=1 writes the file anew: read its difference.
+"""
+
+import html
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,22 +11,36 @@ from pathlib import Path
 import bare
 import pytest
 from flask import Flask
+from werkzeug.test import TestResponse
 
-from oneapi import access, jobs, messages
+from oneapi import access, config, create_app, jobs, messages
+from oneapi.access import Guard
 from oneapi.models.user import User
 
 GOLDEN = Path(__file__).parent / "golden" / "access.txt"
-ROLES = ("visitor", "bob", "admin", "root")
+ROLES = {"visitor": "", "user": "bob", "admin": "admin", "root": "root"}  # who plays it
 WIDTH = 46
 REFUSALS = {messages.text(code): code for code in access.REFUSALS if "{" not in messages.TEXTS[code][0]}
+FILLED = {"<id>": "404", "<int:id>": "404", "<path:path>": "nowhere"}
 
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Flask]:
-    made = bare.app(tmp_path)
+    limits = dict.fromkeys(("GLOBAL_API_RATE_LIMIT", "GLOBAL_WEB_RATE_LIMIT", "CRITICAL_RATE_LIMIT"), "0")
+    made = create_app(config.load(limits | {"INSTANCE_PATH": str(tmp_path), "LOG_DIR": "", "SESSION_SECRET": "a test's own"}))
+    with made.extensions["oneapi"].databases.transaction() as session:
+        session.query(User).delete()
+        for name, role in bare.ROLES.items():
+            session.add(bare.cast_row(name, role))
     yield made
     jobs.stop()
+    made.extensions["oneapi.relay"].ledger.stop()
     made.extensions["oneapi"].databases.dispose()
+
+
+def ids_of(app: Flask) -> dict[str, int]:
+    with app.extensions["oneapi"].databases.transaction() as session:
+        return {row.username: row.id for row in session.query(User)}
 
 
 def repair(app: Flask, ids: dict[str, int]) -> None:
@@ -32,30 +50,49 @@ def repair(app: Flask, ids: dict[str, int]) -> None:
             fresh = bare.cast_row(name, role)
             kept = {c.key: getattr(fresh, c.key) for c in User.__mapper__.column_attrs if getattr(fresh, c.key) is not None}
             row = session.get(User, ids[name])
-            for column, value in kept.items():
+            for column, value in (kept | {"session_epoch": 0}).items():
                 setattr(row, column, value)
 
 
-def outcome(app: Flask, method: str, rule: str, role: str) -> str:
+def ask(app: Flask, method: str, rule: str, guard: Guard, who: str, id: int) -> TestResponse:
+    """An empty request: to the API with an access token, to a page with a session but without the token of its forms."""
+    client, path = app.test_client(), rule
+    for part, value in FILLED.items():
+        path = path.replace(part, value)
+    path = "/".join("nothing" if part.startswith("<") else part for part in path.split("/"))
+    if guard.dialect == "api":
+        return client.open(path, method=method, headers=bare.bearer(who) if who else {}, json={} if method != "GET" else None)
+    if who:
+        with client.session_transaction() as session:
+            session["_user_id"] = f"{id}:0"
+    return client.open(path, method=method)
+
+
+def outcome(answer: TestResponse, guard: Guard) -> str:
     """`in` for whoever comes in, whatever then becomes of an empty request; else why not."""
-    headers = {} if role == "visitor" else bare.bearer(role)
-    path = rule.replace("<id>", "404").replace("<name>", "nothing").replace("<slug>", "nothing").replace("<path:path>", "nowhere")
-    answer = app.test_client().open(path, method=method, headers=headers, json={} if method != "GET" else None)
-    said = answer.get_json(silent=True) or {}
-    refusal = REFUSALS.get(said.get("message", "")) if said.get("success") is False else None
-    return refusal or ("in" if answer.status_code < 500 else str(answer.status_code))
+    if answer.status_code >= 500:
+        return str(answer.status_code)
+    if guard.dialect == "api":
+        said = answer.get_json(silent=True)
+        refused = isinstance(said, dict) and said.get("success") is False
+        return (REFUSALS.get(said["message"]) if refused else None) or "in"
+    if answer.status_code == 303 and answer.location.startswith(access.LOGIN_PAGE + "?next="):
+        return "signed_out"
+    shown = html.unescape(answer.get_data(as_text=True)) if answer.status_code == 403 else ""
+    code = next((code for text, code in REFUSALS.items() if text in shown), "in")
+    return "in" if code == "csrf" else code  # whoever is asked for the form's token was let in
 
 
 def matrix(app: Flask) -> str:
-    with app.extensions["oneapi"].databases.transaction() as session:
-        ids = {row.username: row.id for row in session.query(User)}
-    lines = [f"{'method and path':{WIDTH}}" + "".join(f"{role:16}" for role in ("visitor", "user", "admin", "root")).rstrip()]
-    for method, rule in sorted(access.guards(app), key=lambda route: (route[1], route[0])):
+    ids = ids_of(app)
+    lines = [f"{'method and path':{WIDTH}}" + "".join(f"{role:16}" for role in ROLES).rstrip()]
+    for (method, rule), guard in sorted(access.guards(app).items(), key=lambda item: (item[0][1], item[0][0])):
         cells = []
-        for role in ROLES:
+        for who in ROLES.values():
             repair(app, ids)
-            cells.append(outcome(app, method, rule, role))
-        lines.append(f"{method + ' ' + rule:{WIDTH}}" + "".join(f"{cell:16}" for cell in cells).rstrip())
+            with ask(app, method, rule, guard, who, ids.get(who, 0)) as answer:
+                cells.append(outcome(answer, guard))
+        lines.append(f"{method + ' ' + rule:{WIDTH}} " + "".join(f"{cell:16}" for cell in cells).rstrip())
     return "\n".join(lines) + "\n"
 
 
