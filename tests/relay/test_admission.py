@@ -26,7 +26,8 @@ def ask(client: FlaskClient, vendor: FakeVendor, channel: Any) -> Callable[..., 
 
 
 FORMS = {
-    "bearer": {"Authorization": "Bearer sk-{key}"}, "no sk": {"Authorization": "Bearer {key}"}, "bare": {"Authorization": "sk-{key}"},
+    "bearer": {"Authorization": "Bearer sk-{key}"}, "no sk": {"Authorization": "Bearer {key}"},
+    "bare": {"Authorization": "sk-{key}"},
     "bare without sk": {"Authorization": "{key}"}, "lower case": {"Authorization": "bearer sk-{key}"},
     "x-api-key": {"x-api-key": "sk-{key}"}, "api-key": {"api-key": "{key}"},
 }  # fmt: skip
