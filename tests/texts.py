@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from babel.messages.extract import extract_from_dir
-from babel.messages.pofile import read_po
+from babel.messages.pofile import read_po, write_po
 
 from oneapi import config, jobs, settings, vendors
 from oneapi.pages.settings import DANGEROUS, SECTIONS
@@ -47,3 +47,27 @@ def translated(locale: str) -> dict[str, str]:
         (m.id[0] if isinstance(m.id, tuple) else m.id): (m.string[0] if isinstance(m.string, tuple) else m.string)
         for m in entries
     }
+
+
+def missing(locale: str) -> list[str]:
+    """What a catalogue lacks: python tests/texts.py prints it for zh_CN."""
+    known = translated(locale)
+    return sorted(text for text in marked() | set(declared()) if not known.get(text))
+
+
+def trim(locale: str) -> None:
+    """Take out of a catalogue what no page says any more, and sort the rest."""
+    wanted, path = marked() | set(declared()), PACKAGE / "i18n" / f"{locale}.po"
+    with path.open("rb") as file:
+        catalogue = read_po(file, locale=locale)
+    for message in list(catalogue):
+        id = message.id[0] if isinstance(message.id, tuple) else message.id
+        if id and id not in wanted:
+            catalogue.delete(message.id)
+    with path.open("wb") as file:
+        write_po(file, catalogue, width=0, sort_output=True, no_location=True)
+
+
+if __name__ == "__main__":
+    print("\n".join(missing("zh_CN")))
+    trim("zh_CN")

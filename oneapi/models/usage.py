@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from oneapi.models.base import Count
 from oneapi.models.rollup import Hour
+from oneapi.models.user import User
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,14 @@ def top(session: Session, since: int, until: int, by: str, *, limit: int = 8, **
     if by == "model_name":
         return [Sum(0, key, *map(int, numbers)) for key, *numbers in rows]
     return [Sum(int(key), "", *map(int, numbers)) for key, *numbers in rows]
+
+
+def top_people(session: Session, since: int, until: int, *, limit: int = 8) -> list[tuple[str, Sum]]:
+    """(user name, sums) of those who spent most."""
+    spent = func.sum(Hour.quota)
+    asked = select(Hour.user_id, User.username, *_sums()).outerjoin(User, User.id == Hour.user_id)
+    asked = asked.where(*_within(since, until, {})).group_by(Hour.user_id, User.username).order_by(spent.desc()).limit(limit)
+    return [(name or f"#{key}", Sum(int(key), "", *map(int, numbers))) for key, name, *numbers in session.execute(asked)]
 
 
 def any_request(session: Session) -> bool:

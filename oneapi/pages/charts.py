@@ -125,7 +125,8 @@ def stacked(
         rows.append({"when": when, "cells": [words(v) for v in row], "total": words(sum(row))})
     every = max(1, math.ceil(len(starts) / 7))
     labels = [texts.clock(s, pattern) if i % every == every // 2 else "" for i, s in enumerate(starts)]
-    return Chart(bars, [words(top * n / 4).removesuffix(".00") for n in (4, 3, 2, 1, 0)], labels, names, rows)
+    ticks = [words(top * n / 4).removesuffix(".00") if names or not n else "" for n in (4, 3, 2, 1, 0)]
+    return Chart(bars, ticks, labels, names, rows)
 
 
 def _parts(row: Sequence[float], top: float, names: Sequence[str], other: str) -> list[Part]:

@@ -22,16 +22,7 @@ def story(row: Log) -> dict[str, Any]:
     detail = parsed(row)
     settings = access.state().settings
     rate = 1e6 / settings.quota_per_unit  # dollars per million of a rate in quota per token
-    lines = [
-        {
-            "what": what(str(line.get("what", ""))),
-            "tokens": line.get("tokens"),
-            "price": (line.get("rate") or 0) * rate,
-            "quota": line.get("quota") or 0,
-        }
-        for line in detail.get("lines", [])
-        if isinstance(line, dict)
-    ]
+    lines = [_line(line, rate) for line in detail.get("lines", []) if isinstance(line, dict)]
     first = detail.get("first_ms") or 0
     rest = max(0, row.elapsed_time - first)
     return {
@@ -43,39 +34,30 @@ def story(row: Log) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _line(line: dict[str, Any], rate: float) -> dict[str, Any]:
+    """One line of the bill; what is priced by the piece has its price in dollars for one."""
+    name, price = str(line.get("what", "")), (line.get("rate") or 0) * rate
+    piece = name in PIECES
+    shown = {"what": what(name), "tokens": line.get("tokens"), "price": price / 1e6 if piece else price, "piece": piece}
+    return shown | {"quota": line.get("quota") or 0}
+
+
+PIECES = ("call", "image")
+
+
 def what(name: str) -> str:
-    """An item of the bill in the reader's language."""
-    return {
-        "input": _("Input"),
-        "prompt": _("Input"),
-        "cached": _("Cached input"),
-        "cache_write": _("Cache write"),
-        "output": _("Output"),
-        "completion": _("Output"),
-        "audio_prompt": _("Audio input"),
-        "audio_in": _("Audio input"),
-        "audio_completion": _("Audio output"),
-        "audio_out": _("Audio output"),
-        "image_prompt": _("Image input"),
-        "image_in": _("Image input"),
-        "image_completion": _("Image output"),
-        "image_out": _("Image output"),
-        "call": _("Per call"),
-        "per_call": _("Per call"),
-        "images": _("Images"),
-        "seconds": _("Seconds"),
-        "characters": _("Characters"),
-        "minutes": _("Minutes"),
-    }.get(name, name)
+    """An item of the bill, as relay/meter.py names it, in the reader's language."""
+    words = {
+        "prompt": _("Input"), "completion": _("Output"), "cached": _("Cached input"), "cache write": _("Cache write"),
+        "audio prompt": _("Audio input"), "audio completion": _("Audio output"), "image prompt": _("Image input"),
+        "image completion": _("Image output"), "call": _("Per call"), "image": _("Images"), "character": _("Characters"),
+    }  # fmt: skip
+    return words.get(name, name)
 
 
 def ends() -> dict[str, str]:
+    """How an answer ended, as relay/pump.py names it."""
     return {
-        "complete": _("complete"),
-        "left": _("the client left"),
-        "gone": _("the client left"),
-        "broken": _("the provider broke off"),
-        "idle": _("the provider fell silent"),
-        "filtered": _("filtered by the provider"),
-        "failed": _("failed"),
-    }
+        "complete": _("complete"), "client_left": _("the client left"), "vendor_broke": _("the provider broke off"),
+        "idle_timeout": _("the provider fell silent"), "filtered": _("filtered by the provider"),
+    }  # fmt: skip

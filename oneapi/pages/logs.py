@@ -73,6 +73,7 @@ def index() -> Response:
         speeds = log_list.latencies(session, wanted)
     if request.headers.get("HX-Target") == "older":
         return fragment("logs/index.html", "rows", rows=rows[:PAGE], more=len(rows) > PAGE, view=view, admin=_admin(), open=0)
+    sums = _sums(view, span)
     return page(
         "logs/index.html",
         "list",
@@ -82,8 +83,8 @@ def index() -> Response:
         more=len(rows) > PAGE,
         admin=_admin(),
         ranges=spans.WORDS,
-        stats=_stats(view, span, speeds),
-        chart=_chart(speeds, view, span),
+        stats=_stats(sums, speeds),
+        chart=_chart(sums, speeds, span),
         live="live" in request.args,
         facets=_facets(rows),
         **_opened(),
@@ -111,58 +112,48 @@ def _facets(rows: list[log.Log]) -> dict[str, list[tuple[str, str, None]]]:
 
 def _rollup(view: lists.View) -> dict[str, Any] | None:
     """The filters as the roll-ups know them; None when they cannot answer."""
-    if (
-        view["q"]
-        or view["token"]
-        or view["user"]
-        or view["stream"]
-        or view["min_quota"]
-        or view["min_ms"]
-        or view["type"] not in ("", "2")
-    ):
+    if any(view[name] for name in ("q", "token", "user", "stream", "min_quota", "min_ms")) or view["type"] not in ("", "2"):
         return None
-    whose = view.number("user_id") if _admin() else current_user.id
-    return {
-        "user_id": whose or None,
-        "model_name": view["model"] or None,
-        "channel_id": view.number("channel") if _admin() else None,
-    }
+    whose, lane = (view.number("user_id"), view.number("channel")) if _admin() else (current_user.id, None)
+    return {"user_id": whose or None, "model_name": view["model"] or None, "channel_id": lane}
 
 
-def _stats(view: lists.View, span: spans.Span, speeds: list[tuple[int, int, int]]) -> dict[str, Any]:
-    """Totals from the roll-ups where these know the filters, percentiles from the newest requests."""
-    times = sorted(ms for _at, ms, _s in speeds)
-    found: dict[str, Any] = {"p50": _percentile(times, 0.5), "p95": _percentile(times, 0.95), "sums": None}
+def _sums(view: lists.View, span: spans.Span) -> list[usage.Sum] | None:
     filters = _rollup(view)
-    if filters is not None:
-        total = usage.Sum(0, "", 0, 0, 0, 0, 0)
-        for s in usage.series(db.session(), span.since, span.until, step=spans.DAY, **filters):
-            total = charts.plus(total, s)
-        found["sums"] = total
-    return found
+    return (
+        None
+        if filters is None
+        else usage.series(db.session(), span.since, span.until, step=span.step, offset=span.offset, **filters)
+    )
+
+
+def _stats(sums: list[usage.Sum] | None, speeds: list[tuple[int, int, int]]) -> dict[str, Any]:
+    """Totals from the roll-ups where these know the filters, percentiles from the newest requests."""
+    times, total = sorted(ms for _at, ms, _s in speeds), usage.Sum(0, "", 0, 0, 0, 0, 0)
+    for s in sums or ():
+        total = charts.plus(total, s)
+    return {"p50": _percentile(times, 0.5), "p95": _percentile(times, 0.95), "sums": None if sums is None else total}
 
 
 def _percentile(ordered: list[int], share: float) -> int | None:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
 
 
-def _chart(speeds: list[tuple[int, int, int]], view: lists.View, span: spans.Span) -> charts.Chart:
-    """Requests over the span: by minutes from the newest requests for short spans, by hours and days from the roll-ups."""
-    filters = _rollup(view)
-    if span.length > 6 * spans.HOUR and filters is not None and span.since:
-        starts = charts.buckets(span.since, span.until, span.step, span.offset)
-        counts: dict[int, int] = {}
-        for s in usage.series(db.session(), span.since, span.until, step=span.step, offset=span.offset, **filters):
+def _chart(sums: list[usage.Sum] | None, speeds: list[tuple[int, int, int]], span: spans.Span) -> charts.Chart:
+    """Requests over the span: of short spans by minutes, from the newest requests; else from the roll-ups."""
+    counts: dict[int, int] = {}
+    if sums is not None and span.since and span.length > 6 * spans.HOUR:
+        for s in sums:
             counts[s.key] = counts.get(s.key, 0) + s.requests
+        starts = charts.buckets(span.since, span.until, span.step, span.offset)
         return charts.histogram(counts, starts, span.step, word=_("requests"), pattern=span.pattern)
     since = span.since or min((at for at, _ms, _s in speeds), default=span.until - spans.HOUR)
     step = max(60, (span.until - since) // 60)
-    starts = list(range(since - since % step, span.until, step))
-    counts = {}
     for at, _ms, _s in speeds:
         counts[at - at % step] = counts.get(at - at % step, 0) + 1
+    pattern = "%H:%M" if span.length <= spans.DAY else "%m-%d %H:%M"
     return charts.histogram(
-        counts, starts, step, word=_("requests"), pattern="%H:%M" if span.length <= spans.DAY else "%m-%d %H:%M"
+        counts, list(range(since - since % step, span.until, step)), step, word=_("requests"), pattern=pattern
     )
 
 

@@ -94,12 +94,11 @@ def _keys() -> list[Any]:
 
 
 def _everyone(span: spans.Span) -> dict[str, Any]:
-    people = usage.top(db.session(), span.since, span.until, "user_id", limit=6)
+    people = usage.top_people(db.session(), span.since, span.until, limit=6)
     lanes = usage.top(db.session(), span.since, span.until, "channel_id", limit=6)
     known = access.state().snapshot.lanes
-    names = browse.usernames(db.session(), [s.key for s in people])
     return {
-        "people": [(s.key, names.get(s.key, f"#{s.key}"), s) for s in people],
+        "people": [(s.key, name, s) for name, s in people],
         "lanes": [(s.key, known[s.key].name if s.key in known else f"#{s.key}", s) for s in lanes if s.key],
     }
 

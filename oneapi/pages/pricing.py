@@ -121,7 +121,13 @@ def detail(model: str) -> Response:
     offers = {group: made for group in groups() if (made := offer(model, group))}
     if not offers:
         abort(404)
-    data: dict[str, Any] = {"title": model, "model": model, "offers": offers, "offer": next(iter(offers.values())), "snippet_model": model}
+    data: dict[str, Any] = {
+        "title": model,
+        "model": model,
+        "offers": offers,
+        "offer": next(iter(offers.values())),
+        "snippet_model": model,
+    }
     words = {
         "cached": _("Cached input"), "cache_write": _("Written to the cache"), "audio_in": _("Audio input"),
         "audio_out": _("Audio output"), "image_in": _("Image input"), "image_out": _("Image output"),

@@ -61,12 +61,12 @@ def come_back(name: str) -> Response:
 
 @bp.route("/oauth/wechat", methods=["POST"], allow=None, critical=True)
 def wechat() -> Response:
-    return _finish("wechat", {"code": request.form.get("code", "")})
+    return _finish("wechat", {"code": request.form.get("code", "")}, typed=True)
 
 
-def _finish(name: str, args: dict[str, str]) -> Response:
+def _finish(name: str, args: dict[str, str], *, typed: bool = False) -> Response:
     try:
-        came = login.finish(access.state(), session, actor(), name, args)
+        came = login.finish(access.state(), session, actor(), name, args, typed=typed)
     except Refused as error:
         return _failed(error)
     if came.bound:

@@ -7,13 +7,15 @@ from flask import Response, redirect, request, session
 from flask_babel import gettext as _
 from flask_login import current_user
 
-from oneapi import access
+from oneapi import access, messages
 from oneapi.access import GuardedBlueprint, actor
 from oneapi.actions import accounts, mails, passwords
+from oneapi.db import db
 from oneapi.messages import Refused
+from oneapi.models import account
 from oneapi.models.user import Role
-from oneapi.pages import complaints, providers
-from oneapi.pages.render import page, safe, toast
+from oneapi.pages import complaints, languages, providers
+from oneapi.pages.render import fragment, page, safe, toast
 
 bp = GuardedBlueprint("sign", __name__)
 
@@ -95,6 +97,18 @@ def create() -> Response:
     access.sign_in(row)
     toast(_("Welcome, %(name)s", name=row.username))
     return _away("/dashboard")
+
+
+@bp.route("/register/name", methods=["POST"], allow=None)
+def check_name() -> Response:
+    """What is wrong with a user name, while the form is filled in."""
+    wish = request.form.get("username", "").strip()
+    said = ""
+    if len(wish) > accounts.LONGEST_USERNAME:
+        said = _("At most 12 characters.")
+    elif wish and account.by_username(db.session, wish) is not None:
+        said = messages.text("username_taken", languages.html_language())
+    return fragment("sign/register.html", "taken", said=said)
 
 
 def _send_code() -> Response:

@@ -1,10 +1,13 @@
 """What holds for every page: policy, navigation by role, fragments, errors, languages, plain links."""
 
+import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "oneapi" / "templates"
 OF_USERS = ("/dashboard", "/token", "/token/add", "/log", "/pricing", "/topup", "/playground", "/user/edit", "/about")
@@ -140,6 +143,37 @@ def test_static_files_are_named_by_their_content_and_kept(browse: Any) -> None:
     assert "immutable" in answer.headers["Cache-Control"] and answer.headers["Content-Encoding"] == "gzip"
     assert len(answer.data) < 18_000
     assert browser.get("/static/000000000000/../../config.py").status_code == 404
+
+
+def test_vendored_files_are_those_of_their_packages() -> None:
+    folder = TEMPLATES.parent / "static"
+    listed = json.loads((folder / "vendor" / "manifest.json").read_text())
+    assert {entry["file"]: entry["sha256"] for entry in listed} == {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in (folder / "vendor").glob("*.js")
+    }
+
+
+def test_the_own_scripts_stay_within_their_budget() -> None:
+    scripts = list((TEMPLATES.parent / "static").glob("*.js"))
+    assert sum(len(path.read_text().splitlines()) for path in scripts) <= 1500
+    assert all(len(path.read_text().splitlines()) <= 100 for path in TEMPLATES.rglob("*.html"))
+
+
+@pytest.mark.parametrize("path", [p for p in (*OF_USERS, *OF_ADMINS, *OF_ROOT) if p not in ("/about", "/pricing")])
+def test_a_page_asks_the_database_few_questions(path: str, browse: Any, root: Any, channel: Any, state: Any) -> None:
+    """Three of its own; the shell asks for the reader, their leases, the broken channels, and root's checklist for two facts."""
+    channel()
+    browser, asked = browse(root), []
+    browser.get(path)
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if statement.lstrip().upper().startswith("SELECT"):
+            asked.append(statement)
+
+    event.listen(state.databases.engine, "before_cursor_execute", note)
+    browser.get(path)
+    event.remove(state.databases.engine, "before_cursor_execute", note)
+    assert len(asked) <= 3 + 3 + 2 * path.startswith("/dashboard"), "\n".join(asked)
 
 
 def test_a_language_once_chosen_stays_with_the_account(browse: Any, alice: Any) -> None:
