@@ -38,7 +38,7 @@ def wechat() -> Response:
 @envelope.says("", query=("code",))
 def bind_wechat() -> Response:
     """Bind WeChat with a code from the WeChat account."""
-    login.finish(access.state(), access.session, access.actor(), "wechat", request.args)
+    login.finish(access.state(), access.session, access.actor(), "wechat", request.args, typed=True)
     return envelope.ok()
 
 
@@ -62,7 +62,7 @@ def _finish(slug: str, *, sign_in: bool = False) -> Response:
     here = access.actor()
     if sign_in or not current_user.is_authenticated:
         here = access.Actor(ip=here.ip, language=here.language)
-    came = login.finish(access.state(), access.session, here, slug, request.args)
+    came = login.finish(access.state(), access.session, here, slug, request.args, typed=sign_in)
     if came.bound:
         return envelope.ok(message="bind")
     access.sign_in(came.row)

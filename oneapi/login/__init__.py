@@ -112,14 +112,17 @@ def _returned(state: State, session: Visit, provider: Provider, given: str) -> F
     return Flow(**kept["flow"])
 
 
-def finish(state: State, session: Visit, actor: Actor, name: str, args: Mapping[str, str]) -> Outcome:
+def finish(state: State, session: Visit, actor: Actor, name: str, args: Mapping[str, str], *, typed: bool = False) -> Outcome:
     """Take in somebody who comes back with `args`: sign in or open an account, or bind it to the actor who is signed in.
 
-    Raises Refused. The caller begins the session of `Outcome.row` unless it was a binding.
+    Raises Refused. The caller begins the session of `Outcome.row` unless it was a binding. `typed` says that the person typed
+    the code into a form of ours: without a state nothing else proves that it is not somebody else's code in a link.
     """
     provider = PROVIDERS.get(name)
     if provider is None:
         raise Refused("not_found")
+    if not typed and provider.address is None:
+        raise Refused("state_differs")
     flow = _returned(state, session, provider, args.get("state", "")) if provider.address else Flow()
     find(state, name)
     if args.get("error"):

@@ -70,6 +70,15 @@ def test_wechat_people_type_their_code(client, wechat, people):
     assert signed_in(client) == row["username"]
 
 
+def test_a_link_with_somebody_elses_wechat_code_does_nothing(client, wechat, people):
+    enter(client, "alice", PASSWORDS["alice"])
+    assert client.get("/oauth/wechat?code=123456").get_json()["refused"] == "state_differs"
+    crossing = {"Sec-Fetch-Site": "cross-site"}
+    for path in ("wechat", "wechat/bind"):
+        assert client.get(f"/api/oauth/{path}?code=123456", headers=crossing).status_code == 403
+    assert people(username="alice")["wechat_id"] is None and wechat.left
+
+
 @pytest.mark.parametrize("code, said", [("999999", "验证码错误或已过期"), ("", "无效的参数")])
 def test_a_wrong_wechat_code_is_refused(client, wechat, code, said):
     answer = client.get(f"/api/oauth/wechat?code={code}", headers=CHINESE).get_json()
