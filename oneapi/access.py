@@ -63,12 +63,12 @@ class Person(UserMixin):
 
 def _by_session(id: str) -> Person | None:
     number, _, epoch = id.partition(":")
-    row = user.get(db.session, int(number)) if number.isdecimal() else None
+    row = user.get(db.session(), int(number)) if number.isdecimal() else None
     return Person(row) if row is not None and epoch == str(row.session_epoch or 0) else None
 
 
 def _by_access_token(asked: Request) -> Person | None:
-    row = user.by_access_token_hash(db.session, digest(token)) if (token := _access_token(asked)) else None
+    row = user.by_access_token_hash(db.session(), digest(token)) if (token := _access_token(asked)) else None
     return None if row is None else Person(row, by_token=True)
 
 
@@ -191,7 +191,7 @@ class GuardedBlueprint(Blueprint):
         self.dialect = dialect
         self._guarded: dict[tuple[Any, Guard], Any] = {}
 
-    def add_url_rule(
+    def add_url_rule(  # type: ignore[override]  # that `allow` must be given is the point
         self, rule: str, endpoint: str | None = None, view_func: Any = None, provide_automatic_options: bool | None = None, *,
         allow: Role | None, critical: bool = False, changes: bool = False, from_elsewhere: bool = False, unready: bool = False,
         **options: Any,

@@ -40,7 +40,7 @@ CLEARABLE = {
 def get_channels() -> Response:
     """Channels, newest first, without their keys."""
     page = envelope.page()
-    rows, total = channel.page(db.session, offset=page.offset, limit=page.limit)
+    rows, total = channel.page(db.session(), offset=page.offset, limit=page.limit)
     return envelope.listing(map(shapes.channel, rows), total)
 
 
@@ -48,7 +48,7 @@ def get_channels() -> Response:
 @envelope.says("[Channel]", query=("keyword", "page_size"))
 def search_channels() -> Response:
     """Channels by id or the beginning of their name."""
-    rows, total = channel.page(db.session, keyword=envelope.word("keyword"), limit=envelope.most_found())
+    rows, total = channel.page(db.session(), keyword=envelope.word("keyword"), limit=envelope.most_found())
     return envelope.listing(map(shapes.channel, rows), total)
 
 
@@ -63,7 +63,7 @@ def known_models() -> Response:
 @envelope.says("Channel")
 def get_channel(id: str) -> Response:
     """One channel, without its key."""
-    return envelope.ok(shapes.channel(channel.get(db.session, envelope.id_of(id))))
+    return envelope.ok(shapes.channel(channel.get(db.session(), envelope.id_of(id))))
 
 
 @routes.route("/", methods=["POST"], allow=Role.ADMIN)
@@ -107,7 +107,7 @@ def test_channel(id: str) -> Response:
     asked = request.args
     stream = asked.get("stream", "") in ("1", "true")
     number, model, kind = envelope.id_of(id), envelope.word("model"), asked.get("kind", "")
-    channel.get(db.session, number)
+    channel.get(db.session(), number)
     result = channels.test(access.state(), number, model=model, kind=kind, stream=stream)
     seconds = round(result.seconds, 3) if result.ok else 0
     return envelope.answer({"success": result.ok, "message": result.message, "time": seconds, "modelName": result.model})

@@ -26,7 +26,7 @@ LONGEST_USAGE = 400  # days
 @envelope.says("User")
 def get_self() -> Response:
     """One's own account."""
-    leased = ledger.leased(db.session, "user", [current_user.id])
+    leased = ledger.leased(db.session(), "user", [current_user.id])
     return envelope.ok(shapes.person(current_user.row, leased.get(current_user.id, 0)))
 
 
@@ -109,7 +109,7 @@ def own_usage() -> Response:
 def _by_day(user_id: int, since: int, until: int) -> dict[tuple[str, str], list[int]]:
     """Requests, quota, prompt and completion tokens by UTC day and model."""
     days: defaultdict[tuple[str, str], list[Any]] = defaultdict(lambda: [0, 0, 0, 0])
-    for found in usage.series(db.session, since, until, step=DAY, user_id=user_id):
+    for found in usage.series(db.session(), since, until, step=DAY, user_id=user_id):
         day = datetime.fromtimestamp(found.key, UTC).strftime("%Y-%m-%d")
         sums = days[day, found.model]
         for at, number in enumerate((found.requests, found.quota, found.prompt, found.completion)):

@@ -25,13 +25,13 @@ def _run(row: job.JobRun) -> dict[str, Any]:
 @envelope.says("object")
 def get_jobs() -> Response:
     """The jobs, when each runs next, and the last runs."""
-    state, leases = access.state(), job.leases(db.session)
+    state, leases = access.state(), job.leases(db.session())
     next_runs = {name: lease.next_run for name, lease in leases.items()}
     shown = [
         {"name": each.name, "title": each.title, "period": each.period(state), "next_run": next_runs.get(each.name, 0)}
         for each in jobs.JOBS
     ]
-    return envelope.ok({"jobs": shown, "runs": [_run(row) for row in job.last_runs(db.session)]})
+    return envelope.ok({"jobs": shown, "runs": [_run(row) for row in job.last_runs(db.session())]})
 
 
 @routes.route("/job/<name>", methods=["POST"], allow=Role.ROOT)
@@ -53,6 +53,6 @@ def stop_job(name: str) -> Response:
 def get_audit() -> Response:
     """What administrators did, newest first, of all nouns or of `noun`."""
     page = envelope.page()
-    rows, total = audit.page(db.session, noun=envelope.word("noun"), offset=page.offset, limit=page.limit)
+    rows, total = audit.page(db.session(), noun=envelope.word("noun"), offset=page.offset, limit=page.limit)
     shown = ({name: getattr(row, name) for name in AUDIT} | {"difference": json.loads(row.difference or "{}")} for row in rows)
     return envelope.listing(shown, total)

@@ -19,7 +19,7 @@ FIELDS: dict[str, type] = {"id": int, "name": str, "quota": int, "count": int, "
 def get_redemptions() -> Response:
     """Codes, newest first."""
     page = envelope.page()
-    rows, total = redemption.page(db.session, offset=page.offset, limit=page.limit)
+    rows, total = redemption.page(db.session(), offset=page.offset, limit=page.limit)
     return envelope.listing(map(shapes.redemption, rows), total)
 
 
@@ -28,7 +28,7 @@ def get_redemptions() -> Response:
 def search_redemptions() -> Response:
     """Codes by id or the beginning of their name."""
     most = envelope.most_found()
-    rows, total = redemption.page(db.session, keyword=envelope.word("keyword"), limit=most)
+    rows, total = redemption.page(db.session(), keyword=envelope.word("keyword"), limit=most)
     return envelope.listing(map(shapes.redemption, rows), total)
 
 
@@ -36,7 +36,7 @@ def search_redemptions() -> Response:
 @envelope.says("Redemption")
 def get_redemption(id: str) -> Response:
     """One code."""
-    return envelope.ok(shapes.redemption(redemption.get(db.session, envelope.id_of(id))))
+    return envelope.ok(shapes.redemption(redemption.get(db.session(), envelope.id_of(id))))
 
 
 @routes.route("/", methods=["POST"], allow=Role.ADMIN)

@@ -26,7 +26,7 @@ OVERWRITTEN: dict[str, Any] = {
 
 
 def _shown(rows: list[Token]) -> list[dict[str, Any]]:
-    leased = ledger.leased(db.session, "token", [row.id for row in rows]) if rows else {}
+    leased = ledger.leased(db.session(), "token", [row.id for row in rows]) if rows else {}
     return [shapes.token(row, leased.get(row.id, 0)) for row in rows]
 
 
@@ -35,7 +35,7 @@ def _shown(rows: list[Token]) -> list[dict[str, Any]]:
 def get_tokens() -> Response:
     """One's own tokens, newest first or by `order`."""
     page, order = envelope.page(), request.args.get("order", "")
-    rows, total = token.page(db.session, current_user.id, order=order, offset=page.offset, limit=page.limit)
+    rows, total = token.page(db.session(), current_user.id, order=order, offset=page.offset, limit=page.limit)
     return envelope.listing(_shown(rows), total)
 
 
@@ -44,7 +44,7 @@ def get_tokens() -> Response:
 def search_tokens() -> Response:
     """One's own tokens by the beginning of their name."""
     most = envelope.most_found()
-    rows, total = token.page(db.session, current_user.id, keyword=envelope.word("keyword"), limit=most)
+    rows, total = token.page(db.session(), current_user.id, keyword=envelope.word("keyword"), limit=most)
     return envelope.listing(_shown(rows), total)
 
 
@@ -52,7 +52,7 @@ def search_tokens() -> Response:
 @envelope.says("Token")
 def get_token(id: str) -> Response:
     """One of one's own tokens."""
-    return envelope.ok(_shown([token.owned(db.session, envelope.id_of(id), current_user.id)])[0])
+    return envelope.ok(_shown([token.owned(db.session(), envelope.id_of(id), current_user.id)])[0])
 
 
 @routes.route("/", methods=["POST"], allow=Role.USER)

@@ -100,7 +100,7 @@ def search(session: Session, keyword: str, *, user_id: int = 0, limit: int = 100
     if user_id:
         query = select(Log).where(Log.user_id == user_id, found)
     else:
-        query = select(Log).where(or_(found, begins(Log.content, keyword)))  # type: ignore[arg-type]
+        query = select(Log).where(or_(found, begins(Log.content, keyword)))
     return list(session.scalars(query.order_by(Log.id.desc()).limit(limit)))
 
 
