@@ -1,0 +1,157 @@
+"""The ways in as people walk them: sign-in, first password, codes and links by mail, other providers, Turnstile."""
+
+import html
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gevent
+import pytest
+from fake_mail import Mailbox
+
+LINK = re.compile(r">https?://[^/]+(/user/reset\?[^<]+)<")
+
+
+@pytest.fixture
+def mailbox(setting: Callable[..., None]) -> Iterator[Mailbox]:
+    with Mailbox() as box:
+        setting(SMTPServer="127.0.0.1", SMTPPort=box.port, SMTPFrom="gateway@example.com")
+        yield box
+
+
+@pytest.fixture
+def wechat(vendor: Any, setting: Callable[..., None]) -> Any:
+    """A WeChat server that knows whoever sends a code as wx-1."""
+    setting(WeChatAuthEnabled=True, WeChatServerAddress=vendor.url, WeChatServerToken="secret")
+    return vendor.always({"success": True, "message": "", "data": "wx-1"})
+
+
+def test_a_wrong_password_says_nothing_of_who_exists(browse: Any, alice: Any) -> None:
+    browser = browse()
+    known = browser.post("/login", username="alice", password="wrong")
+    unknown = browser.post("/login", username="nobody", password="wrong")
+    assert known.status_code == unknown.status_code == 422
+    assert "Wrong user name or password" in known.text and "Wrong user name or password" in unknown.text
+    assert 'value="alice"' in known.text and "wrong" not in known.text.replace("Wrong", "")
+
+
+def test_a_first_password_is_changed_before_anything_else(browse: Any, person: Any) -> None:
+    browser = browse(person("newcomer", must_change_password=True))
+    assert browser.get("/dashboard").location == browser.get("/token").location == "/password"
+    assert browser.post("/password", password="123456", confirm="123456").status_code == 422
+    assert browser.post("/password", password="long enough", confirm="another one").status_code == 422
+    assert browser.post("/password", password="long enough", confirm="long enough").location == "/dashboard"
+    assert browser.get("/dashboard").status_code == 200
+
+
+def test_the_page_of_an_ended_session_says_so(browse: Any) -> None:
+    assert "You were signed out" in browse().get("/login?expired=1").text
+
+
+def test_signing_out_ends_the_session(browse: Any, alice: Any) -> None:
+    browser = browse(alice)
+    assert browser.post("/logout").location == "/login"
+    assert browser.get("/dashboard").status_code == 303
+
+
+def test_registration_asks_for_a_code_that_was_mailed(browse: Any, mailbox: Mailbox, setting: Any) -> None:
+    setting(EmailVerificationEnabled=True)
+    browser, form = (
+        browse(),
+        {"username": "dora", "password": "long enough", "confirm": "long enough", "email": "dora@example.com"},
+    )
+    asked = browser.post("/register", **form, action="code")
+    assert asked.status_code == 200 and 'value="dora"' in asked.text
+    code = re.search(r"[0-9a-f]{6}", mailbox.mails[0].text)
+    assert code is not None
+    assert browser.post("/register", **form, verification_code="000000").status_code == 422
+    assert browser.post("/register", **form, verification_code=code.group()).location == "/dashboard"
+
+
+def test_a_taken_user_name_is_noticed_while_the_form_is_filled_in(browse: Any, alice: Any) -> None:
+    browser = browse()
+    assert "taken" in browser.send("/register/name", username="alice").text.partition(">")[2]
+    assert browser.send("/register/name", username="alicia").text.partition(">")[2].startswith("</p>")
+    assert "12" in browser.send("/register/name", username="thirteen char").text
+
+
+def test_registration_that_is_turned_off_shows_no_form(browse: Any, setting: Any) -> None:
+    setting(RegisterEnabled=False)
+    assert 'name="username"' not in browse().get("/register").text
+
+
+def test_whoever_was_invited_registers_with_the_gift(browse: Any, alice: Any, setting: Any, balance: Any) -> None:
+    setting(QuotaForInviter=700)
+    before, browser = balance(alice.id), browse()
+    browser.get("/register?aff=alic")
+    browser.post("/register", username="erin", password="long enough", confirm="long enough")
+    assert balance(alice.id) == before + 700
+
+
+def test_a_reset_link_gives_one_new_password(browse: Any, person: Any, mailbox: Mailbox) -> None:
+    person("frank", email="frank@example.com", email_verified=True)
+    browser = browse()
+    known, unknown = (browser.post("/reset", email=f"{name}@example.com") for name in ("frank", "nobody"))
+    assert known.status_code == unknown.status_code == 200
+    assert known.text.replace("frank@", "nobody@").splitlines() == unknown.text.splitlines()  # nobody learns who is known
+    for _ in range(100):
+        if mailbox.mails:
+            break
+        gevent.sleep(0.05)
+    link = LINK.search(mailbox.mails[0].text)
+    assert link is not None
+    page = browser.get(html.unescape(link.group(1))).text
+    form = {name: re.search(f'name="{name}"[^>]* value="([^"]*)"', page) for name in ("email", "token")}
+    given = {name: found.group(1) for name, found in form.items() if found}
+    made = browser.post("/user/reset", **given)
+    password = re.search(r"<code[^>]*>([0-9a-f]{12})|>([0-9a-f]{12})<", made.text)
+    assert password is not None
+    assert browser.post("/user/reset", **given).status_code == 422
+    assert browser.post("/login", username="frank", password=password.group(1) or password.group(2)).location == "/dashboard"
+
+
+def test_turnstile_is_let_in_only_where_it_is_asked_for(browse: Any, setting: Any) -> None:
+    browser = browse()
+    assert "challenges.cloudflare.com" not in browser.get("/register").headers["Content-Security-Policy"]
+    setting(TurnstileCheckEnabled=True, TurnstileSiteKey="site-key", TurnstileSecretKey="secret")
+    answer = browser.get("/register")
+    assert 'data-sitekey="site-key"' in answer.text
+    assert "script-src 'self' https://challenges.cloudflare.com" in answer.headers["Content-Security-Policy"]
+    assert browser.post("/register", username="gina", password="long enough", confirm="long enough").status_code == 422
+
+
+def test_only_providers_that_are_switched_on_have_a_button(browse: Any, setting: Any) -> None:
+    browser = browse()
+    assert "/oauth/" not in browser.get("/login").text
+    setting(GitHubOAuthEnabled=True, GitHubClientId="our-app", GitHubClientSecret="secret")
+    assert 'href="/oauth/github/start"' in browser.get("/login").text
+    away = browser.get("/oauth/github/start?next=/log").location
+    assert away.startswith("https://github.com/login/oauth/authorize?") and "client_id=our-app" in away and "state=" in away
+
+
+def test_a_provider_that_is_off_leads_back_with_a_sentence(browse: Any) -> None:
+    browser = browse()
+    assert browser.get("/oauth/github/start").location == "/login"
+    assert "turned off" in browser.get("/login").text
+
+
+def test_a_state_that_is_not_ours_signs_nobody_in(browse: Any, setting: Any) -> None:
+    setting(GitHubOAuthEnabled=True, GitHubClientId="our-app", GitHubClientSecret="secret")
+    browser = browse()
+    assert browser.get("/oauth/github?code=x&state=forged").location == "/login"
+    assert browser.get("/dashboard").status_code == 303
+
+
+def test_a_code_from_wechat_opens_an_account_and_later_the_same_one(browse: Any, wechat: Any) -> None:
+    first, second = browse(), browse()
+    assert first.post("/oauth/wechat", code="123").location == "/dashboard"
+    assert second.post("/oauth/wechat", code="456").location == "/dashboard"
+    assert re.search(r"#\d+", first.get("/user/edit").text).group() == re.search(r"#\d+", second.get("/user/edit").text).group()  # type: ignore[union-attr]
+
+
+def test_a_provider_is_linked_and_unlinked_in_the_profile(browse: Any, alice: Any, wechat: Any) -> None:
+    browser = browse(alice)
+    assert browser.post("/oauth/wechat", code="123").location == "/user/edit"
+    assert "/oauth/wechat/unbind" in browser.get("/user/edit").text
+    assert browser.post("/oauth/wechat/unbind").location == "/user/edit"
+    assert "/oauth/wechat/unbind" not in browser.get("/user/edit").text
