@@ -141,3 +141,53 @@ def test_an_orderly_end_finishes_what_was_begun_and_gives_everything_back(
     assert node.stop() == 0
     assert all(greenlet.get().body.endswith(b"data: [DONE]\n\n") for greenlet in running)
     assert sums(state)["held"] == 0
+
+
+def break_connections(state: State, kind: str) -> None:
+    """End every connection to the test's database, as a restart of the server does; not those of this process."""
+    name, engine = state.databases.url.database, servers.server(kind)
+    with engine.connect() as connection:
+        if kind == "mysql":
+            rows = (
+                connection.exec_driver_sql(f"SELECT id FROM information_schema.processlist WHERE db = '{name}'").scalars().all()
+            )
+            for id in rows:
+                connection.exec_driver_sql(f"KILL HARD {id}")
+        else:
+            connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    engine.dispose()
+
+
+def test_a_database_that_breaks_off_again_and_again_loses_no_charge(
+    kind: str, state: State, vendor: FakeVendor, channel: Any, person: Any, started: Callable[[], Node]
+) -> None:
+    if kind == "sqlite":
+        pytest.skip("a file has no connections that break; tests/relay/test_ledger.py locks it instead")
+    channel()
+    vendor.always(stream("one two three", 1000, 100), pause=0.02)
+    olga = person("olga", quota=10**8)
+    node = started()
+    assert until(lambda: answers(node, olga.key), 5)
+    results: list[Any] = []
+
+    def ask(number: int) -> None:
+        gevent.sleep(number * 0.03)
+        results.append(post(node.url, olga.key, STREAMED))
+
+    greenlets = [gevent.spawn(ask, number) for number in range(60)]
+    for _ in range(8):
+        gevent.sleep(0.2)
+        break_connections(state, kind)
+    gevent.joinall(greenlets, timeout=30, raise_error=True)
+    whole = [got for got in results if got.status == 200 and got.body.endswith(b"data: [DONE]\n\n")]
+    assert len(results) == 60 and {got.status for got in results} <= {200, 503} and len(whole) > 20
+    assert all(got in whole or got.status == 503 for got in results)
+    assert until(lambda: requests_of(state) == len(whole) + 1, 10)
+    node.stop()
+    found = sums(state)
+    assert (found["requests"], found["spent"]) == (len(whole) + 1, 105 * (len(whole) + 1))
+
+
+def requests_of(state: State) -> int:
+    with state.databases.transaction() as session:
+        return session.scalar(select(func.count()).where(ledger.Entry.kind == "consume")) or 0
