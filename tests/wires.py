@@ -90,7 +90,7 @@ class Wire:
 
     def _talk(self, sock: Any, script: Script) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # gevent's name for a TLS socket that was closed
             if self.tls:
                 sock = self.tls.wrap_socket(sock, server_side=True)
             self.open.append(sock)

@@ -26,6 +26,7 @@ class Copy:
         "blocked",
         "error",
         "dechunk",
+        "malformed",
         "see",
         "idle",
         "end",
@@ -39,7 +40,7 @@ class Copy:
         self.wake = Event()
         self.why = ""  # what the greenlet has to see to
         self.rest = b""  # what did not fit into the client's socket
-        self.running = False
+        self.running = self.malformed = False
         self.error: BaseException | None = None
 
     def run(self) -> bool:
@@ -89,15 +90,16 @@ class Copy:
         if why == "vendor_broke" and self.source.fate == "timeout":
             why = "idle_timeout"
         body.finish(why)
-        if why == "client_left":
-            return False
-        if settled and self.dechunk.between:  # the last event was whole; only the end of the body was missing
-            self.client.push(b"0\r\n\r\n")
+        if why == "client_left" or self.malformed or not self.dechunk.between:
+            return False  # what the client has is no place to go on from
+        unsent = self.head + self.rest + b"".join(body.held)
+        if settled:  # the last event was whole; only the end of the body was missing
+            self.client.push(unsent + b"0\r\n\r\n")
             return True
-        if body.farewell is None or not self.dechunk.between:
+        if body.farewell is None:
             return False
         words = body.farewell(why)
-        self.client.push(self.head + self.rest + b"%x\r\n%b\r\n0\r\n\r\n" % (len(words), words))
+        self.client.push(unsent + b"%x\r\n%b\r\n0\r\n\r\n" % (len(words), words))
         return True
 
     # ---- in the event loop
@@ -151,7 +153,7 @@ class Copy:
         try:
             payload = self.dechunk.feed(data)
         except Malformed:
-            self.why = "vendor_broke"
+            self.malformed, self.why = True, "vendor_broke"
             return
         if payload:
             self.see(payload)

@@ -13,7 +13,11 @@ def usage(
     reasoning: int | None = None, total: int | None = None,
 ) -> Json:  # fmt: skip
     """OpenAI's usage object. `prompt` includes cached and cache-write tokens, `completion` includes reasoning."""
-    report: Json = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion if total is None else total}
+    report: Json = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion if total is None else total,
+    }
     details = {k: v for k, v in (("cached_tokens", cached), ("cache_write_tokens", cache_write)) if v is not None}
     if details:
         report["prompt_tokens_details"] = details
@@ -25,13 +29,25 @@ def usage(
 def completion(call: Call, message: Json, finish_reason: str, used: Json | None, *, id: str = "", **more: Any) -> Json:
     """A whole chat.completion with one choice; `message` gets the assistant's role."""
     choice = {"index": 0, "message": {"role": "assistant", **message}, "logprobs": None, "finish_reason": finish_reason}
-    answer = {"id": id or f"chatcmpl-{call.id}", "object": "chat.completion", "created": int(call.now), "model": call.asked or call.model}
+    answer = {
+        "id": id or f"chatcmpl-{call.id}",
+        "object": "chat.completion",
+        "created": int(call.now),
+        "model": call.asked or call.model,
+    }
     return answer | {"choices": [choice], **({"usage": used} if used else {}), **more}
 
 
-def chunk(call: Call, delta: Json, finish_reason: str | None = None, *, used: Json | None = None, id: str = "", **more: Any) -> Json:
+def chunk(
+    call: Call, delta: Json, finish_reason: str | None = None, *, used: Json | None = None, id: str = "", **more: Any
+) -> Json:
     """One chat.completion.chunk with one choice; `used` travels on it for the meter, and the dialect decides who sees it."""
-    piece = {"id": id or f"chatcmpl-{call.id}", "object": "chat.completion.chunk", "created": int(call.now), "model": call.asked or call.model}
+    piece = {
+        "id": id or f"chatcmpl-{call.id}",
+        "object": "chat.completion.chunk",
+        "created": int(call.now),
+        "model": call.asked or call.model,
+    }
     piece |= {"choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}], **more}
     return piece if used is None else piece | {"usage": used}
 
@@ -58,14 +74,18 @@ def text_of(content: Any) -> str:
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []
-    return "".join(part.get("text") or "" for part in parts if isinstance(part, dict) and part.get("type") in ("text", "input_text"))
+    return "".join(
+        part.get("text") or "" for part in parts if isinstance(part, dict) and part.get("type") in ("text", "input_text")
+    )
 
 
 def data_url(url: str) -> tuple[str, str]:
     """Media type and base64 text of a data URL; raises VendorError("bad_request") when it is none."""
     head, comma, data = url.partition(",")
     if not head.startswith("data:") or not comma or not head.endswith(";base64"):
-        raise VendorError("bad_request", "image_url.url must be an http(s) address or a data URL of the form data:<type>;base64,<data>.")
+        raise VendorError(
+            "bad_request", "image_url.url must be an http(s) address or a data URL of the form data:<type>;base64,<data>."
+        )
     return head[5:-7].partition(";")[0] or "application/octet-stream", data
 
 
