@@ -184,6 +184,13 @@ addEventListener("beforeunload", (e) => {
   if ($$("#main form[data-guard]").some((f) => !f.dataset.sent && changed(f))) e.preventDefault();
 });
 on("submit", "form[data-guard]", (e, form) => { form.dataset.sent = "1"; });
+document.addEventListener("htmx:confirm", (e) => {
+  const link = e.detail.elt;
+  if (link.tagName !== "A" || !link.closest('[hx-boost="true"]')) return;
+  if (!$$("#main form[data-guard]").some((f) => !f.dataset.sent && changed(f))) return;
+  e.preventDefault();
+  ask(words.leave, () => e.detail.issueRequest(true));
+});
 
 // Requests
 document.addEventListener("htmx:beforeRequest", () => document.documentElement.classList.add("busy"));
