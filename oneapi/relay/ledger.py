@@ -16,8 +16,8 @@ from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
 from oneapi.config import VERSION
-from oneapi.models import settlement
-from oneapi.models.settlement import FAILURES, UNFIT
+from oneapi.models import leases, settlement, store
+from oneapi.models.store import FAILURES, UNFIT
 from oneapi.relay.journal import Journal
 from oneapi.relay.purse import Hold, Purse, spend
 from oneapi.relay.refusal import Refused, away
@@ -53,7 +53,7 @@ class Ledger:
         self.batch = Batch()
         self._purses: dict[tuple[str, int], Purse] = {}
         self._writing, self._registering = BoundedSemaphore(), BoundedSemaphore()
-        self._store = settlement.Store(state.databases)
+        self._store = store.Store(state.databases)
         self._wake, self._ending = Event(), Event()
         self._greenlets: list[gevent.Greenlet] = []
         self._registered = False
@@ -128,14 +128,14 @@ class Ledger:
         """Lease more; afterwards the purse may still hold less than was wanted."""
         more, least, now = want - purse.available, need - purse.available, int(self.state.clock())
         terms = (purse.kind, purse.owner, purse.lease, more, least, SLICE, AMPLE, now)
-        got, purse.low, lease = self._store.run(lambda session: settlement.lease(session, self.worker, *terms))
+        got, purse.low, lease = self._store.run(lambda session: leases.lease(session, self.worker, *terms))
         if lease != purse.lease:  # the old one was taken back, and what we thought we had of it with it
             purse.lease, purse.available = lease, 0
         purse.available += got
 
     def _leased_elsewhere(self, kind: str, owner: int) -> bool:
         with self.state.databases.transaction() as session:
-            return settlement.leased_by_others(session, self.worker, kind, owner)
+            return leases.leased_by_others(session, self.worker, kind, owner)
 
     # -- settle and release -----------------------------------------------------------------------------------------
 
@@ -196,20 +196,26 @@ class Ledger:
         self.flush()
         if self._registered:
             self._registered = False
-            self._store.run(lambda session: settlement.sign_off(session, self.worker))
+            self._store.run(lambda session: leases.sign_off(session, self.worker))
         self._purses.clear()
 
     def flush(self) -> None:
         """Write what is pending now."""
         with self._writing:
             batch, self.batch = self.batch, Batch()
-            self._write(batch)
+            try:
+                self._write(batch)
+            finally:
+                batch.done.set()  # nobody waits for ever
 
     def _write_loop(self) -> None:
         while not self._ending.is_set():
             self._wake.wait()
             self._wake.clear()
-            self.flush()
+            try:
+                self.flush()
+            except Exception:  # whatever one batch did, the next must still be written
+                log.exception("a batch of settlements could not be handled")
 
     def _write(self, batch: Batch) -> None:
         rests = self._rests()
@@ -229,7 +235,6 @@ class Ledger:
                 purse.freed.set()
             self._forget_leases(gone)
             batch.rows, rests = rest, []
-        batch.done.set()
 
     def _keep(self, rows: list[settlement.Row], error: Exception) -> None:
         """Put settlements that the database did not take into the journal; with no disk either, wait for one of the two."""
@@ -282,55 +287,37 @@ class Ledger:
                     self._purses.pop(key, None)
                     lease, purse.lease, purse.available = purse.lease, 0, 0
                     if lease:
-                        self._store.run(partial(settlement.give_back, id=lease))
+                        self._store.run(partial(leases.give_back, id=lease))
 
     def _keep_alive(self) -> None:
         now, host = int(self.state.clock()), socket.gethostname()
-        self._store.run(lambda session: settlement.beat(session, self.worker, host, os.getpid(), VERSION, now))
+        self._store.run(lambda session: leases.beat(session, self.worker, host, os.getpid(), VERSION, now))
         self._registered = True
-        self._store.run(lambda session: settlement.sweep(session, host, _runs, now))
+        self._store.run(lambda session: leases.sweep(session, host, _runs, now))
         self._end_strays(now)
 
     def _end_strays(self, now: int) -> None:
         """Give back what this worker leased and knows nothing of: the database broke off while it was got or given back."""
-        old = self._store.run(lambda session: settlement.leases_of(session, self.worker, before=now - 30))
+        old = self._store.run(lambda session: leases.of(session, self.worker, before=now - 30))
         for lease in old - {purse.lease for purse in self._purses.values()}:
-            self._store.run(partial(settlement.give_back, id=lease))
+            self._store.run(partial(leases.give_back, id=lease))
 
     def _replay(self) -> None:
         if self.state.databases.healthy():
-            self.journal.replay(self._write_kept)
-
-    def _write_kept(self, rows: list[settlement.Row]) -> None:
-        """Write settlements from a journal, together or, when one among them cannot be stored, one by one."""
-        try:
-            self._store.write(rows, [], replay=True)
-        except (*FAILURES, *UNFIT) as error:
-            if settlement.away(error) or not self.state.databases.healthy():
-                raise
-            if len(rows) > 1:
-                for row in rows:
-                    self._write_kept([row])
-            elif rows[0].log is not None:  # the explanation may be what the database refuses; the charge must be written
-                log.error("request=%s is charged without a log row: %s", rows[0].request_id, error)
-                rows[0].log = None
-                self._write_kept(rows)
-            else:
-                log.critical("request=%s cannot be charged: %s", rows[0].request_id, error)
-                self.journal.reject(rows[0])
+            self.journal.replay(partial(self._store.write_kept, reject=self.journal.reject))
 
     def _on_change(self, topic: str) -> None:
         """A balance or budget may have been set by hand: drop what we hold of leases that were taken back."""
         if topic in ("users", "tokens") and self._purses:
             held = {purse.lease for purse in self._purses.values() if purse.lease}  # before we look: more may be leased meanwhile
-            alive = self._store.run(lambda session: settlement.leases_of(session, self.worker))
+            alive = self._store.run(lambda session: leases.of(session, self.worker))
             self._forget_leases(held - alive)
 
 
 def sweep(state: State) -> int:
     """Take the leases of dead workers back; returns how many there were."""
     with state.databases.transaction() as session:
-        return settlement.sweep(session, socket.gethostname(), _runs, int(state.clock()))
+        return leases.sweep(session, socket.gethostname(), _runs, int(state.clock()))
 
 
 def _runs(pid: int) -> bool:
