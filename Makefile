@@ -2,13 +2,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check
+.PHONY: run test test-suite test-browser check
 
 run: $(VENV)/.run ## Serve on http://localhost:3000
 	$(BIN)/python app.py
 
-test: $(VENV)/.dev ## Run the whole suite
+test: $(VENV)/.dev ## Run everything: the suite and, beside it, the pages in a real browser
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-suite test-browser
+
+test-suite: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+test-browser: $(VENV)/.dev
+	$(BIN)/python -m pytest -c tests/browser/pytest.ini --confcutdir=tests/browser tests/browser
 
 check: $(VENV)/.dev ## Lint and types
 	$(BIN)/ruff check .
