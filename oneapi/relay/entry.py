@@ -16,7 +16,7 @@ from werkzeug.formparser import parse_form_data
 
 from oneapi import proxies
 from oneapi.dialects import openai as dialect
-from oneapi.models.settlement import FAILURES
+from oneapi.models.store import FAILURES
 from oneapi.relay import admission, endpoints, engine, listing, passage
 from oneapi.relay.answers import Served
 from oneapi.relay.ask import Ask

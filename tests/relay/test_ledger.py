@@ -17,7 +17,7 @@ from flask import Flask
 from sqlalchemy import delete, func, select
 
 from oneapi import config, create_app
-from oneapi.models import ledger, log, settlement, user
+from oneapi.models import leases, ledger, log, user
 from oneapi.models.settlement import Row
 from oneapi.relay.journal import Journal
 from oneapi.state import State
@@ -54,7 +54,7 @@ def held(state: State) -> int:
         return session.scalar(select(func.coalesce(func.sum(ledger.Lease.amount - ledger.Lease.spent), 0))) or 0
 
 
-def leases(state: State) -> int:
+def lease_count(state: State) -> int:
     with state.databases.transaction() as session:
         return session.scalar(select(func.count()).select_from(ledger.Lease)) or 0
 
@@ -68,7 +68,7 @@ def test_a_lease_that_is_not_used_goes_back(say: Any, vendor: FakeVendor, channe
     channel()
     say()
     assert held(state) > 0
-    assert until(lambda: leases(state) == 0)
+    assert until(lambda: lease_count(state) == 0)
     assert column(state, alice.id) == 10**9 - 4  # (10 + 10 × 4) × 0.075
 
 
@@ -181,8 +181,8 @@ def test_a_row_that_no_database_takes_does_not_stop_the_others(
 def worker(state: State, name: str, pid: int, alive_at: int, host: str = "", amount: int = 500, owner: int = 1) -> None:
     """A worker that holds a lease."""
     with state.databases.transaction() as session:
-        settlement.beat(session, name, host or socket.gethostname(), pid, "1", alive_at)
-        settlement.lease(session, name, "user", owner, 0, amount, 1, 32, 64, alive_at)
+        leases.beat(session, name, host or socket.gethostname(), pid, "1", alive_at)
+        leases.lease(session, name, "user", owner, 0, amount, 1, 32, 64, alive_at)
 
 
 def ended_process() -> int:

@@ -1,0 +1,141 @@
+"""Transactions about money: in which thread they run, when they are tried again, what their failures mean."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import gevent
+from gevent.threadpool import ThreadPool
+from sqlalchemy import Engine, StaticPool, create_engine, event
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
+from sqlalchemy.orm import Session
+
+from oneapi.models import settlement
+from oneapi.models.settlement import Return, Row
+
+log = logging.getLogger(__name__)
+
+# What a database that is away, or refuses a statement, raises.
+FAILURES = (SQLAlchemyError, OSError)
+# What a value raises that no column holds, beside the database's own complaint.
+UNFIT = (ValueError, TypeError, ArithmeticError)
+PASSING_MYSQL, PASSING_POSTGRESQL = {1020, 1205, 1213}, {"40P01", "40001", "55P03"}
+
+
+def passing(error: DBAPIError) -> bool:
+    """Whether the database only asks to try the whole transaction again: a deadlock, or a lock that was held too long."""
+    cause: Any = error.orig
+    if getattr(cause, "sqlstate", None) in PASSING_POSTGRESQL:
+        return True
+    first = cause.args[0] if cause is not None and cause.args else None
+    return first in PASSING_MYSQL or (isinstance(first, str) and first.startswith("database is locked"))
+
+
+T = TypeVar("T")
+
+
+def away(error: Exception) -> bool:
+    """Whether the database could not be asked or was busy, so that the same statement may succeed later."""
+    return isinstance(error, (OperationalError, InterfaceError, TimeoutError, OSError))
+
+
+def again(work: Callable[[], T], pauses: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)) -> T:
+    """What a transaction returns, tried again when another one stood in its way."""
+    for pause in pauses:
+        try:
+            return work()
+        except DBAPIError as error:
+            if not passing(error):
+                raise
+        gevent.sleep(pause)
+    return work()
+
+
+class Store:
+    """Writes what is about money. On SQLite in a thread with a connection of its own: the hub never waits for the disk, and
+    a transaction never for a thread that others, who wait for its end, have taken."""
+
+    def __init__(self, databases: Any):
+        self.databases = databases
+        self._pool: ThreadPool | None = None
+        self._engine = databases.engine
+        self.sqlite = databases.engine.dialect.name == "sqlite"
+
+    def write(self, rows: list[Row], returns: list[Return], *, replay: bool = False) -> set[int]:
+        """One transaction: charge `rows` and give `returns` back. Returns leases that turned out to be gone, and are now.
+
+        With `replay`, a row whose request id is in the ledger already changes nothing.
+        """
+        return self._attempted(lambda: self._write(rows, returns, replay))
+
+    def write_kept(self, rows: list[Row], reject: Callable[[Row], None]) -> None:
+        """Write settlements from a journal, together or, when one among them cannot be stored, one by one."""
+        try:
+            self.write(rows, [], replay=True)
+        except (*FAILURES, *UNFIT) as error:
+            if away(error) or not self.databases.healthy():
+                raise
+            if len(rows) > 1:
+                for row in rows:
+                    self.write_kept([row], reject)
+            elif rows[0].log is not None:  # the explanation may be what the database refuses; the charge must be written
+                log.error("request=%s is charged without a log row: %s", rows[0].request_id, error)
+                rows[0].log = None
+                self.write_kept(rows, reject)
+            else:
+                log.critical("request=%s cannot be charged: %s", rows[0].request_id, error)
+                reject(rows[0])
+
+    def run(self, work: Callable[[Session], T]) -> T:
+        """What `work` returns, done in a transaction of its own."""
+        return self._attempted(lambda: self._transacted(work))
+
+    def _attempted(self, work: Callable[[], T]) -> T:
+        if not self.sqlite:
+            return again(work)
+        if self._pool is None:
+            self._pool, self._engine = ThreadPool(1), self._own_engine()
+        pool = self._pool
+
+        def there() -> T:
+            done, result = pool.apply(_outcome, (work,))
+            if not done:
+                raise result
+            return result
+
+        return again(there, (0.05, 0.2))  # each has waited for the lock itself
+
+    def _own_engine(self) -> Engine:
+        arguments = {"check_same_thread": False, "timeout": self.databases.busy_seconds}
+        engine = create_engine(self.databases.url, poolclass=StaticPool, connect_args=arguments, hide_parameters=True)
+        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=FULL").close())
+        return engine
+
+    def _transacted(self, work: Callable[[Session], T]) -> T:
+        with Session(self._engine, expire_on_commit=False) as session, session.begin():
+            if self.sqlite:
+                session.connection().exec_driver_sql("BEGIN IMMEDIATE")
+            return work(session)
+
+    def _write(self, rows: list[Row], returns: list[Return], replay: bool) -> set[int]:
+        separate = self.databases.separate_logs
+        with self._engine.begin() as connection:
+            if self.sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            if replay:
+                rows = settlement.unwritten(connection, rows)
+            gone = settlement.charge(connection, rows, returns)
+            if rows and not separate:
+                settlement.write_logs(connection, rows)
+        if separate and rows:
+            with self.databases.log_engine.begin() as connection:
+                settlement.write_logs(connection, rows)
+        return gone
+
+
+def _outcome(work: Callable[[], Any]) -> tuple[bool, Any]:
+    """(True, what came of it) or (False, the error): gevent prints what its threads raise, and a locked file is no news."""
+    try:
+        return True, work()
+    except Exception as error:  # raised again where it can be handled
+        return False, error
