@@ -6,6 +6,7 @@ from typing import Any
 import gevent
 import redis
 from gevent import Greenlet
+from gevent.event import Event
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
@@ -21,6 +22,7 @@ TOPIC = "oneapi:changed"
 SLOW_SECONDS = 10.0  # between looks at the database while Redis tells us of changes
 RETRY_SECONDS = 1.0
 TIMEOUT = 3.0
+STOP_SECONDS = 1.0
 
 _running: list["Fanout"] = []
 
@@ -84,24 +86,30 @@ class Fanout:
     def __init__(self, state: State):
         self.state, self.listening = state, False
         self._client: Any = None
+        self._ending = Event()
         self._greenlets = [gevent.spawn(self._poll)]
         if state.config.redis_conn_string:
             state.publish = self._publish
             self._greenlets.append(gevent.spawn(self._listen))
 
     def stop(self) -> None:
+        """Let a question to the database be answered first: killed in the middle of it, a driver's own error can take the
+        place of the kill, and whoever waits for the end waits for ever."""
         self.state.publish = lambda: None
-        gevent.killall(self._greenlets)
+        self._ending.set()
+        gevent.joinall(self._greenlets, timeout=STOP_SECONDS)
+        gevent.killall(self._greenlets, timeout=STOP_SECONDS)
 
     def _poll(self) -> None:
-        while True:
-            slow = self.listening
-            gevent.sleep(REFRESH_SECONDS)
+        slow = self.listening
+        while not self._ending.wait(REFRESH_SECONDS):
             waited = REFRESH_SECONDS
             while slow and self.listening and waited < SLOW_SECONDS:  # every second again as soon as Redis is gone
-                gevent.sleep(REFRESH_SECONDS)
+                if self._ending.wait(REFRESH_SECONDS):
+                    return
                 waited += REFRESH_SECONDS
             self._refresh()
+            slow = self.listening
 
     def _refresh(self) -> None:
         try:
@@ -126,7 +134,7 @@ class Fanout:
 
     def _listen(self) -> None:
         told = False
-        while True:
+        while not self._ending.is_set():
             try:
                 self._receive()
                 told = False
@@ -136,14 +144,14 @@ class Fanout:
                     told = True
             finally:
                 self.listening = False
-            gevent.sleep(RETRY_SECONDS)
+            self._ending.wait(RETRY_SECONDS)
 
     def _receive(self) -> None:
         """Refresh at every message until the connection ends."""
         with self._connection().pubsub(ignore_subscribe_messages=False) as subscription:
             subscription.subscribe(TOPIC)
             asked = False
-            while True:
+            while not self._ending.is_set():
                 message = subscription.get_message(timeout=TIMEOUT)
                 if message is None and asked:
                     raise RedisConnectionError("no answer to a ping")
