@@ -8,7 +8,7 @@ run: $(VENV)/.run ## Serve on http://localhost:3000
 	$(BIN)/python app.py
 
 test: $(VENV)/.dev ## Run everything: the suite and, beside it, the pages in a real browser
-	$(MAKE) --no-print-directory -j2 --output-sync=target test-suite test-browser
+	$(MAKE) --no-print-directory -k -j2 --output-sync=target test-suite test-browser
 
 test-suite: $(VENV)/.dev
 	$(BIN)/python -m pytest
