@@ -2,18 +2,23 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-suite test-browser check
+.PHONY: run test test-product test-protocols test-browser check
 
 run: $(VENV)/.run ## Serve on http://localhost:3000
 	$(BIN)/python app.py
 
-test: $(VENV)/.dev ## Run everything: the suite and, beside it, the pages in a real browser
-	$(MAKE) --no-print-directory -k -j2 --output-sync=target test-suite test-browser
+test: $(VENV)/.dev ## Run everything, two parts at a time
+	$(MAKE) --no-print-directory -k -j2 --output-sync=target test-product test-browser test-protocols
 
-test-suite: $(VENV)/.dev
-	$(BIN)/python -m pytest
+PROTOCOLS := tests/test_wire.py tests/test_conformance.py tests/oracles tests/vendors tests/catalog
 
-test-browser: $(VENV)/.dev
+test-product: $(VENV)/.dev ## The gateway: relay, money, databases, API, pages
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(PROTOCOLS))
+
+test-protocols: $(VENV)/.dev ## What vendors are asked and say
+	$(BIN)/python -m pytest $(PROTOCOLS)
+
+test-browser: $(VENV)/.dev ## The pages in a real Chromium
 	$(BIN)/python -m pytest -c tests/browser/pytest.ini --confcutdir=tests/browser tests/browser
 
 check: $(VENV)/.dev ## Lint and types
