@@ -14,7 +14,7 @@ from flask import Blueprint, Flask, Request, Response, abort, current_app, g, js
 from flask.sessions import SecureCookieSessionInterface
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 
-from oneapi import messages, proxies, throttle
+from oneapi import logs, messages, proxies, throttle
 from oneapi.actions import Actor
 from oneapi.config import Config
 from oneapi.db import db
@@ -298,6 +298,7 @@ def request_id() -> str:
         now = time.time_ns()
         stamp = datetime.fromtimestamp(now // 10**9).strftime("%Y%m%d%H%M%S")
         g.request_id = f"{stamp}{now % 10**9}{secrets.randbelow(10**8):08d}"
+        logs.request_id.set(g.request_id)
     return g.request_id
 
 
@@ -323,4 +324,5 @@ def init(app: Flask) -> None:
     manager.request_loader(_by_access_token)
     app.wsgi_app = proxies.Forwarded(app.wsgi_app, proxies.networks(config.trusted_proxies))  # type: ignore[method-assign]
     app.jinja_env.globals["csrf_token"] = csrf_token
+    app.before_request(lambda: request_id() and None)
     app.after_request(_finish)

@@ -149,6 +149,9 @@ class Config(SimpleNamespace):
         return "Config()"
 
 
+MAY_BE_EMPTY = ("log_dir",)  # an empty value says something here; elsewhere it counts as not set
+
+
 def load(environ: Mapping[str, str] = os.environ) -> Config:
     """The configuration; raises Invalid with sentences that name the variable and what to give."""
     values: dict[str, object] = {}
@@ -156,7 +159,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Config:
     given = {f.name: text for f in FIELDS if (text := _text(environ, f.stored_as).strip())}
     for field in FIELDS:
         try:
-            values[field.name] = field.parse(given[field.name]) if field.name in given else field.default
+            empty = field.name in MAY_BE_EMPTY and field.stored_as in environ
+            values[field.name] = field.parse(given[field.name]) if field.name in given else "" if empty else field.default
         except Invalid as error:
             errors.update(error.errors)
     if errors:

@@ -216,3 +216,8 @@ def test_the_log_folder_may_be_a_flag(tmp_path: Path) -> None:
     ended = app_py(tmp_path, "--log-dir", str(tmp_path / "here"), SQL_DSN="u:p@tcp(127.0.0.1:1)/d")
     assert ended.returncode == 2
     assert not (tmp_path / "logs").exists()
+
+
+def test_an_empty_log_folder_means_standard_error_only() -> None:
+    assert config.load({"LOG_DIR": ""}).log_dir == ""
+    assert config.load({}).log_dir == "logs"

@@ -14,7 +14,7 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import parse_form_data
 
-from oneapi import proxies
+from oneapi import logs, proxies
 from oneapi.dialects import openai as dialect
 from oneapi.models.store import FAILURES
 from oneapi.relay import admission, endpoints, engine, listing, passage
@@ -84,6 +84,7 @@ class Entry:
         if not path.startswith(("/v1/", "/dashboard/billing/")) and path != "/v1":
             return self.app(environ, start)
         id = new_id(time.time())
+        logs.request_id.set(id)
         headers = [("X-Oneapi-Request-Id", id), ("x-request-id", id)]
         if "HTTP_ORIGIN" in environ:
             headers += [("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", "*")]

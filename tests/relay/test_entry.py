@@ -238,3 +238,12 @@ def test_a_connection_serves_many_requests_of_every_kind(served: str, alice: Any
         assert answer.status in (200, 400)
     connection.close()
     assert post(served, alice.key).status == 200
+
+
+def test_the_lines_of_a_request_carry_its_id(client: Any) -> None:
+    from oneapi import logs
+
+    answer = client.get("/v1/models")
+    assert logs.request_id.get() == answer.headers["X-Oneapi-Request-Id"]
+    answer = client.get("/api/status")
+    assert logs.request_id.get() == answer.headers["X-Oneapi-Request-Id"]
