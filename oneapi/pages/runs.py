@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from flask import Response, abort, request
+from flask import Response, abort, request, session
 from flask_babel import gettext as _
 
 from oneapi import access, jobs
@@ -24,7 +24,21 @@ PLACES = {"channel-tests": "/channel", "balances": "/channel"}
 def current(*names: str) -> dict[str, Any] | None:
     """The running run of one of these jobs, as the banner shows it."""
     row = job.running(db.session(), names)
-    return shown(row) if row is not None else None
+    if row is not None:
+        return shown(row)
+    if session.get("watched") in names:  # it was over before the page that would have watched it
+        over(session.pop("watched"))
+    return None
+
+
+def over(name: str) -> None:
+    """Say how the last run went."""
+    last = next(iter(job.last_runs(db.session(), limit=1, name=name)), None)
+    if last is not None:
+        found = shown(last)["progress"]
+        failed = found.get("failed", 0)
+        good = found.get("done", 0) - failed
+        toast(_("%(job)s: done, %(ok)s good, %(failed)s failed", job=title(name), ok=good, failed=failed))
 
 
 def shown(row: JobRun) -> dict[str, Any]:
@@ -44,6 +58,7 @@ def start(name: str, where: str, **arguments: Any) -> Response:
     """Begin a job and show the page that watches it."""
     try:
         jobs.begin(access.state(), name, **arguments)
+        session["watched"] = name
         toast(_("%(job)s: started", job=title(name)))
     except Refused as error:
         toast(" ".join(complaints.of(error).values()), "bad")
@@ -53,15 +68,10 @@ def start(name: str, where: str, **arguments: Any) -> Response:
 @bp.route("/job/<name>/banner", allow=Role.ADMIN)
 def banner(name: str) -> Response:
     """The banner anew each second; when the run is over, the list under it once more and nothing further."""
+    session["watched"] = name
     run = current(name)
     if run is not None:
         return fragment("jobs/banner.html", "banner", run=run)
-    last = next(iter(job.last_runs(db.session(), limit=1, name=name)), None)
-    if last is not None:
-        found = shown(last)["progress"]
-        failed = found.get("failed", 0)
-        good = found.get("done", 0) - failed
-        toast(_("%(job)s: done, %(ok)s good, %(failed)s failed", job=title(name), ok=good, failed=failed))
     return tell(fragment("jobs/banner.html", "banner", status=286, run=None), {"list:refresh": True})
 
 

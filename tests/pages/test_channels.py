@@ -131,3 +131,14 @@ def test_models_of_a_channel_are_tested_one_by_one(browse: Any, admin: Any, chan
     id = channel()
     said = browse(admin).send(f"/channel/{id}/tests", model="gpt-4o").text
     assert said.lstrip().startswith("<li") and "dot ok" in said
+
+
+def test_a_run_that_is_over_before_its_page_still_tells_how_it_went(browse: Any, admin: Any, channel: Any) -> None:
+    from oneapi import jobs
+
+    channel()
+    page = browse(admin)
+    page.post("/channel/test", scope="all")
+    assert jobs.wait(20)
+    assert "done, 1 good, 0 failed" in page.get("/channel").text
+    assert "done, 1 good, 0 failed" not in page.get("/channel").text  # told once
