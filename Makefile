@@ -2,21 +2,25 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-product test-protocols test-browser check
+.PHONY: run test test-relay test-product test-protocols test-browser check
 
 run: $(VENV)/.run ## Serve on http://localhost:3000
 	$(BIN)/python app.py
 
 test: $(VENV)/.dev ## Run everything, two parts at a time
-	$(MAKE) --no-print-directory -k -j2 --output-sync=target test-product test-browser test-protocols
+	$(MAKE) --no-print-directory -k -j2 --output-sync=target test-relay test-product test-browser test-protocols
 
+RELAY := tests/relay tests/databases tests/models
 PROTOCOLS := tests/test_wire.py tests/test_conformance.py tests/oracles tests/vendors tests/catalog
 
-test-product: $(VENV)/.dev ## The gateway: relay, money, databases, API, pages
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(PROTOCOLS))
+test-relay: $(VENV)/.dev ## Requests, money, databases
+	$(BIN)/python -m pytest $(RELAY)
 
 test-protocols: $(VENV)/.dev ## What vendors are asked and say
 	$(BIN)/python -m pytest $(PROTOCOLS)
+
+test-product: $(VENV)/.dev ## All the rest: API, pages, accounts, jobs, servers
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(RELAY) $(PROTOCOLS))
 
 test-browser: $(VENV)/.dev ## The pages in a real Chromium
 	$(BIN)/python -m pytest -c tests/browser/pytest.ini --confcutdir=tests/browser tests/browser
