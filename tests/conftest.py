@@ -4,9 +4,11 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import time  # noqa: E402  (patch first, import later)
+import shutil  # noqa: E402  (patch first, import later)
+import time  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
+from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import bcrypt  # noqa: E402
@@ -53,8 +55,24 @@ def clock() -> Callable[[], float]:
     return time.time
 
 
+@pytest.fixture(scope="session")
+def first_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as the first start leaves it; a copy spares each test the same migrations."""
+    folder = tmp_path_factory.mktemp("first")
+    made = create_app(config.load({"INSTANCE_PATH": str(folder)}))
+    databases = made.extensions["oneapi"].databases
+    with databases.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    databases.dispose()
+    return folder / "one-api.db"
+
+
 @pytest.fixture
-def app(settings_of_environment: dict[str, str], clock: Callable[[], float]) -> Iterator[Flask]:
+def app(settings_of_environment: dict[str, str], clock: Callable[[], float], first_start: Path) -> Iterator[Flask]:
+    environment, folder = settings_of_environment, Path(settings_of_environment["INSTANCE_PATH"])
+    if clock is time.time and not any(name.startswith(("SQL", "INITIAL", "LOG_SQL")) for name in environment):
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(first_start, folder / "one-api.db")
     made = create_app(config.load(settings_of_environment), clock=clock)
     made.config["TESTING"] = True
     yield made
