@@ -72,8 +72,8 @@ def vendor() -> Iterator[str]:
 
 
 class Site:
-    def __init__(self, url: str, vendor: str):
-        self.url, self.vendor = url, vendor
+    def __init__(self, url: str, vendor: str, folder: str = ""):
+        self.url, self.vendor, self.database = url, vendor, Path(folder) / "one-api.db"
 
     def api(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -137,7 +137,7 @@ def served(*, filled: bool = True) -> Iterator[Site]:
         log = open(Path(folder) / "server.txt", "w")  # noqa: SIM115  (the process writes into it)
         process = subprocess.Popen([sys.executable, "app.py"], cwd=REPOSITORY, env=environment, stdout=log, stderr=log)
         try:
-            site = Site(f"http://127.0.0.1:{port}", at)
+            site = Site(f"http://127.0.0.1:{port}", at, folder)
             _wait(site.url, process)
             if filled:
                 site.fill()

@@ -8,6 +8,7 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import demo  # noqa: E402
 import served as installations  # noqa: E402
 from conftest import CHROMIUM, FLAGS, sign_in  # noqa: E402
 from pages import PAGES, PUBLIC  # noqa: E402
@@ -17,7 +18,9 @@ SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
 
 def main(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    with installations.served() as site, sync_playwright() as playwright:
+    with installations.served(filled=False) as site, sync_playwright() as playwright:
+        demo.furnish(site.database, site.vendor)
+        site.api("PUT", "/api/option/", {"key": "Notice", "value": "**Welcome!** Prices fell on Friday."})
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for size, (width, height) in SIZES.items():
             for appearance in ("light", "dark"):
