@@ -3,6 +3,7 @@
 The Chinese texts are those that clients of the old project match on; English is for everybody else.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -92,6 +93,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "redeem_invalid": ("兑换失败，无效的兑换码", "Redeeming failed: there is no such code."),
     "redeem_used": ("兑换失败，该兑换码已被使用", "Redeeming failed: this code has been used."),
     "redeem_expired": ("兑换失败，该兑换码已过期", "Redeeming failed: this code has expired."),
+    "redeem_differs": ("该 Idempotency-Key 已用于另一个兑换码", "This Idempotency-Key was used for another code."),
     "code_name_length": ("兑换码名称长度必须在1-20之间", "The name of a code must have 1 to 20 characters."),
     "code_count_low": ("兑换码个数必须大于0", "Make at least one code."),
     "code_count_high": ("一次兑换码批量生成的个数不能大于 100", "Make at most 100 codes at a time."),
@@ -237,10 +239,45 @@ def chinese(accept_language: str) -> bool:
     return accept_language.strip().lower().startswith("zh")
 
 
+# How a Field words its complaints, and the same in Chinese.
+SENTENCES = tuple(
+    (re.compile(english), zh)
+    for english, zh in (
+        (r"give (?P<n>[\d.e+-]+) or more\.", "不能小于 {n}"),
+        (r"give a number from (?P<a>[\d.e+-]+) to (?P<b>[\d.e+-]+)\.", "必须是 {a} 到 {b} 之间的数字"),
+        (r"give an address that begins with http:// or https://\.", "必须是以 http:// 或 https:// 开头的地址"),
+        (r"give a whole number, not (?P<it>.*)\.", "必须是整数，而不是 {it}"),
+        (r"give a number, not (?P<it>.*)\.", "必须是数字，而不是 {it}"),
+        (r"give true or false, not (?P<it>.*)\.", "必须是 true 或 false，而不是 {it}"),
+        (r"give a JSON object \((?P<why>.*)\)\.", "必须是 JSON 对象（{why}）"),
+        (r"choose one of (?P<these>.*), not (?P<it>.*)\.", "必须是 {these} 之一，而不是 {it}"),
+        (r"the value of (?P<it>.*) must be a number\.", "{it} 的值必须是数字"),
+        (r"the value of (?P<it>.*) must not be negative\.", "{it} 的值不能为负数"),
+        (
+            r"the value of (?P<it>.*) must be an object with rpm, tpm and concurrency\.",
+            "{it} 的值必须是含有 rpm、tpm 和 concurrency 的对象",
+        ),
+        (r"the limits of (?P<it>.*) must be whole numbers, 0 for none\.", "{it} 的限制必须是整数，0 表示不限制"),
+        (r"give a header with the key in it, such as (?P<it>.*)\.", "必须是含有密钥的请求头，例如 {it}"),
+    )
+)
+
+
+def sentence(name: str, complaint: str, language: str) -> str:
+    """A Field's complaint, which is "label: what to mend", in a language. Labels are English, so Chinese names it."""
+    rest = complaint.partition(": ")[2]
+    for pattern, zh in SENTENCES if chinese(language) else ():
+        if match := pattern.fullmatch(rest):
+            return f"{name}：{zh.format_map(match.groupdict())}"
+    return complaint
+
+
 def of(error: Refused | Invalid, language: str = "en") -> str:
-    return error.text(language) if isinstance(error, Refused) else str(error)
+    return error.text(language) if isinstance(error, Refused) else "; ".join(errors(error, language).values())
 
 
 def errors(error: Refused | Invalid, language: str = "en") -> Mapping[str, str]:
     """Complaints by field, for a form; what belongs to no field stands under ""."""
-    return error.errors if isinstance(error, Invalid) else {error.field: error.text(language)}
+    if isinstance(error, Refused):
+        return {error.field: error.text(language)}
+    return {name: sentence(name, text, language) for name, text in error.errors.items()}

@@ -20,7 +20,7 @@ def shown(state: State) -> list[tuple[str, str]]:
 
 
 def save(state: State, actor: Actor, values: Mapping[str, str]) -> None:
-    """Store settings by key; raises Refused or Invalid, and then none of them is stored. Unchanged ones are left alone."""
+    """Store settings by key; raises Refused or Invalid by key, and then none is stored. Unchanged ones are left alone."""
     texts: dict[str, str] = {}
     errors: dict[str, str] = {}
     for key, value in values.items():
@@ -30,8 +30,8 @@ def save(state: State, actor: Actor, values: Mapping[str, str]) -> None:
             texts[key] = settings.stored_text(key, value)
         except Invalid as error:
             if key == "Theme":
-                raise Refused("theme", field="theme") from None
-            errors.update(error.errors)
+                raise Refused("theme", field=key) from None
+            errors[key] = str(error)
     if errors:
         raise Invalid(errors)
     _store(state, actor, texts)
@@ -51,13 +51,13 @@ def _store(state: State, actor: Actor, texts: dict[str, str]) -> None:
             record(session, state, actor, "option.update", key, before=pair[0], after=pair[1])
 
 
-# (the switch, what must be filled in before it goes on, the refusal)
+# (the switch's key, what must be filled in before it goes on, the refusal)
 NEEDS = (
-    ("github_o_auth_enabled", lambda s: s.github_client_id, "github_incomplete"),
-    ("oidc_enabled", lambda s: s.oidc_client_id and (s.oidc_well_known or _endpoints(s)), "oidc_incomplete"),
-    ("email_domain_restriction_enabled", lambda s: s.email_domain_whitelist.strip(), "domains_incomplete"),
-    ("wechat_auth_enabled", lambda s: s.wechat_server_address, "wechat_incomplete"),
-    ("turnstile_check_enabled", lambda s: s.turnstile_site_key, "turnstile_incomplete"),
+    ("GitHubOAuthEnabled", lambda s: s.github_client_id, "github_incomplete"),
+    ("OidcEnabled", lambda s: s.oidc_client_id and (s.oidc_well_known or _endpoints(s)), "oidc_incomplete"),
+    ("EmailDomainRestrictionEnabled", lambda s: s.email_domain_whitelist.strip(), "domains_incomplete"),
+    ("WeChatAuthEnabled", lambda s: s.wechat_server_address, "wechat_incomplete"),
+    ("TurnstileCheckEnabled", lambda s: s.turnstile_site_key, "turnstile_incomplete"),
 )
 
 
@@ -67,6 +67,7 @@ def _endpoints(now: Settings) -> bool:
 
 def _check_whole(before: Settings, after: Settings) -> None:
     """A way in that is switched on must be able to work."""
-    for switch, filled, refusal in NEEDS:
+    for key, filled, refusal in NEEDS:
+        switch = settings.BY_KEY[key].name
         if getattr(after, switch) and not getattr(before, switch) and not filled(after):
-            raise Refused(refusal, field=switch)
+            raise Refused(refusal, field=key)

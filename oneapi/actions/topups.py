@@ -8,11 +8,12 @@ from uuid import uuid4
 from oneapi.actions import Actor, act, amount, columns, record, write_log
 from oneapi.db import Session
 from oneapi.messages import Refused
-from oneapi.models import ledger, log, redemption, user
+from oneapi.models import code, ledger, log, redemption, user
 from oneapi.models.redemption import Redemption, Status
 from oneapi.state import State
 
 LONGEST_NAME, MOST_AT_ONCE, LARGEST = 20, 100, 2**62
+ATTEMPT_SECONDS = 7 * 86400  # how long an attempt to redeem is remembered
 DEFAULT_QUOTA = 100  # of a code made without one, as it has always been
 
 
@@ -42,8 +43,11 @@ def _was_made(session: Session, key: str, user_id: int, quota: int) -> None:
         raise Refused("topup_differs", field="Idempotency-Key")
 
 
-def redeem(state: State, actor: Actor, key: str) -> int:
-    """Turn a code into quota for the actor and return how much; of many who try at once one wins. Raises Refused."""
+def redeem(state: State, actor: Actor, key: str, *, attempt: str = "") -> int:
+    """Turn a code into quota for the actor and return how much; of many who try at once one wins. Raises Refused.
+
+    `attempt` (an idempotency key) names this attempt for a week: whoever repeats it is told the same, and nothing is added.
+    """
     key, now = key.strip(), int(state.clock())
     if not key:
         raise Refused("no_code", field="key")
@@ -51,14 +55,34 @@ def redeem(state: State, actor: Actor, key: str) -> int:
         row = redemption.by_key(session, key)
         if row is None:
             raise Refused("redeem_invalid", field="key")
+        if attempt and _was_redeemed(session, actor, attempt, key, now=now):
+            return row.quota
         if not redemption.use(session, row.id, actor.id, now=now):
+            if attempt and _was_redeemed(session, actor, attempt, key, now=now):  # a moment ago, by the same attempt
+                return row.quota
             expired = row.status == Status.ENABLED and 0 < (row.expired_time or 0) <= now
             raise Refused("redeem_expired" if expired else "redeem_used", field="key")
+        if attempt:
+            code.issue(session, "redeem", _subject(actor, attempt), key, expires_at=now + ATTEMPT_SECONDS)
         text = f"通过兑换码充值 {amount(state, row.quota)}"
         if not ledger.move(session, actor.id, row.quota, kind="redeem", now=now, key=str(row.id), actor=actor.id, note=text):
             raise Refused("redeem_used", field="key")
         write_log(session, state, log.Kind.TOPUP, text, user_id=actor.id, username=actor.name, quota=row.quota)
         return row.quota
+
+
+def _subject(actor: Actor, attempt: str) -> str:
+    return f"{actor.id}:{code.digest(attempt)}"
+
+
+def _was_redeemed(session: Session, actor: Actor, attempt: str, key: str, *, now: int) -> bool:
+    """Whether this attempt redeemed this code before; raises Refused when it redeemed another."""
+    subject = _subject(actor, attempt)
+    if not code.known(session, "redeem", [subject], now=now):
+        return False
+    if not code.holds(session, "redeem", subject, key, now=now):
+        raise Refused("redeem_differs", field="Idempotency-Key")
+    return True
 
 
 def create_codes(

@@ -101,7 +101,7 @@ def delete_disabled() -> Response:
 
 
 @routes.route("/test/<id>", allow=Role.ADMIN, changes=True)
-@envelope.says("", query=("model", "kind", "stream"))
+@envelope.says("", query=("model", "kind", "stream"), more={"time": float, "modelName": str})
 def test_channel(id: str) -> Response:
     """Test one channel with a small request."""
     asked = request.args
@@ -131,7 +131,7 @@ def update_balances() -> Response:
 
 
 @routes.route("/update_balance/<id>", allow=Role.ADMIN, changes=True)
-@envelope.says("")
+@envelope.says("", more={"balance": float})
 def update_balance(id: str) -> Response:
     """Ask the vendor what is left on one channel's account."""
     try:

@@ -50,6 +50,14 @@ def fail(code: str, *, status: int = 200, **values: Any) -> Response:
     return answer({"success": False, "message": messages.text(code, access.language(), **values)}, status)
 
 
+def complain(error: Refused | Invalid, status: int = 200) -> Response:
+    """A refusal; where it is about fields of the request, `errors` says which and what is wrong with each."""
+    body: dict[str, Any] = {"success": False, "message": messages.of(error, access.language())}
+    if errors := {name: text for name, text in messages.errors(error, access.language()).items() if name}:
+        body["errors"] = errors
+    return answer(body, status)
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     offset: int
@@ -76,6 +84,14 @@ def number_of(name: str) -> int:
 def word(name: str) -> str:
     """A text of the query string that a database takes."""
     return storable(request.args.get(name, ""))
+
+
+ONCE = ("Idempotency-Key",)
+
+
+def idempotency_key() -> str:
+    """What a client calls this attempt, so that a repetition counts once; "" when it has no name."""
+    return storable(request.headers.get(ONCE[0], "")).strip()
 
 
 def id_of(text: str) -> int:
@@ -134,12 +150,15 @@ def _of_type(kind: type, value: Any) -> Any:
     return float(value)
 
 
-def says(data: str | None, *, takes: Mapping[str, type] | None = None, query: Iterable[str] = ()) -> Callable[..., Any]:
+def says(
+    data: str | None, *, takes: Mapping[str, type] | None = None, query: Iterable[str] = (), headers: Iterable[str] = (),
+    more: Mapping[str, type] | None = None,
+) -> Callable[..., Any]:  # fmt: skip
     """Describe a view for the OpenAPI document: its answer's data ("User", "[User]", "string", "" for none; None when the
-    answer has no envelope), its body and its query."""
+    answer has no envelope) and what `more` stands beside it, its body, its query and the headers it heeds."""
 
     def described(view: Any) -> Any:
-        view.says, view.takes, view.query = data, takes or {}, tuple(query)
+        view.says, view.takes, view.query, view.headers, view.more = data, takes or {}, tuple(query), tuple(headers), more or {}
         return view
 
     return described
@@ -157,7 +176,7 @@ def resource(name: str, prefix: str) -> GuardedBlueprint:
 def _refused(error: Refused) -> Response:
     if error.code in access.REFUSALS:
         return access.refuse(error.code, **error.values)
-    return answer({"success": False, "message": error.text(access.language())}, STATUSES.get(error.code, 200))
+    return complain(error, STATUSES.get(error.code, 200))
 
 
 def _http(error: HTTPException) -> Response:
@@ -174,7 +193,7 @@ def _crashed(error: BaseException) -> Response:
 STATUSES = {"state_differs": 403}
 HANDLERS: dict[Any, Callable[[Any], Response]] = {
     Refused: _refused,
-    Invalid: lambda error: answer({"success": False, "message": str(error)}),
+    Invalid: complain,
     Missing: lambda error: fail("not_found"),
     VendorError: lambda error: answer({"success": False, "message": error.message}),
     HTTPException: _http,

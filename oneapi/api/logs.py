@@ -54,7 +54,7 @@ def delete_logs() -> Response:
 
 
 @routes.route("/stat", allow=Role.ADMIN)
-@envelope.says("object", query=FILTER)
+@envelope.says("Stat", query=FILTER)
 def get_stat() -> Response:
     """How much quota the consume logs that pass the filter come to."""
     with access.state().databases.logs() as session:
@@ -78,7 +78,7 @@ def get_own_logs() -> Response:
 
 
 @routes.route("/self/stat", allow=Role.USER)
-@envelope.says("object", query=FILTER)
+@envelope.says("Stat", query=FILTER)
 def get_own_stat() -> Response:
     """How much quota one's own consume logs that pass the filter come to."""
     with access.state().databases.logs() as session:

@@ -65,11 +65,11 @@ def aff_code() -> Response:
 
 
 @routes.route("/user/topup", methods=["POST"], allow=Role.USER)
-@envelope.says("integer", takes={"key": str})
+@envelope.says("integer", takes={"key": str}, headers=envelope.ONCE)
 def redeem() -> Response:
-    """Redeem a code; answers how much quota it was worth."""
-    given = envelope.decode({"key": str})
-    return envelope.ok(topups.redeem(access.state(), access.actor(), given.get("key", "")))
+    """Redeem a code; answers how much quota it was worth. Repeated with the same `Idempotency-Key` header it answers the same."""
+    key = envelope.decode({"key": str}).get("key", "")
+    return envelope.ok(topups.redeem(access.state(), access.actor(), key, attempt=envelope.idempotency_key()))
 
 
 @routes.route("/user/available_models", allow=Role.USER)
@@ -81,7 +81,7 @@ def available_models() -> Response:
 
 
 @routes.route("/user/dashboard", allow=Role.USER)
-@envelope.says("[object]")
+@envelope.says("[Day]")
 def dashboard() -> Response:
     """One's own consumption of the last seven days by day and model."""
     today = int(access.state().clock()) // DAY * DAY
@@ -93,7 +93,7 @@ def dashboard() -> Response:
 
 
 @routes.route("/usage", allow=Role.USER)
-@envelope.says("object", query=("start_timestamp", "end_timestamp"))
+@envelope.says("Usage", query=("start_timestamp", "end_timestamp"))
 def own_usage() -> Response:
     """One's own consumption by day and model between `start_timestamp` and `end_timestamp`, by default seven days."""
     end = envelope.number_of("end_timestamp") or int(access.state().clock())

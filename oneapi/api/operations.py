@@ -22,7 +22,7 @@ def _run(row: job.JobRun) -> dict[str, Any]:
 
 
 @routes.route("/job/", allow=Role.ROOT)
-@envelope.says("object")
+@envelope.says("Jobs")
 def get_jobs() -> Response:
     """The jobs, when each runs next, and the last runs."""
     state, leases = access.state(), job.leases(db.session())
@@ -49,7 +49,7 @@ def stop_job(name: str) -> Response:
 
 
 @routes.route("/audit/", allow=Role.ROOT)
-@envelope.says("[object]", query=("p", "page_size", "noun"))
+@envelope.says("[Audit]", query=("p", "page_size", "noun"))
 def get_audit() -> Response:
     """What administrators did, newest first, of all nouns or of `noun`."""
     page = envelope.page()

@@ -29,7 +29,7 @@ def status(now: Settings, started_at: int) -> dict[str, object]:
 
 
 @routes.route("/status", allow=None, unready=True)
-@envelope.says("object")
+@envelope.says("Status")
 def get_status() -> Response:
     """Facts about this installation; also the health check."""
     state = access.state()
@@ -58,7 +58,7 @@ def get_home_page() -> Response:
 
 
 @routes.route("/models", allow=Role.USER)
-@envelope.says("object")
+@envelope.says("Models")
 def get_models() -> Response:
     """The models each channel type knows, by type."""
     return envelope.ok({str(type): list(catalog.channel_models(type)) for type in sorted(vendors.REGISTRY)})

@@ -85,11 +85,10 @@ def manage_user() -> Response:
 
 
 @routes.route("/topup", methods=["POST"], allow=Role.ADMIN)
-@envelope.says("", takes=TOP_UP)
+@envelope.says("", takes=TOP_UP, headers=envelope.ONCE)
 def top_up() -> Response:
     """Add to a balance. An `Idempotency-Key` header makes repeated calls count once."""
     given = envelope.decode(TOP_UP)
-    key = envelope.storable(request.headers.get("Idempotency-Key", "")).strip()
-    remark = given.get("remark", "")
+    key, remark = envelope.idempotency_key(), given.get("remark", "")
     topups.top_up(access.state(), access.actor(), given.get("user_id", 0), given.get("quota", 0), remark=remark, key=key)
     return envelope.ok()

@@ -250,8 +250,7 @@ def store(fields: Iterable[Field]) -> dict[str, str]:
         try:
             options.save(access.state(), actor(), values)
         except (Refused, Invalid) as error:
-            keys = {f.name: f.stored_as for f in settings.FIELDS}
-            errors = {keys.get(name, name): text for name, text in complaints.of(error).items()}
+            errors = complaints.of(error)
     return errors
 
 

@@ -39,11 +39,20 @@ def test_a_change_takes_effect_at_once(as_, root, state, key, value):
         ("TurnstileCheckEnabled", "true", "无法启用 Turnstile 校验，请先填入 Turnstile 校验相关配置信息！"),
         ("OidcEnabled", "true", "无法启用 OIDC，请先填入 OIDC Client Id 以及 Well-Known 地址或各端点地址！"),
         ("Nonsense", "1", "未知的设置项 Nonsense"),
-        ("RetryTimes", "many", "Retries: give a whole number, not 'many'."),
+        ("RetryTimes", "many", "RetryTimes：必须是整数，而不是 'many'"),
+        ("RetryTimes", "101", "RetryTimes：必须是 0 到 100 之间的数字"),
+        ("LogConsumeEnabled", "perhaps", "LogConsumeEnabled：必须是 true 或 false，而不是 'perhaps'"),
+        ("ChannelDisableThreshold", "nan", "ChannelDisableThreshold：必须是数字，而不是 'nan'"),
+        ("UnknownModelPolicy", "ask", "UnknownModelPolicy：必须是 refuse, 30 之一，而不是 'ask'"),
         ("ModelRatio", "{", None),
-        ("GroupRatio", '{"default": -1}', None),
-        ("QuotaPerUnit", "0", None),
-        ("ServerAddress", "localhost", None),
+        ("ModelRatio", "[1]", "ModelRatio：必须是 JSON 对象（not an object）"),
+        ("ModelRatio", '{"gpt-4o": "1"}', "ModelRatio：'gpt-4o' 的值必须是数字"),
+        ("CompletionRatio", '{"gpt-4o": true}', "CompletionRatio：'gpt-4o' 的值必须是数字"),
+        ("GroupRatio", '{"default": -1}', "GroupRatio：'default' 的值不能为负数"),
+        ("GroupLimits", '{"vip": {"rps": 1}}', "GroupLimits：'vip' 的值必须是含有 rpm、tpm 和 concurrency 的对象"),
+        ("GroupLimits", '{"vip": {"rpm": -1}}', "GroupLimits：'vip' 的限制必须是整数，0 表示不限制"),
+        ("QuotaPerUnit", "0", "QuotaPerUnit：不能小于 1"),
+        ("ServerAddress", "localhost", "ServerAddress：必须是以 http:// 或 https:// 开头的地址"),
     ],
 )
 def test_what_cannot_be_is_not_stored(as_, root, state, key, value, message):
@@ -74,3 +83,23 @@ def test_changes_are_written_down_without_secrets(as_, root):
     assert [(row["noun_id"], row["difference"]) for row in rows] == [
         ("SMTPToken", {"SMTPToken": ["", "(hidden)"]}), ("RetryTimes", {"RetryTimes": [None, "4"]}),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "key, value, said",
+    [
+        ("RetryTimes", "many", "Retries: give a whole number, not 'many'."),
+        ("GitHubOAuthEnabled", "true", "Fill in GitHub's client id and secret first."),
+        ("Theme", "neon", "There is no such theme."),
+    ],
+)
+def test_what_is_wrong_stands_beside_its_key(as_, root, key, value, said):
+    answer = as_(root)("PUT", "/api/option/", {"key": key, "value": value}, Accept_Language="en")
+    assert answer == {"success": False, "message": said, "errors": {key: said}}
+
+
+def test_each_setting_knows_who_changed_it_last_and_when(as_, root, state):
+    as_(root).data("PUT", "/api/option/", {"key": "RetryTimes", "value": "4"})
+    with state.databases.transaction() as session:
+        [row] = option.of_keys(session, ["RetryTimes"])
+    assert row.updated_by == root.id and abs(row.updated_at - state.clock()) < 5

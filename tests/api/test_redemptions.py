@@ -99,3 +99,25 @@ def test_deleting(as_, admin, state):
     assert as_(admin).refused("GET", "/api/redemption/1") == "record not found"
     with state.databases.transaction() as session:
         assert session.query(redemption.Redemption).count() == 2
+
+
+def test_an_attempt_that_is_repeated_is_told_the_same(as_, admin, alice, bob):
+    first, second = as_(admin).data("POST", "/api/redemption/", NEW | {"count": 2})
+    for _ in range(3):
+        assert as_(alice).data("POST", "/api/user/topup", {"key": first}, Idempotency_Key="try-1") == 500
+    assert as_(alice).data("GET", "/api/user/self")["quota"] == 10**9 + 500
+    assert len(as_(alice).data("GET", "/api/log/self?type=1")) == 1
+    other = as_(alice)("POST", "/api/user/topup", {"key": second}, Idempotency_Key="try-1")
+    said = "该 Idempotency-Key 已用于另一个兑换码"
+    assert other == {"success": False, "message": said, "errors": {"Idempotency-Key": said}}
+    for who, attempt in ((bob, "try-1"), (alice, "try-2"), (alice, "")):
+        again = as_(who).refused("POST", "/api/user/topup", {"key": first}, Idempotency_Key=attempt)
+        assert again == "兑换失败，该兑换码已被使用", "somebody else's attempt, or another one, is no repetition"
+
+
+def test_one_attempt_at_once_many_times_counts_once(as_, admin, alice):
+    [key] = as_(admin).data("POST", "/api/redemption/", NEW | {"count": 1})
+    tries = [gevent.spawn(as_(alice).data, "POST", "/api/user/topup", {"key": key}, Idempotency_Key="x" * 300) for _ in range(12)]
+    gevent.joinall(tries, raise_error=True)
+    assert {each.value for each in tries} == {500}
+    assert as_(alice).data("GET", "/api/user/self")["quota"] == 10**9 + 500
