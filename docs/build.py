@@ -124,7 +124,11 @@ def settings_page() -> str:
 
 def corrections_page() -> str:
     rows = ((f"`{c.model}`", c.what, c.old, "no price" if c.new is None else c.new, c.why) for c in prices.CORRECTIONS)
-    return f"# Prices that differ from the old project's\n\n{NOTE}A ratio of 1 is $0.002 per 1,000 tokens.\n\n" + table(
+    lead = (
+        "A ratio of 1 is $0.002 per 1,000 tokens. `old` is the old project's figure, or where it had none, the one that this\n"
+        "catalogue carried before.\n\n"
+    )
+    return f"# Prices that differ from the old project's\n\n{NOTE}{lead}" + table(
         ("model", "what", "old", "new", "why"), rows
     )
 

@@ -44,10 +44,19 @@ def compare(now: int) -> Iterator[Difference]:
         provider = _provider(vendor["vendor"], providers)
         if vendor["currency"] != "USD" or provider is None:
             continue
-        for model, figures in vendor["models"].items():
+        for model, listed in vendor["models"].items():
+            figures = _today(listed, when)
             theirs = _prices(provider, model, when)
             for figure in FIGURES.keys() & figures.keys() & theirs.keys():
                 yield Difference(vendor["vendor"], model, figure, float(figures[figure]), theirs[figure])
+
+
+def _today(figures: Mapping[str, Any], when: datetime) -> dict[str, Any]:
+    """The figures of a day, with those announced that have begun."""
+    found = dict(figures)
+    for day, new in found.pop("from", ()):
+        found |= new if day <= when.date().isoformat() else {}
+    return found
 
 
 def _provider(vendor: str, providers: list[Any]) -> Any:

@@ -61,8 +61,10 @@ def _rows() -> list[Row]:
 
 def _row(model: str, type: int, channels: int, overridden: bool, table: prices.Overrides) -> Row:
     now = prices.price(model, type, table)
-    now = meter.finer(now, model, access.state().settings) if now is not None else None
-    return Row(model, now, prices.price(model, type), overridden, channels)
+    moment = access.state().clock()
+    now = meter.finer(now, model, access.state().settings).on(moment) if now is not None else None
+    built_in = prices.price(model, type)
+    return Row(model, now, built_in.on(moment) if built_in else None, overridden, channels)
 
 
 @bp.route("/price", allow=Role.ROOT)

@@ -49,11 +49,13 @@ def overrides(settings: Settings) -> Overrides:
 
 def finer(price: Price, model: str, settings: Settings) -> Price:
     """The price with the factors of cached input, audio and images that an administrator has set."""
-    changed = {}
+    changed: dict[str, Any] = {}
     for name, table in (("cached", settings.cache_ratio), ("audio_in", settings.audio_ratio), ("image_in", settings.image_ratio)):
         if model in table:
             changed[name] = price.ratio * table[model]
-    return replace(price, **changed) if changed else price
+    if not changed:
+        return price
+    return replace(price, **changed, later=tuple((begins, finer(new, model, settings)) for begins, new in price.later))
 
 
 # -- what was used --------------------------------------------------------------------------------------------------

@@ -13,7 +13,9 @@ from oneapi.catalog.prices import Overrides
         ("gpt-3.5-turbo-1106", 1, 0.5, 2), ("gpt-3.5-turbo-16k", 1, 1.5, 4 / 3), ("chatgpt-4o-latest", 1, 2.5, 3),
         ("claude-2.1", 14, 4, 3), ("claude-3-opus-20240229", 14, 7.5, 5), ("dall-e-3", 1, 20, 1), ("whisper-1", 1, 15, 0),
         ("meta/llama-2-70b", 46, 0.325, 2.75 / 0.65), ("llama3-8b-8192", 33, 0.15, 2), ("llama3-8b-8192", 29, 0.025, 1.6),
-        ("openai/gpt-4o", 20, 5, 1), ("qwen-max-internet", 17, 2.4 / 14, 4), ("command-r-plus-internet", 35, 1.25, 1),
+        ("openai/gpt-4o", 20, 1.25, 4), ("anthropic/claude-3.5-sonnet:beta", 20, 1.5, 5),
+        ("deepseek/deepseek-r1:free", 20, 0, 1), ("gemini-3.6-flash", 24, 0.375, 5),
+        ("qwen-max-internet", 17, 2.4 / 14, 4), ("command-r-plus-internet", 35, 1.25, 1),
         ("gpt-4.1", 1, 1, 4), ("gpt-5", 1, 0.625, 8), ("o3", 1, 1, 4), ("o4-mini", 1, 0.55, 4), ("claude-sonnet-4-5", 14, 1.5, 5),
         ("gemini-2.5-flash", 24, 0.15, 25 / 3), ("claude-3-5-sonnet@20240620", 42, 1.5, 5), ("kimi-k2.6", 25, 0.475, 4 / 0.95),
         ("ERNIE-4.0-8K", 15, 0.12 * 500 / 7, 1), ("deepl-zh", 38, 12.5, 1),
@@ -86,6 +88,22 @@ def test_a_completion_ratio_set_by_hand_holds_in_every_tier():
     assert price and price.at(300_000).completion == 2
 
 
+DECEMBER, NEW_YEAR = 1796083200, 1798761600  # 2026-12-01 and 2027-01-01
+
+
+@pytest.mark.parametrize(("moment", "ratio", "cached"), [(NEW_YEAR - 1, 0.375, 0.0375), (NEW_YEAR, 0.75, 0.075)])
+def test_an_announced_price_holds_from_its_day(moment, ratio, cached):
+    price = prices.price("gemini-3.6-flash", 24)
+    assert price and (price.on(moment).ratio, price.on(moment).cached, price.on(moment).completion) == (ratio, cached, 5)
+
+
+def test_an_announced_price_does_not_move_what_was_set_by_hand():
+    by_hand = prices.price("gemini-4-argon", 24, Overrides(model={"gemini-4-argon": 3}))
+    assert by_hand and by_hand.on(NEW_YEAR).ratio == 3
+    finer = prices.price("gemini-4-argon", 24, Overrides(classes={"gemini-4-argon": {"cached": 0.5}}))
+    assert finer and [(finer.on(day).ratio, finer.on(day).cached) for day in (0, DECEMBER)] == [(1, 0.5), (2, 0.5)]
+
+
 def test_a_group_without_a_ratio_pays_the_plain_price():
     assert prices.group_ratio("vip", Overrides(group={"vip": 0.5})) == 0.5
     assert prices.group_ratio("nobody", Overrides(group={"vip": 0.5})) == 1
@@ -115,7 +133,8 @@ def test_every_correction_is_in_force_and_changes_something():
     [
         ({"in": -1}, "in must be a number"), ({"in": "1"}, "in must be a number"), ({"out": 1}, "needs a price"),
         ({"in": 1, "outt": 2}, "knows no outt"), ({"in": 1, "above": [[9, {}], [9, {}]]}, "thresholds must rise"),
-        ({"in": True}, "in must be a number"),
+        ({"in": True}, "in must be a number"), ({"in": 1, "from": [["soon", {"in": 2}]]}, "from needs dates that rise"),
+        ({"in": 1, "from": [["2027-01-01", {"in": -2}]]}, "in must be a number"),
     ],
 )  # fmt: skip
 def test_a_wrong_price_is_refused_with_the_name_of_the_model(figures, complaint):

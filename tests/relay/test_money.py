@@ -87,6 +87,19 @@ def test_cached_input_costs_less(say: Any, vendor: FakeVendor, channel: Any, cha
     assert charges() == [45]  # 200 × 0.075 + 800 × 0.0375
 
 
+NEW_YEAR = 1798761600.0
+
+
+@pytest.mark.parametrize(("clock", "cost"), [(lambda: NEW_YEAR - 60, 375), (lambda: NEW_YEAR + 60, 750)], ids=["before", "after"])
+def test_an_announced_price_is_charged_from_its_day(
+    say: Any, vendor: FakeVendor, channel: Any, charges: Any, clock: Any, cost: int
+) -> None:
+    channel(models="gemini-3.6-flash")
+    vendor.says(chat("Hi", 1000, 0))
+    say(model="gemini-3.6-flash")
+    assert charges() == [cost]
+
+
 FAILURES: list[tuple[str, dict[str, Any]]] = [
     ("a refusal", {"status": 400, "body": b'{"error":{"message":"no"}}'}),
     ("no rights", {"status": 401, "body": b"{}"}),
