@@ -2,8 +2,10 @@
 
 import base64
 import json
+import re
 import struct
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any
 
 from oneapi.vendors import shapes
@@ -21,6 +23,7 @@ OPENAI = frozenset({
     "store", "metadata", "service_tier", "web_search_options", "extra_body",
 })  # fmt: skip
 
+PLAIN_ID = re.compile(r"[a-zA-Z0-9_-]+")
 NO_TOOLS = "Do not call any tool in this answer."
 
 
@@ -160,10 +163,9 @@ def json_instruction(named: Json | None) -> str:
     return f"{wanted} It must match this JSON schema: {compact(named['schema'])}" if named else wanted
 
 
-def reasoning(message: Json, format: str) -> list[Json]:
-    """The reasoning a client hands back, as far as it is this vendor's: nobody else can check a signature."""
-    details = message.get("reasoning_details") or []
-    return [detail for detail in details if detail.get("format", format) == format]
+def plain_id(id: str) -> str:
+    """A tool call's id as vendors take it who allow letters, digits, _ and - alone: others' ids are put into these."""
+    return id if len(id) <= 64 and PLAIN_ID.fullmatch(id) else "call_" + sha256(id.encode()).hexdigest()[:32]
 
 
 def inputs(body: Json) -> list[str]:

@@ -52,7 +52,6 @@ STEPFUN = adapted(cached("cached_tokens"), reasoning_name, body=system_role)
 TOGETHER = adapted(reasoning_name)
 XAI = adapted(reasoning_counted)
 BAILIAN = adapted(body=thinks_only_streamed)
-GEMINI = adapted(quirks.tool_finish, reasoning_counted, fail=quirks.google_fail)
 SILICONFLOW_IMAGES = adapted(quirks.image_list, body=quirks.image_body)
 
 OPENAI_LIKE = ("chat", "completions", "embeddings")
@@ -160,10 +159,5 @@ VENDORS = (
     Vendor(
         50, "openai-compatible", "OpenAI compatible", strip_v1=True, balance=balances.DASHBOARD, model_list=balances.MODELS,
         owned_by="openai", needs_base_url=True,
-    ),
-    Vendor(
-        51, "gemini-openai", "Gemini (OpenAI compatible)", "https://generativelanguage.googleapis.com/v1beta/openai",
-        with_chat(GEMINI, only("embeddings", "images")), strip_v1=True, model_list=balances.MODELS, owned_by="geminiv2",
-        key_label="Google API key", documents="https://ai.google.dev/gemini-api/docs/openai",
     ),
 )  # fmt: skip

@@ -6,9 +6,8 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStre
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from oneapi.vendors import asks, shapes
+from oneapi.vendors import asks, shapes, thoughts
 from oneapi.vendors.contract import failure, status_kind
-from oneapi.vendors.messages_request import FORMAT
 from oneapi.wire import Call, Event, Reply, VendorError
 
 Json = dict[str, Any]
@@ -97,17 +96,12 @@ def _take(block: Json, message: Json) -> None:
         case {"reasoningContent": {"reasoningText": {"text": text} as told}}:
             message["reasoning_content"] = message.get("reasoning_content", "") + text
             if told.get("signature"):
-                _detail(message, type="reasoning.text", text=text, signature=told["signature"])
+                thoughts.keep(message, text, told["signature"])
         case {"reasoningContent": {"redactedContent": data}}:
-            _detail(message, type="reasoning.encrypted", data=data)
+            thoughts.keep(message, data=data)
         case {"image": {"format": kind, "source": {"bytes": data}}}:
             url = f"data:image/{kind};base64,{data}"
             message.setdefault("images", []).append({"type": "image_url", "image_url": {"url": url}})
-
-
-def _detail(message: Json, **detail: Any) -> None:
-    details = message.setdefault("reasoning_details", [])
-    details.append({**detail, "format": FORMAT, "index": len(details)})
 
 
 class _Blocks:
@@ -115,7 +109,7 @@ class _Blocks:
 
     def __init__(self) -> None:
         self.tools: dict[int, int] = {}
-        self.thoughts: dict[int, int] = {}
+        self.thoughts = thoughts.Streamed()
         self.silent: set[int] = set()  # tools that were given nothing yet
 
     def begin(self, index: int, start: Json) -> Json | None:
@@ -134,22 +128,18 @@ class _Blocks:
                 self.silent.discard(index)
                 return {"tool_calls": [{"index": self.tools[index], "function": {"arguments": text}}]}
             case {"reasoningContent": {"text": text}}:
-                return {"reasoning_content": text} | self._thought(index, type="reasoning.text", text=text)
+                return {"reasoning_content": text} | self.thoughts.delta(index, text=text)
             case {"reasoningContent": {"signature": signature}}:
-                return self._thought(index, type="reasoning.text", signature=signature)
+                return self.thoughts.delta(index, signature=signature)
             case {"reasoningContent": {"redactedContent": data}}:
-                return self._thought(index, type="reasoning.encrypted", data=data)
+                return self.thoughts.delta(index, data=data)
         return None
 
     def end(self, index: int) -> Json | None:
         if index not in self.silent:
-            return None
+            return self.thoughts.end(index)
         self.silent.discard(index)
         return {"tool_calls": [{"index": self.tools[index], "function": {"arguments": "{}"}}]}
-
-    def _thought(self, index: int, **detail: Any) -> Json:
-        number = self.thoughts.setdefault(index, len(self.thoughts))
-        return {"reasoning_details": [{**detail, "format": FORMAT, "index": number}]}
 
 
 def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:

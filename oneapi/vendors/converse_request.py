@@ -3,11 +3,11 @@
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
 """
 
-import re
 from typing import Any
 
 from oneapi.vendors import asks, messages_request, shapes
-from oneapi.wire import Call, VendorError
+from oneapi.vendors.converse_turns import blocks_of, cached, messages
+from oneapi.wire import Call
 
 Json = dict[str, Any]
 
@@ -18,19 +18,13 @@ NATIVE = (
 # Families that refuse a schema for their output, so that they must be told. Claude decides by version.
 # https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html
 UNSTRUCTURED = ("amazon.", "meta.", "cohere.", "ai21.", "writer.")
-DOCUMENTS = {
-    "application/pdf": "pdf", "text/csv": "csv", "text/html": "html", "text/plain": "txt", "text/markdown": "md",
-    "application/msword": "doc", "application/vnd.ms-excel": "xls",
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
-}  # fmt: skip
 
 
 def body(call: Call) -> Json:
     asked = call.body
     system, turns = asks.conversation(asked)
     out: Json = {"messages": messages(turns)}
-    blocks = [block for message in system for block in _blocks(message.get("content"))]
+    blocks = [block for message in system for block in blocks_of(message.get("content"))]
     tools, forbidden = _tools(asked, turns, "claude" in call.model)
     if forbidden:
         blocks.append({"text": asks.NO_TOOLS})
@@ -132,99 +126,10 @@ def _tools(asked: Json, turns: list[Json], claude: bool) -> tuple[Json, bool]:
 def _tool(tool: Json) -> list[Json]:
     if not isinstance(tool.get("function"), dict):
         return [tool]  # the vendor's own: toolSpec, systemTool, cachePoint
-    return [_spec(tool["function"]), *_cached(tool)]
+    return [_spec(tool["function"]), *cached(tool)]
 
 
 def _spec(function: Json) -> Json:
     spec: Json = {"name": function["name"], **({"description": function["description"]} if function.get("description") else {})}
     spec["inputSchema"] = {"json": function.get("parameters") or {"type": "object", "properties": {}}}
     return {"toolSpec": spec | ({"strict": True} if function.get("strict") else {})}
-
-
-def messages(turns: list[Json]) -> list[Json]:
-    """The conversation with consecutive turns of one speaker joined, since speakers must alternate."""
-    out: list[Json] = []
-    for turn in turns:
-        role = "assistant" if turn["role"] == "assistant" else "user"
-        write = {"assistant": _said, "tool": _results}.get(turn["role"], _heard)
-        blocks = write(turn)
-        if out and out[-1]["role"] == role:
-            out[-1]["content"] += blocks
-        elif blocks:
-            out.append({"role": role, "content": blocks})
-    return out
-
-
-def _said(turn: Json) -> list[Json]:
-    blocks: list[Json] = []
-    for detail in asks.reasoning(turn, messages_request.FORMAT):
-        if detail.get("type") == "reasoning.encrypted":
-            blocks.append({"reasoningContent": {"redactedContent": detail["data"]}})
-        elif detail.get("signature"):
-            text = {"text": detail.get("text") or "", "signature": detail["signature"]}
-            blocks.append({"reasoningContent": {"reasoningText": text}})
-    blocks += _blocks(turn.get("content"))
-    for call in turn.get("tool_calls") or ():
-        used = {"toolUseId": call["id"], "name": call["function"]["name"], "input": asks.arguments(call)}
-        blocks += [{"toolUse": used}, *_cached(call)]
-    return blocks
-
-
-def _results(turn: Json) -> list[Json]:
-    content = turn.get("content")
-    answer = asks.result(content) if isinstance(content, str) else None
-    told = [{"json": answer}] if answer is not None else [{"text": content}] if isinstance(content, str) else _blocks(content)
-    result: Json = {"toolUseId": turn["tool_call_id"], "content": told}
-    if turn.get("is_error"):
-        result["status"] = "error"
-    return [{"toolResult": result}, *_cached(turn)]
-
-
-def _heard(turn: Json) -> list[Json]:
-    return _blocks(turn.get("content"))
-
-
-def _blocks(content: Any) -> list[Json]:
-    return [block for part in asks.parts(content) for block in (_block(part), *_cached(part))]
-
-
-def _cached(part: Json) -> list[Json]:
-    """Anthropic's mark on a part is Bedrock's block after it."""
-    mark = part.get("cache_control")
-    return [{"cachePoint": {"type": "default"} | ({"ttl": mark["ttl"]} if mark.get("ttl") else {})}] if mark else []
-
-
-def _block(part: Json) -> Json:
-    match part.get("type"):
-        case "text" | "refusal":
-            return {"text": part.get("text") or part.get("refusal")}
-        case "image_url":
-            return _image(asks.image_url(part))
-        case "file":
-            return _document(*asks.file(part))
-        case "input_audio":
-            sound = part["input_audio"]
-            return {"audio": {"format": sound.get("format", "wav"), "source": {"bytes": sound["data"]}}}
-        case None:
-            return part  # the vendor's own: document, video, guardContent
-    raise asks.unsupported(part)
-
-
-def _image(url: str) -> Json:
-    if url.startswith("s3://"):
-        return {"image": {"format": _format(url.rpartition(".")[2]), "source": {"s3Location": {"uri": url}}}}
-    media_type, data = shapes.data_url(url)
-    return {"image": {"format": _format(media_type.rpartition("/")[2]), "source": {"bytes": data}}}
-
-
-def _format(name: str) -> str:
-    return {"jpg": "jpeg"}.get(name.lower(), name.lower())
-
-
-def _document(media_type: str, data: str, name: str) -> Json:
-    if media_type.startswith("image/"):
-        return {"image": {"format": _format(media_type[6:]), "source": {"bytes": data}}}
-    if media_type not in DOCUMENTS:
-        raise VendorError("bad_request", f"Bedrock reads no documents of type {media_type}.")
-    plain = re.sub(r"\s+", " ", re.sub(r"[^A-Za-z0-9\s()\[\]-]", "-", name.rpartition(".")[0] or name)).strip()
-    return {"document": {"format": DOCUMENTS[media_type], "name": plain[:200] or "document", "source": {"bytes": data}}}

@@ -3,7 +3,7 @@
 from urllib.parse import quote
 
 from oneapi.fields import Field
-from oneapi.vendors import gemini_media, gemini_protocol, gemini_request
+from oneapi.vendors import balances, gemini_media, gemini_protocol, gemini_request, google_errors, openai, quirks
 from oneapi.vendors.contract import ModelList, Protocol, Vendor
 from oneapi.vendors.gemini_request import address, root
 from oneapi.vendors.signing import header
@@ -11,6 +11,7 @@ from oneapi.wire import Call, Reply, Request
 
 BASE = "https://generativelanguage.googleapis.com"
 COMPATIBLE = "/v1beta/openai"
+OPENAI_PAGE = "https://ai.google.dev/gemini-api/docs/openai"
 
 
 def build(call: Call) -> Request:
@@ -42,10 +43,18 @@ def names(reply: Reply, call: Call) -> list[str] | Request:
 
 
 PROTOCOLS = {
-    "chat": Protocol(build, gemini_protocol.parse, gemini_protocol.stream, fail=gemini_protocol.fail),
-    "embeddings": Protocol(embed, gemini_media.vectors, fail=gemini_protocol.fail),
-    "images": Protocol(draw, gemini_media.pictures, fail=gemini_protocol.fail),
-    "image_edits": Protocol(draw, gemini_media.pictures, fail=gemini_protocol.fail),
+    "chat": Protocol(build, gemini_protocol.parse, gemini_protocol.stream, fail=google_errors.fail),
+    "embeddings": Protocol(embed, gemini_media.vectors, fail=google_errors.fail),
+    "images": Protocol(draw, gemini_media.pictures, fail=google_errors.fail),
+    "image_edits": Protocol(draw, gemini_media.pictures, fail=google_errors.fail),
+}
+
+# Google's OpenAI-compatible address numbers no tool calls, ends them with "stop" and leaves reasoning out of what it counts.
+PLAIN = Protocol(openai.build, openai.parse, openai.stream, native=True, fail=google_errors.fail)
+LIKE_OPENAI = {
+    "chat": quirks.adapted(quirks.tool_finish, quirks.reasoning_counted, fail=google_errors.fail),
+    "embeddings": PLAIN,
+    "images": PLAIN,
 }
 
 VENDORS = (
@@ -57,15 +66,16 @@ VENDORS = (
         environment={"api_version": "gemini_version", "safety": "gemini_safety_setting"},
         fields=(Field("api_version", str, "", "Version of the API", "Such as v1beta or v1; empty means v1beta."),),
         compatible=Vendor(
-            24, "gemini-compatible", "Gemini (OpenAI)", BASE, owned_by="google",
-            paths={
-                "chat": f"{COMPATIBLE}/chat/completions", "embeddings": f"{COMPATIBLE}/embeddings",
-                "images": f"{COMPATIBLE}/images/generations",
-            },
-            documents="https://ai.google.dev/gemini-api/docs/openai",
+            24, "gemini-compatible", "Gemini (OpenAI)", BASE, LIKE_OPENAI, owned_by="google",
+            paths={kind: COMPATIBLE + openai.PATHS[kind].removeprefix("/v1") for kind in LIKE_OPENAI},
+            model_list=balances.models(f"{COMPATIBLE}/models"), documents=OPENAI_PAGE,
         ),
         model_list=ModelList(models, names),
         owned_by="google",
         documents="https://ai.google.dev/api",
+    ),
+    Vendor(
+        51, "gemini-openai", "Gemini (OpenAI compatible)", BASE + COMPATIBLE, LIKE_OPENAI, strip_v1=True,
+        model_list=balances.MODELS, owned_by="geminiv2", key_label="Google API key", documents=OPENAI_PAGE,
     ),
 )  # fmt: skip

@@ -4,7 +4,8 @@ import base64
 from typing import Any
 
 from oneapi.vendors import asks, gemini_request, shapes
-from oneapi.vendors.gemini_protocol import blocked, fault, usage
+from oneapi.vendors.gemini_protocol import blocked, usage
+from oneapi.vendors.google_errors import fault
 from oneapi.wire import Call, Reply, VendorError
 
 Json = dict[str, Any]

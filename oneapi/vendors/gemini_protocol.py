@@ -1,4 +1,4 @@
-"""Answers, streams and errors of Gemini's generateContent, wherever Gemini is served. No row lives here.
+"""Answers and streams of Gemini's generateContent, wherever Gemini is served. No row lives here.
 
 https://ai.google.dev/api/generate-content
 """
@@ -6,60 +6,17 @@ https://ai.google.dev/api/generate-content
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from oneapi.vendors import asks, shapes
-from oneapi.vendors.contract import failure, status_kind
-from oneapi.vendors.gemini_request import FORMAT
+from oneapi.vendors import asks, shapes, thoughts
+from oneapi.vendors.google_errors import fault
 from oneapi.wire import Call, Event, Reply, VendorError
 
 Json = dict[str, Any]
 
-# https://ai.google.dev/gemini-api/docs/troubleshooting and https://cloud.google.com/apis/design/errors
-KINDS = {
-    "INVALID_ARGUMENT": "bad_request", "FAILED_PRECONDITION": "bad_request", "OUT_OF_RANGE": "bad_request",
-    "NOT_FOUND": "no_model", "UNAUTHENTICATED": "auth", "PERMISSION_DENIED": "auth",
-    "RESOURCE_EXHAUSTED": "rate_limited", "UNAVAILABLE": "overloaded",
-    "DEADLINE_EXCEEDED": "timeout", "INTERNAL": "server", "UNKNOWN": "server", "ABORTED": "server", "CANCELLED": "server",
-    "UNIMPLEMENTED": "bad_request",
-}  # fmt: skip
-# What an INVALID_ARGUMENT or FAILED_PRECONDITION may mean, told apart by words: kind, and our code where there is one.
-WORDS = {
-    "API key not valid": ("auth", "invalid_api_key"), "API key expired": ("auth", "invalid_api_key"),
-    "API Key not found": ("auth", "invalid_api_key"), "location is not supported": ("auth", "unsupported_location"),
-    "billing": ("quota", ""), "exceeds the maximum number of tokens": ("too_long", "context_length_exceeded"),
-}  # fmt: skip
 FILTERED = (
     "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT",
     "IMAGE_RECITATION", "MODEL_ARMOR",
 )  # fmt: skip
 FINISH = {"MAX_TOKENS": "length"} | dict.fromkeys(FILTERED, "content_filter")
-
-
-def fail(reply: Reply, call: Call) -> VendorError:
-    error = failure(reply, call, KINDS)
-    try:
-        told = reply.json()
-    except ValueError:
-        return error
-    told = told[0] if isinstance(told, list) and told else told
-    return _told(error, told["error"]) if isinstance(told, dict) and isinstance(told.get("error"), dict) else error
-
-
-def fault(told: Json) -> VendorError:
-    """The VendorError in an error object that came under HTTP 200 or in mid-stream."""
-    status, code = str(told.get("status") or ""), told.get("code")
-    kind = KINDS.get(status) or status_kind(code if isinstance(code, int) else 500)
-    return _told(VendorError(kind, str(told.get("message") or status), status=200), told)
-
-
-def _told(error: VendorError, told: Json) -> VendorError:
-    error.code = str(told.get("status") or told.get("code") or "")
-    if error.kind == "bad_request":
-        kind, code = next((meant for words, meant in WORDS.items() if words in error.message), (error.kind, ""))
-        error.kind, error.code = kind, code or error.code
-    for detail in told.get("details") or ():
-        if delay := str(detail.get("retryDelay") or "").removesuffix("s"):
-            error.retry_after = float(delay)
-    return error
 
 
 def usage(told: Json) -> Json:
@@ -147,9 +104,9 @@ class _Pieces:
             case {"codeExecutionResult": {"output": output}}:
                 yield {"content": f"\n```\n{output}\n```\n"}
         if part.get("thoughtSignature"):
-            detail = {"type": "reasoning.encrypted", "data": part["thoughtSignature"], "format": FORMAT, "index": self.details}
+            detail = {"type": "reasoning.encrypted", "data": part["thoughtSignature"], "format": thoughts.GEMINI}
+            yield {"reasoning_details": [detail | {"index": self.details}]}
             self.details += 1
-            yield {"reasoning_details": [detail]}
 
     def _call(self, called: Json, signature: str | None) -> Iterator[Json]:
         id = called.get("id") or f"call_{self.call.id}_{self.number}_{self.calls}"

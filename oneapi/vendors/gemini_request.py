@@ -8,14 +8,12 @@ from typing import Any
 from urllib.parse import quote
 
 from oneapi.vendors import asks, shapes
+from oneapi.vendors.gemini_turns import contents
 from oneapi.wire import Call
 
 Json = dict[str, Any]
 
-FORMAT = "google-gemini-v1"  # OpenRouter's name for this vendor's signatures
 HARMS = ("HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT")
-# Accepted in place of a signature that was lost on the way. https://ai.google.dev/gemini-api/docs/thought-signatures
-UNSIGNED = "skip_thought_signature_validator"
 BUDGETS = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576, "max": 24576}
 # OpenAI's parameter → generationConfig. https://ai.google.dev/api/generate-content#generationconfig
 PARAMETERS = {
@@ -122,81 +120,3 @@ def _tools(asked: Json) -> Json:
 def _function(function: Json) -> Json:
     out = {k: function[k] for k in ("name", "description") if function.get(k)}
     return out | ({"parametersJsonSchema": function["parameters"]} if function.get("parameters") else {})
-
-
-def contents(turns: list[Json], signed: bool = False) -> list[Json]:
-    """The conversation; results of parallel calls go into one turn, named after the calls they answer."""
-    names = {call["id"]: call["function"]["name"] for turn in turns for call in turn.get("tool_calls") or () if call.get("id")}
-    out: list[Json] = []
-    previous = ""
-    for turn in turns:
-        role = turn["role"]
-        if role == "assistant":
-            parts = _said(turn, signed)
-        else:
-            parts = _results(turn, names) if role == "tool" else [_part(part) for part in asks.parts(turn.get("content"))]
-        if role == "tool" and previous == "tool":
-            out[-1]["parts"] += parts
-        elif parts:
-            out.append({"role": "model" if role == "assistant" else "user", "parts": parts})
-        previous = role
-    return out
-
-
-def _said(turn: Json, signed: bool) -> list[Json]:
-    """What the model said, each signature on the part it came with: of a text on the last text, of a call on the call."""
-    parts = [_part(part) for part in asks.parts(turn.get("content"))]
-    for detail in asks.reasoning(turn, FORMAT):
-        if detail.get("type") == "reasoning.encrypted":
-            parts = parts or [{"text": ""}]
-            parts[-1]["thoughtSignature"] = detail["data"]
-    for number, call in enumerate(turn.get("tool_calls") or ()):
-        part: Json = {"functionCall": {**_id(call.get("id")), "name": call["function"]["name"], "args": asks.arguments(call)}}
-        google = (call.get("extra_content") or {}).get("google") or {}
-        if signature := google.get("thought_signature") or (UNSIGNED if signed and not number else ""):
-            part["thoughtSignature"] = signature
-        parts.append(part)
-    return parts
-
-
-def _id(id: str | None) -> Json:
-    """Ids that the vendor gave go back to it; the vendor matches our own by order and name."""
-    return {"id": id} if id and not id.startswith("call_") else {}
-
-
-def _results(turn: Json, names: dict[str, str]) -> list[Json]:
-    id, content = turn["tool_call_id"], turn.get("content")
-    text = shapes.text_of(content)
-    answer = asks.result(text)
-    response = {"result": text} if answer is None else answer
-    part: Json = {"functionResponse": {**_id(id), "name": names.get(id) or turn.get("name") or id, "response": response}}
-    pictures = [part for part in content if part.get("type") != "text"] if isinstance(content, list) else []
-    return [part, *(_part(picture) for picture in pictures)]
-
-
-def _part(part: Json) -> Json:
-    match part.get("type"):
-        case "text" | "refusal":
-            return {"text": part.get("text") or part.get("refusal")}
-        case "image_url":
-            return _media(asks.image_url(part))
-        case "video_url":
-            return _media(part["video_url"]["url"])
-        case "file" if str(part["file"].get("file_id") or part["file"].get("file_data")).startswith(("https://", "gs://")):
-            return {"fileData": {"fileUri": part["file"].get("file_id") or part["file"]["file_data"]}}
-        case "file":
-            media_type, data, _ = asks.file(part)
-            return {"inlineData": {"mimeType": media_type, "data": data}}
-        case "input_audio":
-            sound = part["input_audio"]
-            return {"inlineData": {"mimeType": f"audio/{sound.get('format', 'wav')}", "data": sound["data"]}}
-        case None:
-            return part  # the vendor's own: inlineData, fileData
-    raise asks.unsupported(part)
-
-
-def _media(url: str) -> Json:
-    if not url.startswith("data:"):
-        return {"fileData": {"fileUri": url}}
-    media_type, data = shapes.data_url(url)
-    return {"inlineData": {"mimeType": media_type, "data": data}}

@@ -6,9 +6,8 @@ https://platform.claude.com/docs/en/build-with-claude/streaming
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from oneapi.vendors import asks, shapes
+from oneapi.vendors import asks, shapes, thoughts
 from oneapi.vendors.contract import failure
-from oneapi.vendors.messages_request import FORMAT
 from oneapi.wire import Call, Event, Reply, VendorError
 
 Json = dict[str, Any]
@@ -80,17 +79,12 @@ def _take(block: Json, message: Json) -> None:
                 message.setdefault("annotations", []).extend(notes)
         case {"type": "thinking", "thinking": text}:
             message["reasoning_content"] = message.get("reasoning_content", "") + text
-            _detail(message, type="reasoning.text", text=text, signature=block.get("signature"))
+            thoughts.keep(message, text, block.get("signature") or "")
         case {"type": "redacted_thinking", "data": data}:
-            _detail(message, type="reasoning.encrypted", data=data)
+            thoughts.keep(message, data=data)
         case {"type": "tool_use", "id": id, "name": name}:
             calls = message.setdefault("tool_calls", [])
             calls.append(shapes.tool_call(id, name, asks.compact(block.get("input") or {})))
-
-
-def _detail(message: Json, **detail: Any) -> None:
-    details = message.setdefault("reasoning_details", [])
-    details.append({**detail, "format": FORMAT, "index": len(details)})
 
 
 def _annotations(citations: Any) -> list[Json]:
@@ -104,7 +98,7 @@ class _Blocks:
 
     def __init__(self) -> None:
         self.tools: dict[int, int] = {}
-        self.thoughts: dict[int, int] = {}
+        self.thoughts = thoughts.Streamed()
         self.given: dict[int, str] = {}
 
     def begin(self, index: int, block: Json) -> Json | None:
@@ -113,11 +107,11 @@ class _Blocks:
                 self.tools[index], self.given[index] = len(self.tools), asks.compact(block.get("input") or {})
                 return {"tool_calls": [shapes.tool_call(id, name, "", index=self.tools[index])]}
             case {"type": "redacted_thinking", "data": data}:
-                return self._thought(index, type="reasoning.encrypted", data=data)
+                return self.thoughts.delta(index, data=data)
             case {"type": "text", "text": str(text)} if text:
                 return {"content": text}
             case {"type": "thinking", "thinking": str(text)} if text:
-                return {"reasoning_content": text} | self._thought(index, type="reasoning.text", text=text)
+                return {"reasoning_content": text} | self.thoughts.delta(index, text=text)
         return None
 
     def go_on(self, index: int, delta: Json) -> Json | None:
@@ -128,9 +122,9 @@ class _Blocks:
                 self.given[index] = ""
                 return {"tool_calls": [{"index": self.tools[index], "function": {"arguments": text}}]}
             case {"type": "thinking_delta", "thinking": text}:
-                return {"reasoning_content": text} | self._thought(index, type="reasoning.text", text=text)
+                return {"reasoning_content": text} | self.thoughts.delta(index, text=text)
             case {"type": "signature_delta", "signature": signature}:
-                return self._thought(index, type="reasoning.text", signature=signature)
+                return self.thoughts.delta(index, signature=signature)
             case {"type": "citations_delta", "citation": citation}:
                 notes = _annotations([citation])
                 return {"annotations": notes} if notes else None
@@ -138,12 +132,10 @@ class _Blocks:
 
     def end(self, index: int) -> Json | None:
         """A tool that was given nothing piece by piece gets what it was given at once, if only `{}`."""
+        if index not in self.tools:
+            return self.thoughts.end(index)
         given = self.given.pop(index, "")
         return {"tool_calls": [{"index": self.tools[index], "function": {"arguments": given}}]} if given else None
-
-    def _thought(self, index: int, **detail: Any) -> Json:
-        number = self.thoughts.setdefault(index, len(self.thoughts))
-        return {"reasoning_details": [{**detail, "format": FORMAT, "index": number}]}
 
 
 def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:

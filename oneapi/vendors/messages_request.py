@@ -3,28 +3,28 @@
 https://platform.claude.com/docs/en/api/messages
 """
 
-import base64
 import re
 from typing import Any
 
 from oneapi.vendors import asks, shapes
-from oneapi.wire import Call, VendorError
+from oneapi.vendors.messages_turns import blocks_of, messages
+from oneapi.wire import Call
 
 Json = dict[str, Any]
 
-FORMAT = "anthropic-claude-v1"  # OpenRouter's name for this vendor's signatures; they hold on every platform
 EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 24576, "max": 24576}
 UNVERSIONED = (99, 0)  # a Claude without a number is a new one
+IMITATOR = (0, 0)
 VERSION = re.compile(r"claude-(?:[a-z]+-)*?v?(\d+)(?:[-.:](\d{1,2}))?(?!\d)")
 
 
 def version(model: str) -> tuple[int, int]:
-    """Claude's version; (0, 0) for models of others that imitate this API."""
+    """Claude's version; IMITATOR for models of others that speak this API."""
     found = VERSION.search(model)
     if found:
         return int(found[1]), int(found[2] or 0)
-    return UNVERSIONED if "claude" in model else (0, 0)
+    return UNVERSIONED if "claude" in model else IMITATOR
 
 
 def body(call: Call) -> Json:
@@ -32,16 +32,16 @@ def body(call: Call) -> Json:
     asked, model = call.body, version(call.model)
     system, turns = asks.conversation(asked)
     out: Json = {"max_tokens": shapes.max_tokens(asked) or default_limit(model), "messages": messages(turns)}
-    blocks = [block for message in system for block in _blocks(message.get("content"))]
+    blocks = [block for message in system for block in blocks_of(message.get("content"))]
     wants_json, named = asks.json_mode(asked)
-    if wants_json and not (named and model >= (4, 1)):
+    if wants_json and not (named and model >= (4, 1)):  # imitators may know neither way, so that they get both
         blocks.append({"type": "text", "text": asks.json_instruction(named)})
     if blocks:
         out["system"] = blocks
     if stop := [text for text in shapes.stop_list(asked) if text.strip()]:  # only blanks are refused
         out["stop_sequences"] = stop
     out |= _tools(asked, model) | _account(asked)
-    if named and model >= (4, 1):
+    if named and (model >= (4, 1) or model == IMITATOR):
         out["output_config"] = {"format": {"type": "json_schema", "schema": named["schema"]}}
     return _thoughtful(out, asked, call)
 
@@ -70,7 +70,7 @@ def thinking(model: str, asked: Json) -> Json:
     https://platform.claude.com/docs/en/build-with-claude/thinking-troubleshooting lists what each model takes.
     """
     effort, budget, number = asks.effort(asked), asks.budget(asked), version(model)
-    if not effort and not budget or number != (0, 0) and number < (3, 7):
+    if not effort and not budget or number != IMITATOR and number < (3, 7):
         return {}
     if effort == "none":
         return _unthinking(model, number)
@@ -143,95 +143,3 @@ def _tool(tool: Json, model: tuple[int, int]) -> Json:
         out["strict"] = True
     cached = tool.get("cache_control") or function.get("cache_control")
     return out | ({"cache_control": cached} if cached else {})
-
-
-def messages(turns: list[Json]) -> list[Json]:
-    """The conversation with consecutive turns of one speaker joined: all results of parallel calls in one message."""
-    out: list[Json] = []
-    for turn in turns:
-        role = "assistant" if turn["role"] == "assistant" else "user"
-        write = {"assistant": _said, "tool": _results}.get(turn["role"], _heard)
-        blocks = write(turn)
-        if out and out[-1]["role"] == role:
-            out[-1]["content"] += blocks
-        elif blocks:
-            out.append({"role": role, "content": blocks})
-    if out and out[-1]["role"] == "assistant" and out[-1]["content"][-1].get("type") == "text":
-        last = out[-1]["content"][-1]  # the API refuses to continue a text that ends in blanks
-        out[-1]["content"][-1] = last | {"text": last["text"].rstrip()}
-    return out
-
-
-def _said(turn: Json) -> list[Json]:
-    """What the model said: its thinking first, unchanged, then text, then tool calls."""
-    blocks: list[Json] = []
-    for detail in asks.reasoning(turn, FORMAT):
-        if detail.get("type") == "reasoning.encrypted":
-            blocks.append({"type": "redacted_thinking", "data": detail["data"]})
-        elif detail.get("signature"):
-            blocks.append({"type": "thinking", "thinking": detail.get("text") or "", "signature": detail["signature"]})
-    blocks += _blocks(turn.get("content"))
-    for call in turn.get("tool_calls") or ():
-        name, given = call["function"]["name"], asks.arguments(call)
-        blocks.append({"type": "tool_use", "id": call["id"], "name": name, "input": given} | _cached(call))
-    return blocks
-
-
-def _results(turn: Json) -> list[Json]:
-    content = turn.get("content")
-    block: Json = {"type": "tool_result", "tool_use_id": turn["tool_call_id"]}
-    block["content"] = content if isinstance(content, str) else _blocks(content)
-    if turn.get("is_error"):
-        block["is_error"] = True
-    return [block | _cached(turn)]
-
-
-def _heard(turn: Json) -> list[Json]:
-    return _blocks(turn.get("content"))
-
-
-def _blocks(content: Any) -> list[Json]:
-    return [_block(part) | _cached(part) for part in asks.parts(content)]
-
-
-def _cached(part: Json) -> Json:
-    return {"cache_control": part["cache_control"]} if part.get("cache_control") else {}
-
-
-def _block(part: Json) -> Json:
-    match part.get("type"):
-        case "text":
-            return {"type": "text", "text": part["text"]}
-        case "refusal":
-            return {"type": "text", "text": part["refusal"]}
-        case "image_url":
-            return {"type": "image", "source": _source(asks.image_url(part))}
-        case "file":
-            return _document(part)
-        case "input_audio" | "video_url" | None:
-            raise asks.unsupported(part)
-    return part  # one of the vendor's own: document, search_result
-
-
-def _source(url: str) -> Json:
-    if url.startswith(("http://", "https://")):
-        return {"type": "url", "url": url}
-    media_type, data = shapes.data_url(url)
-    return {"type": "base64", "media_type": media_type, "data": data}
-
-
-def _document(part: Json) -> Json:
-    given = part["file"]
-    if given.get("file_id"):
-        return {"type": "document", "source": {"type": "file", "file_id": given["file_id"]}}
-    if str(given.get("file_data")).startswith("https://"):
-        return {"type": "document", "source": {"type": "url", "url": given["file_data"]}}
-    media_type, data, name = asks.file(part)
-    if media_type.startswith("image/"):
-        return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
-    source = {"type": "base64", "media_type": media_type, "data": data}
-    if media_type.startswith("text/"):
-        source = {"type": "text", "media_type": "text/plain", "data": base64.b64decode(data).decode("utf-8", "replace")}
-    elif media_type != "application/pdf":
-        raise VendorError("bad_request", f"Claude reads PDF and text files, not {media_type}.")
-    return {"type": "document", "source": source, "title": name}

@@ -3,7 +3,7 @@
 https://ai.google.dev/gemini-api/docs/deprecations
 """
 
-from oneapi.vendors import gemini_protocol, gemini_request
+from oneapi.vendors import gemini_protocol, gemini_request, google_errors
 from oneapi.vendors.contract import Protocol, Vendor
 from oneapi.vendors.signing import header
 from oneapi.wire import Call, Request, VendorError
@@ -23,7 +23,7 @@ def build(call: Call) -> Request:
 VENDORS = (
     Vendor(
         11, "palm", "PaLM", BASE,
-        protocols={"chat": Protocol(build, gemini_protocol.parse, gemini_protocol.stream, fail=gemini_protocol.fail)},
+        protocols={"chat": Protocol(build, gemini_protocol.parse, gemini_protocol.stream, fail=google_errors.fail)},
         inline_images=True,
         sign=header("x-goog-api-key"),
         owned_by="google",

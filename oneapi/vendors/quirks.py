@@ -205,14 +205,3 @@ def image_body(body: Json, call: Call) -> Json:
 def image_list(piece: Json, call: Call, memo: Json) -> None:
     if "data" not in piece and isinstance(piece.get("images"), list):
         piece["data"] = piece["images"]
-
-
-# Google
-
-
-def google_fail(reply: Reply, call: Call) -> VendorError:
-    """Google says 400 to a key it does not know."""
-    error = failure(reply, call)
-    if b"API_KEY_INVALID" in reply.body:
-        error.kind = "auth"
-    return error

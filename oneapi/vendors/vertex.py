@@ -3,73 +3,28 @@
 https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest
 """
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote
 
 from oneapi.fields import Field
-from oneapi.vendors import gemini_media, gemini_protocol, gemini_request, google_auth, messages_protocol, messages_request, openai
+from oneapi.vendors import (
+    gemini_media,
+    gemini_protocol,
+    gemini_request,
+    google_auth,
+    google_errors,
+    messages_protocol,
+    messages_request,
+    openai,
+)
 from oneapi.vendors.contract import Exchange, ModelList, Protocol, Vendor
+from oneapi.vendors.vertex_place import KEY_PARTS, account, host, place
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
 Json = dict[str, Any]
 
 CLAUDE_VERSION = "vertex-2023-10-16"  # the later one takes no temperature from any model
-
-
-@dataclass(frozen=True)
-class Account:
-    """Where a channel works and how it proves it: a credential to exchange, or an API key ("express mode")."""
-
-    region: str
-    project: str
-    credential: Mapping[str, Any]
-    api_key: str
-
-
-def account(call: Call) -> Account:
-    """The channel's form fields, else the key typed as `Region|ProjectID|JSON`, as JSON alone or as an API key alone."""
-    alone = call.key.strip() if "|" not in call.key or call.key.lstrip().startswith("{") else ""
-    config = {name: "" if alone and call.config.get(name) == alone else call.config.get(name) or "" for name in KEY_PARTS}
-    typed = config["vertex_ai_adc"] or alone
-    credential = typed if isinstance(typed, dict) else _credential(str(typed))
-    project = config["vertex_ai_project_id"] or credential.get("project_id") or credential.get("quota_project_id") or ""
-    return Account(str(config["region"]) or "global", str(project), credential, "" if credential else str(typed))
-
-
-def _credential(text: str) -> Json:
-    if not text.lstrip().startswith("{"):
-        return {}
-    try:
-        return dict(json.loads(text))
-    except ValueError:
-        raise VendorError("auth", "The channel's credentials are not valid JSON.") from None
-
-
-def host(call: Call, region: str) -> str:
-    """https://cloud.google.com/vertex-ai/docs/reference/rest#service-endpoint"""
-    if call.base_url:
-        return call.base_url.removesuffix("/v1").removesuffix("/v1beta1")
-    if region == "global":
-        return "https://aiplatform.googleapis.com"
-    return (
-        f"https://aiplatform.{region}.rep.googleapis.com"
-        if region in ("us", "eu")
-        else f"https://{region}-aiplatform.googleapis.com"
-    )
-
-
-def place(call: Call) -> str:
-    """The address up to the channel's project and region, which express mode does without."""
-    where = account(call)
-    root = f"{host(call, where.region)}/v1"
-    if where.project:
-        return f"{root}/projects/{quote(where.project, safe=':')}/locations/{where.region}"
-    if where.credential:
-        raise VendorError("auth", "The channel names no Google Cloud project, and neither do its credentials.")
-    return root
 
 
 def address(call: Call, publisher: str, action: str) -> str:
@@ -128,7 +83,7 @@ def fail(reply: Reply, call: Call) -> VendorError:
     """Google's own errors come before a model is asked, so a Claude may fail in either form."""
     if family(call.model) == "anthropic" and b'"type"' in reply.body and b'"status"' not in reply.body:
         return messages_protocol.fail(reply, call)
-    return gemini_protocol.fail(reply, call)
+    return google_errors.fail(reply, call)
 
 
 def embed(call: Call) -> Request:
@@ -169,7 +124,6 @@ def names(reply: Reply, call: Call) -> list[str] | Request:
     return models(call) if call.memo["page"] else list(found)
 
 
-KEY_PARTS = ("region", "vertex_ai_project_id", "vertex_ai_adc")
 EXCHANGE = Exchange(
     lambda call: google_auth.exchange(dict(account(call).credential), call.now),
     google_auth.token,
@@ -185,9 +139,9 @@ VENDORS = (
         42, "vertex", "VertexAI",
         protocols={
             "chat": Protocol(build, parse, stream, fail=fail),
-            "embeddings": Protocol(embed, gemini_media.vectors, fail=gemini_protocol.fail),
-            "images": Protocol(draw, gemini_media.pictures, fail=gemini_protocol.fail),
-            "image_edits": Protocol(draw, gemini_media.pictures, fail=gemini_protocol.fail),
+            "embeddings": Protocol(embed, gemini_media.vectors, fail=google_errors.fail),
+            "images": Protocol(draw, gemini_media.pictures, fail=google_errors.fail),
+            "image_edits": Protocol(draw, gemini_media.pictures, fail=google_errors.fail),
         },
         inline_images=True,
         sign=sign,
@@ -197,7 +151,7 @@ VENDORS = (
         key_parts=KEY_PARTS,
         compatible=Vendor(
             42, "vertex-compatible", "VertexAI (OpenAI)",
-            protocols={"chat": Protocol(build_openapi, openai.parse, openai.stream, native=True, fail=gemini_protocol.fail)},
+            protocols={"chat": Protocol(build_openapi, openai.parse, openai.stream, native=True, fail=google_errors.fail)},
             sign=sign, exchange=EXCHANGE, fields=FIELDS, key_parts=KEY_PARTS, owned_by="google",
             documents="https://cloud.google.com/vertex-ai/generative-ai/docs/migrate/openai/overview",
         ),

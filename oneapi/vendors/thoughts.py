@@ -1,0 +1,68 @@
+"""A model's reasoning on its way to the client and back: a text for people, and a carrier of what only its vendor can check.
+
+The carrier has two forms, since clients know the one or the other: `reasoning_details` as OpenRouter writes them
+(https://openrouter.ai/docs/use-cases/reasoning-tokens) and `thinking_blocks` as Anthropic's API and LiteLLM do.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+Json = dict[str, Any]
+
+# OpenRouter's names for the vendors whose signatures these are; they hold on every platform.
+CLAUDE = "anthropic-claude-v1"
+GEMINI = "google-gemini-v1"
+
+
+def details(message: Json, format: str) -> list[Json]:
+    """The reasoning a client hands back, as far as it is this vendor's: nobody else can check a signature."""
+    return [detail for detail in message.get("reasoning_details") or [] if detail.get("format", format) == format]
+
+
+def handed_back(message: Json) -> Iterator[tuple[str, str, str]]:
+    """Text and signature, or the sealed data, of each of Claude's thoughts that a client hands back in either form."""
+    if blocks := message.get("thinking_blocks"):
+        told = [(block.get("thinking"), block.get("signature"), block.get("data")) for block in blocks]
+    else:
+        told = [(each.get("text"), each.get("signature"), each.get("data")) for each in details(message, CLAUDE)]
+    return ((text or "", signature or "", data or "") for text, signature, data in told if signature or data)
+
+
+def keep(message: Json, text: str = "", signature: str = "", data: str = "") -> None:
+    """Put one of Claude's thoughts into a whole answer."""
+    listed = message.setdefault("reasoning_details", [])
+    listed.append({**_detail(text, signature, data), "format": CLAUDE, "index": len(listed)})
+    message.setdefault("thinking_blocks", []).append(_block(text, signature, data))
+
+
+def _detail(text: str, signature: str, data: str) -> Json:
+    if data:
+        return {"type": "reasoning.encrypted", "data": data}
+    return {"type": "reasoning.text"} | ({"text": text} if text else {}) | ({"signature": signature} if signature else {})
+
+
+def _block(text: str, signature: str, data: str) -> Json:
+    return {"type": "redacted_thinking", "data": data} if data else {"type": "thinking", "thinking": text, "signature": signature}
+
+
+class Streamed:
+    """Claude's thoughts in one stream, by the vendor's index of the block each of them is."""
+
+    def __init__(self) -> None:
+        self._told: dict[int, Json] = {}
+
+    def delta(self, index: int, *, text: str = "", signature: str = "", data: str = "") -> Json:
+        """A piece of a thought, as part of OpenAI's delta."""
+        told = self._told.setdefault(index, {"number": len(self._told), "text": "", "signature": "", "data": ""})
+        told["text"] += text
+        told["signature"] += signature
+        told["data"] += data
+        return {"reasoning_details": [{**_detail(text, signature, data), "format": CLAUDE, "index": told["number"]}]}
+
+    def end(self, index: int) -> Json | None:
+        """The whole thought, once its block is over and if it can be handed back."""
+        told = self._told.get(index)
+        if told is None or not (told["signature"] or told["data"]):
+            return None
+        block = _block(told["text"], told["signature"], told["data"])
+        return {"thinking_blocks": [{"index": told["number"], **block}]}
