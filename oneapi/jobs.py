@@ -11,6 +11,7 @@ import gevent
 from gevent.event import Event
 
 from oneapi import chores, logs, notify
+from oneapi.actions import Actor, act, record
 from oneapi.chores import LEASE_SECONDS, Run, Stopped
 from oneapi.db import TROUBLE
 from oneapi.messages import Refused
@@ -61,19 +62,29 @@ def run(state: State, name: str, *, due: bool = False, **arguments: Any) -> str:
     return _work(_begin(state, name, arguments, due=due))
 
 
-def begin(state: State, name: str, **arguments: Any) -> int:
-    """Start a job aside and return the id of its run; raises Refused when it is running."""
+def begin(state: State, name: str, *, by: Actor | None = None, **arguments: Any) -> int:
+    """Start a job aside and return the id of its run; raises Refused when it is running. `by` is who asked for it."""
     started = _begin(state, name, arguments)
+    _write_down(state, by, "job.begin", name)
     _greenlets.add(gevent.spawn(_work, started))
     return started.id
 
 
-def stop_run(state: State, name: str) -> bool:
+def stop_run(state: State, name: str, *, by: Actor | None = None) -> bool:
     """Ask a running job to stop, wherever it runs; False when it does not run."""
     for each in _running:
         each.stopping = each.stopping or each.name == name
     with state.databases.transaction() as session:
-        return job.request_stop(session, name)
+        ran = job.request_stop(session, name)
+    if ran:
+        _write_down(state, by, "job.stop", name)
+    return ran
+
+
+def _write_down(state: State, by: Actor | None, action: str, name: str) -> None:
+    if by is not None:
+        with act(state) as session:
+            record(session, state, by, action, name)
 
 
 def _begin(state: State, name: str, arguments: dict[str, Any], *, due: bool = False) -> Run:

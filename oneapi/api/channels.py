@@ -118,7 +118,7 @@ def test_channel(id: str) -> Response:
 def test_channels() -> Response:
     """Start testing all channels, or with `scope=disabled` those that are disabled."""
     scope = "disabled" if request.args.get("scope") == "disabled" else "all"
-    jobs.begin(access.state(), "channel-tests", scope=scope, asked=True)
+    jobs.begin(access.state(), "channel-tests", by=access.actor(), scope=scope, asked=True)
     return envelope.ok()
 
 
@@ -126,7 +126,7 @@ def test_channels() -> Response:
 @envelope.says("")
 def update_balances() -> Response:
     """Start asking the vendors of all enabled channels what is left."""
-    jobs.begin(access.state(), "balances")
+    jobs.begin(access.state(), "balances", by=access.actor())
     return envelope.ok()
 
 

@@ -38,14 +38,14 @@ def get_jobs() -> Response:
 @envelope.says("integer")
 def begin_job(name: str) -> Response:
     """Start a job now; answers the id of its run."""
-    return envelope.ok(jobs.begin(access.state(), name))
+    return envelope.ok(jobs.begin(access.state(), name, by=access.actor()))
 
 
 @routes.route("/job/<name>", methods=["DELETE"], allow=Role.ROOT)
 @envelope.says("boolean")
 def stop_job(name: str) -> Response:
     """Ask a running job to stop; answers whether it ran."""
-    return envelope.ok(jobs.stop_run(access.state(), name))
+    return envelope.ok(jobs.stop_run(access.state(), name, by=access.actor()))
 
 
 @routes.route("/audit/", allow=Role.ROOT)

@@ -3,6 +3,7 @@
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from answers import SIGNED_IN, misfit
 from bare import PASSWORDS
 from ways import enter, signed_in, travel, way_back
 
@@ -94,12 +95,17 @@ def test_a_wechat_server_that_refuses_us_is_quoted(client, wechat, setting):
 # The API, for clients that lead the browser themselves
 
 
-def test_the_api_signs_in_who_comes_with_its_state(client, github):
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize("name", ["github", "lark", "oidc"])
+def test_the_api_signs_in_who_comes_with_its_state(client, request, name, slash):
+    provider = request.getfixturevalue(name)
     state = client.get("/api/oauth/state").get_json()["data"]
-    code = github.authorize({"query": {}}, "").partition("code=")[2].partition("&")[0]
-    answer = client.get(f"/api/oauth/github?code={code}&state={state}").get_json()
-    assert answer["success"]
+    code = provider.authorize({"query": {}}, "").partition("code=")[2].partition("&")[0]
+    answer = client.get(f"/api/oauth/{name}{slash}?code={code}&state={state}").get_json()
+    assert misfit(answer, {"success": True, "message": "", "data": SIGNED_IN}) == ""
     assert answer["data"]["username"] == signed_in(client) != ""
+    again = client.get(f"/api/oauth/{name}{slash}?code={code}&state={state}", headers=CHINESE)
+    assert (again.status_code, again.get_json()) == (403, {"success": False, "message": "state is empty or not same"})
 
 
 def test_the_api_binds_who_is_signed_in(client, lark, people):
