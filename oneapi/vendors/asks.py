@@ -34,14 +34,14 @@ def extras(body: Json) -> Json:
 
 def conversation(body: Json) -> tuple[list[Json], list[Json]]:
     """System messages, and the turns without them; a conversation of system messages alone is the user speaking."""
-    messages = list(_modern(body.get("messages") or ()))
+    messages = list(modern(body.get("messages") or ()))
     system = [message for message in messages if message["role"] in ("system", "developer")]
     turns = [message for message in messages if message["role"] not in ("system", "developer")]
     return (system, turns) if turns else ([], [message | {"role": "user"} for message in system])
 
 
-def _modern(messages: Any) -> Iterator[Json]:
-    """Messages with the older function_call and role "function" put as tool calls, whose ids follow from the name."""
+def modern(messages: Any) -> Iterator[Json]:
+    """Messages in their order; the older function_call and role "function" become tool calls, whose ids follow from the name."""
     for message in messages:
         role, called = message["role"], message.get("function_call")
         if role == "function":

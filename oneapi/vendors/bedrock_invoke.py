@@ -8,12 +8,13 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from oneapi.vendors import asks, messages_protocol, messages_request, shapes
+from oneapi.vendors import asks, messages_protocol, messages_request, pieces, shapes
 from oneapi.vendors.converse_protocol import fault
 from oneapi.wire import Call, Event, Reply, VendorError
 
 Json = dict[str, Any]
 
+COHERE_TEXTS = 96  # at once: https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-embed.html
 CLAUDE_VERSION = "bedrock-2023-05-31"  # the later one is for Claude 4.7 and newer only
 
 
@@ -43,14 +44,15 @@ def _unwrapped(events: Iterable[Event]) -> Iterator[Event]:
 
 
 def embeddings(call: Call) -> Json:
-    """The next text for families that take one at a time, all of them for Cohere."""
-    asked, texts = call.body, asks.inputs(call.body)
+    """The next text for families that take one at a time, and as many as it may be for Cohere."""
+    asked = call.body
+    texts = pieces.next_inputs(call, COHERE_TEXTS if "cohere" in call.model else 1)
     own = {k: v for k, v in asks.extras(asked).items() if k not in ("input", "encoding_format", "dimensions")}
     size = asked.get("dimensions")
     if "cohere" in call.model:
         sized = {"output_dimension": size} if size else {}
         return {"texts": texts, "input_type": "search_document", "embedding_types": ["float"], **sized} | own
-    text = texts[len(call.memo.get("vectors", ()))]
+    text = texts[0]
     if "nova" in call.model:
         wanted = {"embeddingPurpose": "GENERIC_INDEX", "text": {"truncationMode": "NONE", "value": text}}
         sized = {"embeddingDimension": size} if size else {}
@@ -63,25 +65,13 @@ def embeddings(call: Call) -> Json:
 def vectors(reply: Reply, call: Call) -> Json | None:
     """OpenAI's embeddings, or None while texts are left to ask for."""
     answer = reply.json()
-    found = call.memo.setdefault("vectors", [])
-    counted = int(answer.get("inputTextTokenCount") or reply.headers.get("x-amzn-bedrock-input-token-count") or 0)
-    call.memo["tokens"] = call.memo.get("tokens", 0) + counted
+    tokens = int(answer.get("inputTextTokenCount") or reply.headers.get("x-amzn-bedrock-input-token-count") or 0)
     match answer:
-        case {"embedding": list(values)}:  # Titan
-            found.append(values)
-        case {"embeddings": [{"embedding": list(values)}]}:  # Nova
-            found.append(values)
+        case {"embedding": list(values)} | {"embeddings": [{"embedding": list(values)}]}:  # Titan, Nova
+            return pieces.gathered(call, [values], tokens)
         case {"embeddings": {"float": list(several)}} | {"embeddings": list(several)}:  # Cohere
-            found += several
-        case _:
-            raise VendorError("garbled", "The vendor's answer has no embedding.", status=reply.status)
-    if len(found) < len(asks.inputs(call.body)):
-        return None
-    out = shapes.embeddings(call, [asks.vector(values, call.body) for values in found], {})
-    if not call.memo["tokens"]:
-        del out["usage"]  # the meter counts what the vendor did not
-        return out
-    return out | {"usage": {"prompt_tokens": call.memo["tokens"], "total_tokens": call.memo["tokens"]}}
+            return pieces.gathered(call, several, tokens)
+    raise VendorError("garbled", "The vendor's answer has no embedding.", status=reply.status)
 
 
 # Images
@@ -135,17 +125,13 @@ def pictures(reply: Reply, call: Call) -> Json:
 
 def ranking(call: Call) -> Json:
     asked = call.body
-    texts = [item if isinstance(item, str) else item.get("text") or asks.compact(item) for item in asked["documents"]]
-    body: Json = {"query": asked["query"], "documents": texts}
+    body: Json = {"query": asked["query"], "documents": [pieces.ranked_text(item) for item in asked["documents"]]}
     if asked.get("top_n"):
         body["top_n"] = asked["top_n"]
     return body | ({"api_version": 2} if "cohere" in call.model else {})
 
 
 def ranked(reply: Reply, call: Call) -> Json:
-    """Rankings as Cohere and Jina write them, with the documents when they were asked for."""
-    results = [{"index": found["index"], "relevance_score": found["relevance_score"]} for found in reply.json()["results"]]
-    if call.body.get("return_documents"):
-        for result in results:
-            result["document"] = call.body["documents"][result["index"]]
-    return {"id": f"rerank-{call.id}", "model": call.asked or call.model, "results": results}
+    """Rankings as Cohere and Jina write them. Bedrock counts no tokens."""
+    results = ((found["index"], found["relevance_score"]) for found in reply.json()["results"])
+    return pieces.ranking(call, results, shapes.usage())

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from oneapi.vendors import cohere_texts, openai, shapes
+from oneapi.vendors import asks, cohere_request, cohere_texts, openai, shapes
 from oneapi.vendors.contract import ModelList, Protocol, Vendor, failure
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
@@ -20,93 +20,20 @@ BROKEN = {"ERROR": "server", "TIMEOUT": "timeout"}
 PASSED = (
     "seed", "logprobs", "documents", "citation_options", "safety_mode", "thinking", "priority", "strict_tools", "k", "p",
 )  # fmt: skip
-CHOICES = {"required": "REQUIRED", "none": "NONE"}
-BUDGETS = {"minimal": 512, "low": 1024, "medium": 8192}  # tokens of thinking; the higher efforts have no limit
 STATUSES = {498: "content_filter"}  # blocked input or output, https://docs.cohere.com/reference/errors
 
 
 def build(call: Call) -> Request:
     """https://docs.cohere.com/reference/chat"""
     body = call.body
-    out: Json = {
-        "model": cohere_texts.model_name(call),
-        "messages": [message(turn) for turn in body["messages"]],
-        "stream": call.streaming,
-    }
-    out |= {name: body[name] for name in PASSED if body.get(name) is not None} | sampling(body) | tools(body)
-    if (effort := body.get("reasoning_effort")) is not None and "thinking" not in out:
-        out["thinking"] = {"type": "disabled"} if effort == "none" else {"type": "enabled"}
-        if effort in BUDGETS:
-            out["thinking"]["token_budget"] = BUDGETS[effort]
-    match body.get("response_format"):
-        case {"type": "json_object"}:
-            out["response_format"] = {"type": "json_object"}
-        case {"type": "json_schema", "json_schema": {"schema": schema}}:
-            out["response_format"] = {"type": "json_object", "json_schema": schema}
+    out: Json = {"model": cohere_texts.model_name(call), "messages": cohere_request.messages(body), "stream": call.streaming}
+    out |= {name: body[name] for name in PASSED if body.get(name) is not None} | cohere_request.asked(body)
+    if "thinking" not in out and (thought := cohere_request.thinking(body)):
+        out["thinking"] = thought
+    wants_json, named = asks.json_mode(body)
+    if wants_json:
+        out["response_format"] = {"type": "json_object"} | ({"json_schema": named["schema"]} if named else {})
     return Request(call.base_url + "/v2/chat", out)
-
-
-def sampling(body: Json) -> Json:
-    """Numbers under Cohere's names and within its narrower bounds."""
-    found: Json = {}
-    for name, ours, low, high in (
-        ("temperature", "temperature", 0, 1), ("top_p", "p", 0.01, 0.99), ("top_k", "k", 0, 500),
-        ("frequency_penalty", "frequency_penalty", 0, 1), ("presence_penalty", "presence_penalty", 0, 1),
-    ):  # fmt: skip
-        if body.get(name) is not None:
-            found[ours] = min(max(body[name], low), high)
-    if (limit := shapes.max_tokens(body)) is not None:
-        found["max_tokens"] = limit
-    if stop := shapes.stop_list(body):
-        found["stop_sequences"] = stop
-    return found
-
-
-def tools(body: Json) -> Json:
-    """Tools and the choice among them; a choice of some is a list that holds only those."""
-    offered, choice = body.get("tools") or [], body.get("tool_choice")
-    if not offered:
-        return {}
-    match choice:
-        case {"type": "function", "function": {"name": name}}:
-            offered, choice = [tool for tool in offered if tool["function"]["name"] == name], "required"
-        case {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": allowed}}:
-            names = {tool["function"]["name"] for tool in allowed}
-            offered, choice = [tool for tool in offered if tool["function"]["name"] in names], mode
-    out: Json = {"tools": [{"type": "function", "function": bare(tool["function"])} for tool in offered]}
-    if any(tool["function"].get("strict") for tool in offered):
-        out["strict_tools"] = True
-    return out | ({"tool_choice": CHOICES[choice]} if choice in CHOICES else {})
-
-
-def bare(function: Json) -> Json:
-    return {name: value for name, value in function.items() if name != "strict"}
-
-
-def message(turn: Json) -> Json:
-    role, content = turn["role"], turn.get("content")
-    if role in ("system", "developer"):
-        return {"role": "system", "content": shapes.text_of(content)}
-    if role == "tool":
-        return {"role": "tool", "tool_call_id": turn["tool_call_id"], "content": shapes.text_of(content)}
-    if role == "user":
-        return {"role": "user", "content": content if isinstance(content, str) else [part_of(part) for part in content or ()]}
-    text, thought, calls = shapes.text_of(content), turn.get("reasoning_content"), turn.get("tool_calls")
-    if calls:
-        out: Json = {
-            "role": "assistant",
-            "tool_calls": [{key: call[key] for key in ("id", "type", "function")} for call in calls],
-        }
-        return out | ({"tool_plan": thought} if thought else {}) | ({"content": text} if text else {})
-    if thought:
-        return {"role": "assistant", "content": [{"type": "thinking", "thinking": thought}, {"type": "text", "text": text}]}
-    return {"role": "assistant", "content": text}
-
-
-def part_of(part: Json) -> Json:
-    if part["type"] not in ("text", "image_url"):
-        raise VendorError("bad_request", f"This vendor reads text and images, not parts of type {part['type']!r}.")
-    return part
 
 
 def used(report: Json | None) -> Json:
@@ -192,6 +119,8 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
 def fail(reply: Reply, call: Call) -> VendorError:
     error = failure(reply, call)
     error.kind = STATUSES.get(reply.status, error.kind)
+    if error.kind == "bad_request" and "too many tokens" in error.message:
+        error.kind = "too_long"
     return error
 
 
@@ -210,17 +139,17 @@ def names(reply: Reply, call: Call) -> list[str] | Request:
 
 
 COMPATIBLE = {"chat": "/compatibility/v1/chat/completions", "embeddings": "/compatibility/v1/embeddings"}
+LIKE_OPENAI = Protocol(openai.build, openai.parse, openai.stream, native=True, fail=fail)
+EMBED = Protocol(cohere_texts.build_embeddings, cohere_texts.parse_embeddings, fail=fail)
+RERANK = Protocol(cohere_texts.build_rerank, cohere_texts.parse_rerank, fail=fail)
 VENDORS = (
     Vendor(
         35, "cohere", "Cohere", "https://api.cohere.com",
-        protocols={
-            "chat": Protocol(build, parse, stream, fail=fail),
-            "embeddings": Protocol(cohere_texts.build_embeddings, cohere_texts.parse_embeddings, fail=fail),
-            "rerank": Protocol(cohere_texts.build_rerank, cohere_texts.parse_rerank, fail=fail),
-        },
+        protocols={"chat": Protocol(build, parse, stream, fail=fail), "embeddings": EMBED, "rerank": RERANK},
         compatible=Vendor(
             35, "cohere-openai", "Cohere (OpenAI)", "https://api.cohere.com", paths=COMPATIBLE, owned_by="cohere",
-            protocols=dict.fromkeys(COMPATIBLE, openai.OPENAI), documents="https://docs.cohere.com/docs/compatibility-api",
+            protocols=dict.fromkeys(COMPATIBLE, LIKE_OPENAI) | {"rerank": RERANK},
+            model_list=ModelList(models, names), documents="https://docs.cohere.com/docs/compatibility-api",
         ),
         model_list=ModelList(models, names), owned_by="cohere", documents="https://docs.cohere.com/reference/chat",
     ),

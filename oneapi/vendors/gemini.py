@@ -1,5 +1,6 @@
 """Google's Gemini API: https://ai.google.dev/api"""
 
+from typing import Any
 from urllib.parse import quote
 
 from oneapi.fields import Field
@@ -23,6 +24,10 @@ def embed(call: Call) -> Request:
     return Request(address(call, "batchEmbedContents"), gemini_media.batch(call))
 
 
+def vectors(reply: Reply, call: Call) -> dict[str, Any] | Request:
+    return gemini_media.vectors(reply, call) or embed(call)
+
+
 def draw(call: Call) -> Request:
     if gemini_media.is_imagen(call.model):
         return Request(address(call, "predict"), gemini_media.imagen(call))
@@ -44,7 +49,7 @@ def names(reply: Reply, call: Call) -> list[str] | Request:
 
 PROTOCOLS = {
     "chat": Protocol(build, gemini_protocol.parse, gemini_protocol.stream, fail=google_errors.fail),
-    "embeddings": Protocol(embed, gemini_media.vectors, fail=google_errors.fail),
+    "embeddings": Protocol(embed, vectors, fail=google_errors.fail),
     "images": Protocol(draw, gemini_media.pictures, fail=google_errors.fail),
     "image_edits": Protocol(draw, gemini_media.pictures, fail=google_errors.fail),
 }

@@ -3,25 +3,26 @@
 import base64
 from typing import Any
 
-from oneapi.vendors import asks, gemini_request, shapes
+from oneapi.vendors import asks, gemini_request, pieces
 from oneapi.vendors.gemini_protocol import blocked, usage
 from oneapi.vendors.google_errors import fault
 from oneapi.wire import Call, Reply, VendorError
 
 Json = dict[str, Any]
 
-# The aspect ratios Imagen knows, from OpenAI's sizes. https://ai.google.dev/gemini-api/docs/imagen
+AT_ONCE = 100  # texts: "at most 100 requests can be in one batch" is what the API says to more
 DRAWN = {
     "prompt", "size", "quality", "style", "background", "moderation", "output_format", "output_compression", "partial_images",
     "aspect_ratio",
 }  # fmt: skip  # OpenAI's parameters for images; what a body has besides is meant for Imagen
+# The aspect ratios Imagen knows, from OpenAI's sizes. https://ai.google.dev/gemini-api/docs/imagen
 RATIOS = (("1:1", 1.0), ("3:4", 3 / 4), ("4:3", 4 / 3), ("9:16", 9 / 16), ("16:9", 16 / 9))
 
 
 def batch(call: Call) -> Json:
     """batchEmbedContents: https://ai.google.dev/api/embeddings"""
     model = call.model if "/" in call.model else f"models/{call.model}"
-    return {"requests": [{"model": model, **content(text), **_wishes(call.body)} for text in asks.inputs(call.body)]}
+    return {"requests": [{"model": model, **content(text), **_wishes(call.body)} for text in pieces.next_inputs(call, AT_ONCE)]}
 
 
 def content(text: str) -> Json:
@@ -36,7 +37,7 @@ def _wishes(body: Json) -> Json:
 def vertex_batch(call: Call) -> Json:
     """Vertex wants the wishes nested: embedContent for one text, batchEmbedContents for more."""
     wishes = {"embedContentConfig": _wishes(call.body)} if _wishes(call.body) else {}
-    each = [content(text) | wishes for text in asks.inputs(call.body)]
+    each = [content(text) | wishes for text in pieces.next_inputs(call, AT_ONCE)]
     return each[0] if len(each) == 1 else {"requests": each}
 
 
@@ -45,12 +46,12 @@ def vertex_predict(call: Call) -> Json:
     wishes = _wishes(call.body)
     size = wishes.pop("outputDimensionality", None)
     task = {"task_type": wishes.pop("taskType")} if "taskType" in wishes else {}
-    instances = [{"content": text, **task, **wishes} for text in asks.inputs(call.body)]
+    instances = [{"content": text, **task, **wishes} for text in pieces.next_inputs(call, AT_ONCE)]
     return {"instances": instances} | ({"parameters": {"outputDimensionality": size}} if size else {})
 
 
-def vectors(reply: Reply, call: Call) -> Json:
-    """Embeddings of any of the four forms; tokens are reported where the vendor reports them."""
+def vectors(reply: Reply, call: Call) -> Json | None:
+    """Embeddings of any of the four forms, or None while texts are left; tokens where the vendor reports them."""
     answer = reply.json()
     if answer.get("error"):
         raise fault(answer["error"])
@@ -60,13 +61,7 @@ def vectors(reply: Reply, call: Call) -> Json:
     else:
         found = [answer["embedding"]] if "embedding" in answer else answer["embeddings"]
         counts = [(answer.get("usageMetadata") or {}).get("promptTokenCount")]
-    out = shapes.embeddings(call, [asks.vector(item["values"], call.body) for item in found], {})
-    tokens = sum(count for count in counts if count)
-    if tokens:
-        out["usage"] = {"prompt_tokens": int(tokens), "total_tokens": int(tokens)}
-    else:
-        del out["usage"]  # the meter counts what the vendor did not
-    return out
+    return pieces.gathered(call, [item["values"] for item in found], sum(count for count in counts if count))
 
 
 def is_imagen(model: str) -> bool:

@@ -1,10 +1,9 @@
 """Ollama's own protocol: chat as NDJSON with thinking, tools and images, embeddings, and the models a server has pulled."""
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from oneapi.vendors import openai, shapes
+from oneapi.vendors import asks, openai, pieces, shapes
 from oneapi.vendors.contract import ModelList, Protocol, Vendor, bearer, failure
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
@@ -26,15 +25,23 @@ def build(call: Call) -> Request:
     body = call.body
     out: Json = {"model": call.model, "messages": messages(body["messages"]), "stream": call.streaming}
     out |= {name: body[name] for name in PASSED if body.get(name) is not None}
-    if "think" not in out and body.get("reasoning_effort") in EFFORT:
-        out["think"] = EFFORT[body["reasoning_effort"]]
-    if (form := response_format(body.get("response_format"))) is not None:
-        out["format"] = form
-    if body.get("tools") and body.get("tool_choice") != "none":  # there is no way to require one
-        out["tools"] = body["tools"]
+    if "think" not in out and (effort := asks.effort(body)) in EFFORT:
+        out["think"] = EFFORT[effort]
+    wants_json, named = asks.json_mode(body)
+    if wants_json:
+        out["format"] = named["schema"] if named else "json"
+    if offered := tools(body):
+        out["tools"] = offered
     if found := options(body):
         out["options"] = found
     return Request(call.base_url + "/api/chat", out)
+
+
+def tools(body: Json) -> list[Json]:
+    """There is no way to require a call: who wants one tool is offered only that one, who wants none is offered none."""
+    mode, name = asks.choice(body)
+    offered = [] if mode == "none" else asks.tools(body)
+    return [tool for tool in offered if tool["function"]["name"] == name] if name else offered
 
 
 def options(body: Json) -> Json:
@@ -46,55 +53,37 @@ def options(body: Json) -> Json:
     return found | (body.get("options") or {})
 
 
-def response_format(wanted: Json | None) -> Any:
-    match wanted:
-        case {"type": "json_object"}:
-            return "json"
-        case {"type": "json_schema", "json_schema": {"schema": schema}}:
-            return schema
-    return None
-
-
 def messages(turns: list[Json]) -> list[Json]:
     names: dict[str, str] = {}  # tool call → function: results are told by the function's name
-    return [message(turn, names) for turn in turns]
+    return [message(turn, names) for turn in asks.modern(turns)]
 
 
 def message(turn: Json, names: dict[str, str]) -> Json:
-    role, content = turn["role"], turn.get("content")
-    out: Json = {"role": "system" if role == "developer" else role, "content": shapes.text_of(content)}
-    if (
-        images := [image(part["image_url"]) for part in content if part.get("type") == "image_url"]
-        if isinstance(content, list)
-        else []
-    ):
-        out["images"] = images
+    role, parts = turn["role"], asks.parts(turn.get("content"))
+    text = "\n".join(words(part) for part in parts if part["type"] != "image_url")
+    out: Json = {"role": "system" if role == "developer" else role, "content": text}
+    if images := [shapes.data_url(asks.image_url(part))[1] for part in parts if part["type"] == "image_url"]:
+        out["images"] = images  # the base64 texts alone
     if role == "tool":
-        out |= {
-            "tool_name": names.get(turn.get("tool_call_id", ""), turn.get("name", "")),
-            "tool_call_id": turn.get("tool_call_id", ""),
-        }
+        id = turn.get("tool_call_id", "")
+        out |= {"tool_name": names.get(id, turn.get("name", "")), "tool_call_id": id}
     if turn.get("reasoning_content"):
         out["thinking"] = turn["reasoning_content"]
     if calls := turn.get("tool_calls"):
         names.update({call["id"]: call["function"]["name"] for call in calls})
-        out["tool_calls"] = [{"function": function(call["function"])} for call in calls]
+        out["tool_calls"] = [{"function": {"name": c["function"]["name"], "arguments": asks.arguments(c)}} for c in calls]
     return out
 
 
-def image(value: Json | str) -> str:
-    """The base64 text alone."""
-    return shapes.data_url(value if isinstance(value, str) else value["url"])[1]
-
-
-def function(called: Json) -> Json:
-    """Ollama wants the arguments as an object, not as its text."""
-    return {"name": called["name"], "arguments": json.loads(called.get("arguments") or "{}")}
+def words(part: Json) -> str:
+    if part["type"] not in ("text", "refusal"):
+        raise asks.unsupported(part)
+    return str(part.get("text") or part.get("refusal"))
 
 
 def tool_call(call: Call, made: Json, number: int) -> Json:
     """Older servers give a tool call no id."""
-    arguments = json.dumps(made["function"].get("arguments") or {}, ensure_ascii=False, separators=(",", ":"))
+    arguments = asks.compact(made["function"].get("arguments") or {})
     return shapes.tool_call(made.get("id") or f"call_{call.id}_{number}", made["function"]["name"], arguments)
 
 
@@ -150,10 +139,8 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
 
 def build_embeddings(call: Call) -> Request:
     """https://docs.ollama.com/api/embed"""
-    body, given = call.body, call.body["input"]
-    if not isinstance(given, str) and not all(isinstance(text, str) for text in given):
-        raise VendorError("bad_request", "This vendor embeds texts only: give input as a string or a list of strings.")
-    out = {"model": call.model, "input": [given] if isinstance(given, str) else given}
+    body = call.body
+    out = {"model": call.model, "input": asks.inputs(body)}
     out |= {name: body[name] for name in ("dimensions", "truncate", "options", "keep_alive") if body.get(name) is not None}
     return Request(call.base_url + "/api/embed", out)
 
@@ -162,7 +149,7 @@ def parse_embeddings(reply: Reply, call: Call) -> Json:
     answer = reply.json()
     if answer.get("error"):
         raise broken(answer)
-    return shapes.embeddings(call, answer["embeddings"], shapes.usage(answer.get("prompt_eval_count") or 0))
+    return pieces.embeddings(call, answer["embeddings"], shapes.usage(answer.get("prompt_eval_count") or 0))
 
 
 def sign(request: Request, call: Call) -> Request:
@@ -176,6 +163,7 @@ def names(reply: Reply, call: Call) -> list[str]:
     return [model["name"] for model in reply.json()["models"]]
 
 
+PULLED = ModelList(lambda call: Request(call.base_url + "/api/tags", method="GET"), names)
 VENDORS = (
     Vendor(
         30, "ollama", "Ollama", "http://localhost:11434",
@@ -188,9 +176,9 @@ VENDORS = (
         compatible=Vendor(
             30, "ollama-openai", "Ollama (OpenAI)", "http://localhost:11434", sign=sign, inline_images=True, owned_by="ollama",
             protocols=dict.fromkeys(("chat", "completions", "embeddings"), openai.OPENAI),
-            documents="https://docs.ollama.com/api/openai-compatibility",
+            model_list=PULLED, documents="https://docs.ollama.com/api/openai-compatibility",
         ),
-        model_list=ModelList(lambda call: Request(call.base_url + "/api/tags", method="GET"), names),
+        model_list=PULLED,
         owned_by="ollama", documents="https://docs.ollama.com/api",
     ),
 )  # fmt: skip

@@ -91,6 +91,38 @@ def embeddings(call: Call, vectors: Iterable[list[float]], used: Json) -> Json:
     return shapes.embeddings(call, [asks.vector(vector, call.body) for vector in vectors], used)
 
 
+def next_inputs(call: Call, size: int) -> list[str]:
+    """What to embed next where a vendor takes at most `size` texts at once."""
+    done = len(call.memo.get("vectors", ()))
+    return asks.inputs(call.body)[done : done + size]
+
+
+def gathered(call: Call, vectors: Iterable[list[float]], tokens: float) -> Json | None:
+    """OpenAI's embeddings once every input has its vector, None while some are left to ask for.
+
+    Where the vendor counted no tokens there is no usage, and the meter counts.
+    """
+    found, given = call.memo.setdefault("vectors", []), list(vectors)
+    if not given:
+        raise VendorError("garbled", "The vendor's answer has no embedding.", status=200)
+    found += given
+    call.memo["tokens"] = call.memo.get("tokens", 0) + tokens
+    if len(found) < len(asks.inputs(call.body)):
+        return None
+    used = int(call.memo["tokens"])
+    out = embeddings(call, found, {"prompt_tokens": used, "total_tokens": used})
+    if not used:
+        del out["usage"]
+    return out
+
+
+def ranked_text(document: Any) -> str:
+    """A document as vendors rank it who know texts only: its text, or all of its fields."""
+    if isinstance(document, str):
+        return document
+    return document["text"] if isinstance(document.get("text"), str) else asks.compact(document)
+
+
 def ranking(call: Call, results: Iterable[tuple[int, float]], used: Json, id: str = "") -> Json:
     """The common shape of /v1/rerank; documents come from the question, since not every vendor gives them back."""
     found: list[Json] = [{"index": index, "relevance_score": score} for index, score in results]

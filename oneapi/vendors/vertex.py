@@ -94,6 +94,10 @@ def embed(call: Call) -> Request:
     return Request(address(call, "google", "batchEmbedContents" if "requests" in body else "embedContent"), body)
 
 
+def vectors(reply: Reply, call: Call) -> Json | Request:
+    return gemini_media.vectors(reply, call) or embed(call)
+
+
 def draw(call: Call) -> Request:
     if gemini_media.is_imagen(call.model):
         return Request(address(call, "google", "predict"), gemini_media.imagen(call))
@@ -139,7 +143,7 @@ VENDORS = (
         42, "vertex", "VertexAI",
         protocols={
             "chat": Protocol(build, parse, stream, fail=fail),
-            "embeddings": Protocol(embed, gemini_media.vectors, fail=google_errors.fail),
+            "embeddings": Protocol(embed, vectors, fail=google_errors.fail),
             "images": Protocol(draw, gemini_media.pictures, fail=google_errors.fail),
             "image_edits": Protocol(draw, gemini_media.pictures, fail=google_errors.fail),
         },
