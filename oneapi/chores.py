@@ -115,12 +115,13 @@ def _each(run: Run, scope: tuple[int, ...], wanted: Callable[[Channel], bool] = 
         with run.state.databases.transaction() as session:
             row = session.get(Channel, id)
         if row is not None and row.status in scope:
-            run.progress["current"] = row.name or f"#{id}"
+            run.say(current=row.name or f"#{id}", at=id)
             yield row
         run.say(done=done)
         if done < len(ids):
             run.pause(run.state.config.polling_interval)
     run.progress.pop("current", None)
+    run.progress.pop("at", None)
 
 
 def update_balances(run: Run) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, literal, or_, select
+from sqlalchemy import BigInteger, ColumnElement, case, cast, func, literal, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from oneapi.models.audit import Audit
@@ -18,15 +18,23 @@ from oneapi.models.user import User, matching
 Sorts = Mapping[str, Any]
 
 
-def _page(session: Session, query: Any, sorts: Sorts, sort: str, id: Any, offset: int, limit: int) -> tuple[list[Any], int]:
-    """One page and the total in one question: every row carries the count, so only a page beyond the end asks again."""
-    column = sorts.get(sort.removeprefix("-"), id)
+def _page(
+    session: Session, query: Any, where: Iterable[ColumnElement[bool]], sorts: Sorts, sort: str, id: Any, offset: int, limit: int,
+    total: int | None,
+) -> tuple[list[Any], int]:  # fmt: skip
+    """One page and the total. The ids are sorted and skipped by themselves: only the shown rows are read whole.
+
+    With `total`, what the caller knows already, nothing is counted. Else every id carries the count, so that both are one
+    question, and only a page beyond the end asks again.
+    """
+    where, column = tuple(where), sorts.get(sort.removeprefix("-"), id)
     order = (column.desc() if sort.startswith("-") else column.asc(), id.desc())
-    rows = session.execute(query.add_columns(func.count().over()).order_by(*order).offset(offset).limit(limit)).all()
-    if rows or not offset:
-        return [row[0] if len(row) == 2 else tuple(row[:-1]) for row in rows], rows[0][-1] if rows else 0
-    total = session.scalar(select(func.count()).select_from(query.order_by(None).subquery())) or 0
-    return [], total
+    counted = literal(total) if total is not None else func.count().over()
+    chosen = select(id.label("id"), counted.label("total")).where(*where).order_by(*order).offset(offset).limit(limit).subquery()
+    rows = session.execute(query.join(chosen, chosen.c.id == id).add_columns(chosen.c.total).order_by(*order)).all()
+    if rows or not offset or total is not None:
+        return [row[0] if len(row) == 2 else tuple(row[:-1]) for row in rows], rows[0][-1] if rows else total or 0
+    return [], session.scalar(select(func.count()).select_from(select(id).where(*where).subquery())) or 0
 
 
 def contains(column: InstrumentedAttribute[Any], text: str) -> ColumnElement[bool]:
@@ -64,9 +72,11 @@ def channel_conditions(args: Mapping[str, str]) -> list[ColumnElement[bool]]:
     return wanted
 
 
-def channels(session: Session, args: Mapping[str, str], sort: str, *, offset: int, limit: int) -> tuple[list[Channel], int]:
-    query = select(Channel).where(*channel_conditions(args))
-    return _page(session, query, CHANNEL_SORTS, sort, Channel.id, offset, limit)
+def channels(
+    session: Session, args: Mapping[str, str], sort: str, *, offset: int, limit: int, total: int | None = None
+) -> tuple[list[Channel], int]:
+    where = channel_conditions(args)
+    return _page(session, select(Channel), where, CHANNEL_SORTS, sort, Channel.id, offset, limit, total)
 
 
 def channel_ids(session: Session, args: Mapping[str, str]) -> list[int]:
@@ -78,6 +88,12 @@ def channel_facets(session: Session) -> list[tuple[int, int, str, int]]:
     tag = func.coalesce(Channel.tag, "")
     asked = select(Channel.status, Channel.type, tag, func.count()).group_by(Channel.status, Channel.type, Channel.tag)
     return [(int(s), int(t), str(g), int(n)) for s, t, g, n in session.execute(asked)]
+
+
+def channels_told(session: Session, since: int, limit: int = 100) -> list[Channel]:
+    """The channels that were tested, or whose balance was asked for, since a moment; the last ones first."""
+    told = or_(Channel.test_time >= since, Channel.balance_updated_time >= since)
+    return list(session.scalars(select(Channel).where(told).order_by(Channel.test_time.desc()).limit(limit)))
 
 
 def channel_count(session: Session, status: int) -> int:
@@ -100,9 +116,14 @@ def tokens(
     session: Session, user_id: int, args: Mapping[str, str], sort: str, *, offset: int, limit: int, now: int
 ) -> tuple[list[tuple[Token, int]], int]:
     """(token, what workers hold of its budget and have not spent)."""
-    held = select(func.coalesce(func.sum(Lease.amount - Lease.spent), 0)).where(Lease.kind == "token", Lease.owner_id == Token.id)
-    query = select(Token, held.scalar_subquery()).where(Token.user_id == user_id, *_token_conditions(args, now))
-    return _page(session, query, TOKEN_SORTS, sort, Token.id, offset, limit)
+    where = [Token.user_id == user_id, *_token_conditions(args, now)]
+    return _page(session, select(Token, _held("token", Token.id)), where, TOKEN_SORTS, sort, Token.id, offset, limit, None)
+
+
+def _held(kind: str, owner: Any) -> Any:
+    """What workers hold and have not spent. Cast, because PostgreSQL's sums of integers are decimals."""
+    held = select(func.coalesce(func.sum(Lease.amount - Lease.spent), 0)).where(Lease.kind == kind, Lease.owner_id == owner)
+    return cast(held.scalar_subquery(), BigInteger)
 
 
 def _token_conditions(args: Mapping[str, str], now: int) -> list[ColumnElement[bool]]:
@@ -138,11 +159,12 @@ USER_SORTS: Sorts = {
 }  # fmt: skip
 
 
-def users(session: Session, args: Mapping[str, str], sort: str, *, offset: int, limit: int) -> tuple[list[tuple[User, int]], int]:
+def users(
+    session: Session, args: Mapping[str, str], sort: str, *, offset: int, limit: int, total: int | None = None
+) -> tuple[list[tuple[User, int]], int]:
     """(user, what workers hold of the balance and have not spent)."""
-    held = select(func.coalesce(func.sum(Lease.amount - Lease.spent), 0)).where(Lease.kind == "user", Lease.owner_id == User.id)
-    query = select(User, held.scalar_subquery()).where(*user_conditions(args))
-    return _page(session, query, USER_SORTS, sort, User.id, offset, limit)
+    query = select(User, _held("user", User.id))
+    return _page(session, query, user_conditions(args), USER_SORTS, sort, User.id, offset, limit, total)
 
 
 def user_conditions(args: Mapping[str, str]) -> list[ColumnElement[bool]]:
@@ -192,8 +214,8 @@ def codes(
     session: Session, args: Mapping[str, str], sort: str, *, offset: int, limit: int
 ) -> tuple[list[tuple[Redemption, str]], int]:
     """(code, who redeemed it)."""
-    query = select(Redemption, User.username).outerjoin(User, User.id == Redemption.redeemed_by).where(*code_conditions(args))
-    return _page(session, query, CODE_SORTS, sort, Redemption.id, offset, limit)
+    query = select(Redemption, User.username).outerjoin(User, User.id == Redemption.redeemed_by)
+    return _page(session, query, code_conditions(args), CODE_SORTS, sort, Redemption.id, offset, limit, None)
 
 
 def code_conditions(args: Mapping[str, str]) -> list[ColumnElement[bool]]:

@@ -21,7 +21,7 @@ from oneapi.models.channel import Channel, Status
 from oneapi.models.user import Role
 from oneapi.pages import channel_form, complaints, lists, runs, texts
 from oneapi.pages.overview import cell
-from oneapi.pages.render import back, done, fragment, page, toast
+from oneapi.pages.render import back, done, fragment, page, rendered, toast
 from oneapi.wire import VendorError
 
 bp = GuardedBlueprint("channels", __name__)
@@ -55,7 +55,8 @@ def index() -> Response:
         "list",
         view=view.counted(total),
         rows=rows,
-        run=runs.current("channel-tests", "balances"),
+        run=(run := runs.current("channel-tests", "balances")),
+        testing=run["progress"].get("at", 0) if run else 0,
         **_facets(facets),
         **extra,
     )
@@ -80,9 +81,16 @@ def row(id: int) -> Response:
     if "HX-Request" not in request.headers:
         return done(back("/channel"))
     db.session().expire_all()
-    found = channel.get(db.session(), id)
+    return fragment("channels/index.html", "row", **_row(channel.get(db.session(), id)))
+
+
+def row_html(found: Channel, *, testing: bool) -> str:
+    return rendered("channels/index.html", "row", **_row(found), testing=found.id if testing else 0)
+
+
+def _row(found: Channel) -> dict[str, Any]:
     name = vendors.REGISTRY[found.type].name if found.type in vendors.REGISTRY else f"#{found.type}"
-    return fragment("channels/index.html", "row", c=found, vendor_names={found.type: name})
+    return {"c": found, "vendor_names": {found.type: name}}
 
 
 @bp.route("/channel/<int:id>/status", methods=["POST"], allow=Role.ADMIN)

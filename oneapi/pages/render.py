@@ -52,6 +52,11 @@ def sheet(inside: str, /, *, status: int = 200, **data: Any) -> Response:
     return page("sheet.html", status=status, inside=inside, **data)
 
 
+def rendered(name: str, block: str, /, **data: Any) -> str:
+    """One block of a template as text."""
+    return _render(name, block, data)
+
+
 def _render(name: str, block: str, data: dict[str, Any]) -> str:
     template = current_app.jinja_env.get_template(name)
     current_app.update_template_context(data)

@@ -13,7 +13,7 @@ from oneapi.messages import Refused
 from oneapi.models import job
 from oneapi.models.job import JobRun
 from oneapi.models.user import Role
-from oneapi.pages import complaints
+from oneapi.pages import complaints, tallies
 from oneapi.pages.render import back, done, fragment, page, tell, toast
 
 bp = GuardedBlueprint("runs", __name__)
@@ -46,7 +46,8 @@ def shown(row: JobRun) -> dict[str, Any]:
         progress = json.loads(row.progress or "{}")
     except ValueError:
         progress = {}
-    return {"row": row, "progress": progress, "title": title(row.name)}
+    told = {"tally": tallies.tally(progress), "ending": tallies.ending(row.error), "differences": tallies.differences(progress)}
+    return {"row": row, "progress": progress, "title": title(row.name), **told}
 
 
 def title(name: str) -> str:
@@ -57,7 +58,7 @@ def title(name: str) -> str:
 def start(name: str, where: str, **arguments: Any) -> Response:
     """Begin a job and show the page that watches it."""
     try:
-        jobs.begin(access.state(), name, **arguments)
+        jobs.begin(access.state(), name, by=access.actor(), **arguments)
         session["watched"] = name
         toast(_("%(job)s: started", job=title(name)))
     except Refused as error:
@@ -94,6 +95,6 @@ def run(name: str) -> Response:
 
 @bp.route("/job/<name>/stop", methods=["POST"], allow=Role.ADMIN)
 def stop(name: str) -> Response:
-    if jobs.stop_run(access.state(), name):
+    if jobs.stop_run(access.state(), name, by=access.actor()):
         toast(_("%(job)s: stopping after this step", job=title(name)))
     return done(back(PLACES.get(name, "/job")) if "channel" in request.headers.get("HX-Current-URL", "") else "/job")

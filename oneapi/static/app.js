@@ -527,6 +527,7 @@ function enhance(root) {
   here();
   count();
   if ($("textarea[data-chips]", root)) import("./chips.js").then((m) => m.enhance(root));
+  if ($("[data-events], [data-admin]", root)) import("./admin.js").then((m) => m.enhance(root));
   if ($("[data-playground]", root)) import("./playground.js").then((m) => m.enhance(root));
   for (const field of $$("[data-quota]", root)) {
     const money = $(`[data-usd="${field.id}"]`);

@@ -23,10 +23,12 @@ PASSWORD = "browser-test-1"
 
 
 class Vendor(BaseHTTPRequestHandler):
-    """Answers every chat with one sentence, streamed when asked; a key `bad` is refused."""
+    """Answers every chat with one sentence, streamed when asked; a key `bad` is refused, a key `slow` waits."""
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or "{}")
+        if "slow" in self.headers.get("Authorization", ""):
+            time.sleep(0.7)
         if "bad" in self.headers.get("Authorization", ""):
             self._say(401, {"error": {"message": "Incorrect API key provided", "type": "invalid_request_error"}})
             return
