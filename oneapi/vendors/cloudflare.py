@@ -1,204 +1,22 @@
 """Cloudflare Workers AI: its OpenAI-compatible address by preference, and its own `run` for everything that has none."""
 
-import base64
-import json
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
 from oneapi.fields import Field
-from oneapi.vendors import openai, shapes
-from oneapi.vendors.contract import CODE_KINDS, ModelList, Protocol, Vendor, bearer, failure
-from oneapi.wire import Call, Event, Reply, Request, VendorError
-
-Json = dict[str, Any]
-
-# https://developers.cloudflare.com/workers-ai/platform/errors/ and, from 7000 on, the API's own
-CODES = {
-    "3003": "bad_request", "3006": "too_long", "3007": "timeout", "3008": "timeout", "3023": "auth", "3036": "quota",
-    "3039": "bad_request", "3040": "overloaded", "3041": "auth", "3042": "no_model", "5004": "bad_request",
-    "5005": "bad_request", "5006": "bad_request", "5007": "no_model", "5016": "auth", "5018": "auth", "5019": "bad_request",
-    "7000": "no_model", "7003": "auth", "9109": "auth", "10000": "auth", "10001": "auth",
-}  # fmt: skip
-PASSED = (
-    "temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty", "repetition_penalty", "tools",
-    "response_format", "raw", "lora",
-)  # fmt: skip
-DRAWN = ("prompt", "negative_prompt", "steps", "num_steps", "guidance", "seed", "strength")
-
-
-def prefix(call: Call) -> str:
-    """Where the account's models live: under the API, or behind a gateway whose address is the base URL."""
-    if call.base_url.startswith(openai.GATEWAY):
-        return call.base_url
-    if not (account := call.config.get("user_id")):
-        raise VendorError("bad_request", "This channel has no account ID.")
-    return f"{call.base_url}/client/v4/accounts/{account}/ai"
+from oneapi.vendors import cloudflare_run as run
+from oneapi.vendors import openai
+from oneapi.vendors.contract import ModelList, Protocol, Vendor, bearer
+from oneapi.wire import Call, Reply, Request
 
 
 def compatible_url(call: Call) -> str:
     """The gateway's unified endpoint, .../compat, has no /v1 and takes {provider}/{model} names."""
-    return openai.address(prefix(call), openai.PATHS[call.kind])
+    return openai.address(run.prefix(call), openai.PATHS[call.kind])
 
 
 def build_compatible(call: Call) -> Request:
     """https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility/"""
     return openai.request_to(compatible_url(call), call, openai.body_of(call))
-
-
-def run(call: Call, body: Json) -> Request:
-    """https://developers.cloudflare.com/api/resources/ai/methods/run/"""
-    where = prefix(call)
-    return Request(f"{where}/{call.model}" if where.startswith(openai.GATEWAY) else f"{where}/run/{call.model}", body)
-
-
-def build_text(call: Call) -> Request:
-    """Chat with messages or a legacy completion with a prompt."""
-    body = call.body
-    out: Json = {"messages": body["messages"]} if call.kind == "chat" else {"prompt": body["prompt"]}
-    out |= {name: body[name] for name in PASSED if body.get(name) is not None}
-    if (limit := shapes.max_tokens(body)) is not None:
-        out["max_tokens"] = limit
-    match body.get("response_format"):
-        case {"type": "json_schema", "json_schema": {"schema": schema}}:  # the schema itself, without name and wrapping
-            out["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return run(call, out | ({"stream": True} if call.streaming else {}))
-
-
-def result(reply: Reply) -> Any:
-    """What the envelope holds; raises what it says is wrong."""
-    answer = reply.json()
-    if not answer.get("success", True) or answer.get("errors"):
-        raise fail_with(answer, reply, "server")
-    return answer["result"]
-
-
-def finish(told: Json, calls: list[Json]) -> str:
-    reason = told.get("finish_reason")
-    return "tool_calls" if calls else reason if reason in ("length", "content_filter") else "stop"
-
-
-def tool_calls(told: Json, call: Call, before: int = 0) -> list[Json]:
-    """Their arguments are objects, and most models give no ids."""
-    found = []
-    for number, made in enumerate(told.get("tool_calls") or (), before):
-        function = made.get("function") or made
-        given = function.get("arguments")
-        text = given if isinstance(given, str) else json.dumps(given or {}, ensure_ascii=False)
-        found.append(shapes.tool_call(made.get("id") or f"call_{call.id}_{number}", function["name"], text or "{}"))
-    return found
-
-
-def parse_text(reply: Reply, call: Call) -> Json:
-    told = result(reply)
-    if "choices" in told:  # newer models answer in OpenAI's shape inside the envelope
-        return openai.check(told, call)
-    text = told["response"]
-    text = text if isinstance(text, str) or text is None else json.dumps(text, ensure_ascii=False)
-    if call.kind == "completions":
-        return legacy(call, text or "", "stop") | ({"usage": told["usage"]} if told.get("usage") else {})
-    calls = tool_calls(told, call)
-    said: Json = {"content": text or (None if calls else ""), **({"tool_calls": calls} if calls else {})}
-    return shapes.completion(call, said, finish(told, calls), told.get("usage"))
-
-
-def legacy(call: Call, text: str, finish_reason: str | None) -> Json:
-    choice = {"text": text, "index": 0, "logprobs": None, "finish_reason": finish_reason}
-    head = {"id": f"cmpl-{call.id}", "object": "text_completion", "created": int(call.now), "model": call.asked or call.model}
-    return head | {"choices": [choice]}
-
-
-def stream_text(events: Iterable[Event], call: Call) -> Iterator[Json]:
-    chat, used = call.kind == "chat", None
-    calls: list[Json] = []
-    if chat:
-        yield shapes.chunk(call, {"role": "assistant", "content": ""})
-    for event in events:
-        data = event.data
-        if data == "[DONE]":
-            break
-        if data.get("errors") or data.get("error"):
-            raise fail_with(data, Reply(200, {}, b""), "server")
-        used, text = data.get("usage") or used, data.get("response")
-        if isinstance(text, int | float):  # a number is a token that looked like JSON
-            text = str(text)
-        if text:
-            yield shapes.chunk(call, {"content": text}) if chat else legacy(call, text, None)
-        for made in tool_calls(data, call, len(calls)):
-            calls.append(made)
-            yield shapes.chunk(call, {"tool_calls": [{"index": len(calls) - 1, **made}]})
-    else:
-        raise VendorError("garbled", "The vendor's stream ended before the answer did.")
-    yield shapes.chunk(call, {}, finish({}, calls)) if chat else legacy(call, "", "stop")
-    yield (
-        shapes.usage_chunk(call, used or shapes.usage())
-        if chat
-        else legacy(call, "", None) | {"choices": [], "usage": used or {}}
-    )
-
-
-def build_embeddings(call: Call) -> Request:
-    given = call.body["input"]
-    return run(call, {"text": [given] if isinstance(given, str) else given})
-
-
-def parse_embeddings(reply: Reply, call: Call) -> Json:
-    told = result(reply)
-    return shapes.embeddings(call, told["data"], told.get("usage") or shapes.usage())
-
-
-def build_image(call: Call) -> Request:
-    """https://developers.cloudflare.com/workers-ai/models/flux-1-schnell/"""
-    body = call.body
-    if (body.get("n") or 1) != 1:
-        raise VendorError("bad_request", "This vendor draws one image at a time: ask with n = 1.")
-    out = {name: body[name] for name in DRAWN if body.get(name) is not None}
-    width, _, height = str(body.get("size") or "").partition("x")
-    if width.isdecimal() and height.isdecimal():
-        out |= {"width": int(width), "height": int(height)}
-    return run(call, out)
-
-
-def parse_image(reply: Reply, call: Call) -> Json:
-    """Some models answer with the image itself, others with its text in the envelope. There is never an address."""
-    data = base64.b64encode(reply.body).decode() if reply.content_type.startswith("image/") else result(reply)["image"]
-    return {"created": int(call.now), "data": [{"b64_json": data}]}
-
-
-def build_rerank(call: Call) -> Request:
-    """https://developers.cloudflare.com/workers-ai/models/bge-reranker-base/"""
-    texts = [item if isinstance(item, str) else item["text"] for item in call.body["documents"]]
-    top = {"top_k": call.body["top_n"]} if call.body.get("top_n") else {}
-    return run(call, {"query": call.body["query"], "contexts": [{"text": text} for text in texts], **top})
-
-
-def parse_rerank(reply: Reply, call: Call) -> Json:
-    told, given = result(reply), call.body["documents"]
-    rows: list[Json] = [{"index": row["id"], "relevance_score": row["score"]} for row in told["response"]]
-    if call.body.get("return_documents"):
-        rows = [
-            row | {"document": {"text": text if isinstance(text := given[row["index"]], str) else text["text"]}} for row in rows
-        ]
-    head = {"id": f"rerank-{call.id}", "model": call.asked or call.model, "results": rows}
-    return head | {"usage": told.get("usage") or shapes.usage()}
-
-
-def fail_with(answer: Any, reply: Reply, otherwise: str = "") -> VendorError:
-    """The first of the envelope's errors, or an error in OpenAI's shape."""
-    listed = answer.get("errors") if isinstance(answer, dict) else None
-    first = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else None
-    told = Reply(reply.status, reply.headers, json.dumps({"error": first} if first else answer).encode())
-    found = failure(told, Call("chat", {}, "", "", ""), CODE_KINDS | CODES)
-    if otherwise and found.code not in CODES:
-        found.kind = otherwise
-    return found
-
-
-def fail(reply: Reply, call: Call) -> VendorError:
-    try:
-        return fail_with(reply.json(), reply)
-    except ValueError:
-        return failure(reply, call)
 
 
 def sign(request: Request, call: Call) -> Request:
@@ -209,26 +27,26 @@ def sign(request: Request, call: Call) -> Request:
 
 
 def models(call: Call) -> Request:
-    return Request(f"{prefix(call)}/models/search?per_page=100&page={call.memo.get('page', 1)}", method="GET")
+    return Request(f"{run.prefix(call)}/models/search?per_page=100&page={call.memo.get('page', 1)}", method="GET")
 
 
 def names(reply: Reply, call: Call) -> list[str] | Request:
     if reply.status >= 400:
-        raise fail(reply, call)
-    page, found = result(reply), call.memo.setdefault("models", [])
+        raise run.fail(reply, call)
+    page, found = run.result(reply), call.memo.setdefault("models", [])
     found += [model["name"] for model in page]
     call.memo["page"] = call.memo.get("page", 1) + 1
     return models(call) if len(page) == 100 else list(found)
 
 
 OWN = {
-    "chat": Protocol(build_text, parse_text, stream_text, fail=fail),
-    "completions": Protocol(build_text, parse_text, stream_text, fail=fail),
-    "embeddings": Protocol(build_embeddings, parse_embeddings, fail=fail),
-    "images": Protocol(build_image, parse_image, fail=fail),
-    "rerank": Protocol(build_rerank, parse_rerank, fail=fail),
+    "chat": Protocol(run.build_text, run.parse_text, run.stream_text, fail=run.fail),
+    "completions": Protocol(run.build_text, run.parse_text, run.stream_text, fail=run.fail),
+    "embeddings": Protocol(run.build_embeddings, run.parse_embeddings, fail=run.fail),
+    "images": Protocol(run.build_image, run.parse_image, fail=run.fail),
+    "rerank": Protocol(run.build_rerank, run.parse_rerank, fail=run.fail),
 }
-COMPATIBLE = Protocol(build_compatible, openai.parse, openai.stream, native=True, fail=fail)
+COMPATIBLE = Protocol(build_compatible, openai.parse, openai.stream, native=True, fail=run.fail)
 NATIVE = Vendor(
     37, "cloudflare", "Cloudflare Workers AI", "https://api.cloudflare.com", OWN, sign=sign, prefer_compatible=True,
     fields=(
