@@ -18,12 +18,12 @@ from oneapi.fields import Invalid  # noqa: E402
 def main() -> None:
     load_dotenv(".env")
     parser = argparse.ArgumentParser(description="One API: one address in front of every LLM vendor.")
-    parser.add_argument("--port", type=int, help="port to listen on (default 3000; the variable PORT beats it)")
+    parser.add_argument("--port", help="port to listen on (default 3000; the variable PORT beats it)")
     parser.add_argument("--log-dir", help="folder of the log files (default ./logs)")
     parser.add_argument("--version", action="version", version=config.VERSION)
     flags = parser.parse_args()
     if flags.port is not None and not os.environ.get("PORT"):
-        os.environ["PORT"] = str(flags.port)
+        os.environ["PORT"] = flags.port
     if flags.log_dir is not None:
         os.environ["LOG_DIR"] = flags.log_dir
     try:
@@ -31,12 +31,13 @@ def main() -> None:
         logs.init(settings)
         server.limit_bodies(settings.max_body_mb * 2**20)
         app = create_app(settings)
+        sock = server.listen(settings.host, settings.port)
     except (Invalid, Unfit) as error:
         print(str(error), file=sys.stderr)
         sys.exit(2)
     start(app)
     print(f"One API {config.VERSION} serves on http://localhost:{settings.port}", file=sys.stderr)
-    server.serve(app, settings.host, settings.port, grace_seconds=settings.graceful_timeout)
+    server.serve(app, sock, grace_seconds=settings.graceful_timeout)
 
 
 if __name__ == "__main__":

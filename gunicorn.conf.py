@@ -6,20 +6,27 @@ monkey.patch_all()
 
 import gc  # noqa: E402  (patch first, import later)
 import os  # noqa: E402
+import sys  # noqa: E402
 from typing import Any  # noqa: E402
 
 from dotenv import load_dotenv  # noqa: E402
 
 load_dotenv(".env")
 
-from oneapi import lifecycle, server, start  # noqa: E402
+from oneapi import lifecycle, logs, prepare, server, start  # noqa: E402
 from oneapi.config import load  # noqa: E402  (`config` is the name of a setting of gunicorn)
+from oneapi.db import Unfit  # noqa: E402
+from oneapi.fields import Invalid  # noqa: E402
 
-settings = load()
+try:
+    settings = load()
+except Invalid as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)
 server.limit_bodies(settings.max_body_mb * 1024 * 1024)
 
-bind = f"{settings.host}:{settings.port}"
-workers = int(os.environ.get("ONEAPI_WORKERS") or os.environ.get("WEB_CONCURRENCY") or os.cpu_count() or 1)
+bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
+workers = settings.oneapi_workers or settings.web_concurrency or os.cpu_count() or 1
 worker_class = "oneapi.worker.Worker"
 worker_connections = 10_000
 backlog = 2048
@@ -29,6 +36,16 @@ keepalive = 75
 # Each worker opens its own database connections and state; what is imported here is shared between them all the same.
 preload_app = False
 proc_name = "oneapi"
+
+
+def on_starting(server: Any) -> None:
+    """Whatever stops a start stops it here, once and with a sentence, and not in each worker."""
+    try:
+        logs.init(settings)
+        prepare(settings)
+    except (Invalid, Unfit) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
 
 
 def post_fork(server: Any, worker: Any) -> None:

@@ -17,13 +17,7 @@ __version__ = config.VERSION
 def create_app(settings: config.Config | None = None, *, clock: Callable[[], float] = time.time) -> Flask:
     """The whole application: database opened and migrated, state loaded, relay mounted ahead of Flask's routing."""
     settings = settings or config.load()
-    app = Flask(__name__, instance_path=str(Path(settings.instance_path).absolute()))
-    app.secret_key = config.session_secret(settings)
-    databases = Databases(settings, app)
-    if settings.node_type == "master":
-        migrate.upgrade(databases, settings, now=int(clock()))
-    else:
-        migrate.require(databases)
+    app, databases = _opened(settings, int(clock()))
     app.extensions["oneapi"] = gateway = state.State(settings, databases, clock)
     gateway.refresh(force=True)
     access.init(app)
@@ -32,6 +26,24 @@ def create_app(settings: config.Config | None = None, *, clock: Callable[[], flo
     cli.init(app)
     operations.mount(app, entry.mount(app, gateway))
     return app
+
+
+def prepare(settings: config.Config) -> None:
+    """Meet what can stop a start, before there are workers; raises Invalid or Unfit. gunicorn's master calls it."""
+    _, databases = _opened(settings, int(time.time()))
+    databases.dispose()
+
+
+def _opened(settings: config.Config, now: int) -> tuple[Flask, Databases]:
+    """An application without anything in it, and its databases, brought up to date."""
+    app = Flask(__name__, instance_path=str(Path(settings.instance_path).absolute()))
+    app.secret_key = config.session_secret(settings)
+    databases = Databases(settings, app)
+    if settings.node_type == "master":
+        migrate.upgrade(databases, settings, now=now)
+    else:
+        migrate.require(databases)
+    return app, databases
 
 
 def start(app: Flask) -> None:

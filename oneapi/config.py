@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 from oneapi.fields import Field, Invalid, address, at_least, between
 
@@ -59,6 +60,10 @@ def proxy(value: str) -> str | None:
 def redis_nodes(value: str) -> str | None:
     if "://" in value and not value.startswith(("redis://", "rediss://", "unix://")):
         return "give an address that begins with redis://, rediss:// or unix://."
+    try:
+        _ = urlsplit(value).port if "://" in value else None
+    except ValueError:
+        return "give a number from 0 to 65535 as the port."
     return None
 
 
@@ -70,6 +75,8 @@ FIELDS: tuple[Field, ...] = (
     # Serving
     _env("PORT", int, 3000, "Port to listen on; beats --port.", check=between(1, 65535)),
     _env("HOST", str, "0.0.0.0", "Address to listen on."),
+    _env("ONEAPI_WORKERS", int, 0, "Workers of gunicorn; 0 takes WEB_CONCURRENCY, and without it one for each core.", check=at_least(0)),
+    _env("WEB_CONCURRENCY", int, 0, "The same, as hosting platforms set it.", check=at_least(0)),
     _env("INSTANCE_PATH", str, "instance", "Folder of the SQLite file, the session key and the journal."),
     _env("LOG_DIR", str, "logs", "Folder of the log files; empty logs to standard error only."),
     _env("ONLY_ONE_LOG_FILE", bool, False, "Write oneapi.log instead of one file a day."),

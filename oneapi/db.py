@@ -265,8 +265,9 @@ def _make_folder(at: URL) -> None:
 
 
 def trouble(error: Exception, at: URL) -> Unfit:
-    """What to tell somebody whose database did not answer, in one sentence and without the password."""
+    """What to tell somebody whose database did not answer, briefly and without the password."""
     original = getattr(error, "orig", None) or error
     cause = str(original.args[-1] if original.args else original).strip().splitlines()[0].rstrip(".")
     place = at.database if at.get_backend_name() == "sqlite" else f"{at.host or 'localhost'}:{at.port or ''}/{at.database}"
-    return Unfit(f"The {at.get_backend_name()} database {place} cannot be used: {cause}. Check that it runs, and SQL_DSN.")
+    said = f"The {at.get_backend_name()} database {place} cannot be used: {cause}."
+    return Unfit(f"{said} Check that it runs, and SQL_DSN (or LOG_SQL_DSN).")

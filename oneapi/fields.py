@@ -13,7 +13,7 @@ class Invalid(ValueError):
     """A value that cannot be taken; `errors` maps field names to sentences that say what to mend."""
 
     def __init__(self, errors: Mapping[str, str]):
-        super().__init__("; ".join(errors.values()))
+        super().__init__(" ".join(errors.values()))
         self.errors = dict(errors)
 
 

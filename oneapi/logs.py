@@ -15,6 +15,7 @@ from pathlib import Path
 from gevent import monkey
 
 from oneapi.config import Config
+from oneapi.fields import Invalid
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -186,6 +187,7 @@ def init(config: Config) -> None:
     if _writer is not None:
         root.removeHandler(_writer)
         _writer.close()
+    _check(config.log_dir)
     _writer = Writer(config.log_dir, single=config.only_one_log_file, keep_days=config.log_keep_days)
     _writer.setFormatter(Line())
     root.addHandler(_writer)
@@ -194,6 +196,22 @@ def init(config: Config) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("sqlalchemy.engine").setLevel(logging.INFO if config.debug_sql else logging.WARNING)
     logging.captureWarnings(True)
+
+
+def _check(folder: str) -> None:
+    """Nobody should find out about a folder that takes no lines when they need them."""
+    if not folder:
+        return
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Invalid({"log_dir": _unwritable(folder, str(error.strerror))}) from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise Invalid({"log_dir": _unwritable(folder, "it is not writable")})
+
+
+def _unwritable(folder: str, why: str) -> str:
+    return f"LOG_DIR: no log can be kept in {folder} ({why}); name another folder, or none to log to standard error only."
 
 
 def flush() -> None:

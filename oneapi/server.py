@@ -15,6 +15,7 @@ from gevent.event import Event
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
+from oneapi.fields import Invalid
 from oneapi.handler import Handler
 from oneapi.lifecycle import at_exit, begin_draining, draining, run_exit_callbacks
 from oneapi.relay.sockets import no_delay
@@ -42,7 +43,15 @@ def raise_file_limit() -> None:
 
 
 def listen(host: str, port: int, backlog: int = 2048) -> Any:
-    """A listening socket; "" and "::" mean every address of both families where the system allows it."""
+    """A listening socket; "" and "::" mean every address of both families where the system allows it. Raises Invalid."""
+    try:
+        return _listen(host, port, backlog)
+    except OSError as error:
+        said = f"HOST, PORT: {host or '*'}:{port} cannot be listened on ({error.strerror}); choose others, or end what uses them."
+        raise Invalid({"port": said}) from None
+
+
+def _listen(host: str, port: int, backlog: int) -> Any:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -54,12 +63,12 @@ def listen(host: str, port: int, backlog: int = 2048) -> Any:
     return sock
 
 
-def serve(app: Wsgi, host: str, port: int, *, grace_seconds: float = 30, connections: int = 10_000, log: Any = None) -> None:
+def serve(app: Wsgi, sock: Any, *, grace_seconds: float = 30, connections: int = 10_000, log: Any = None) -> None:
     """Serve until SIGTERM or SIGINT; then finish what was begun, within the grace period, and run the exit callbacks."""
     raise_file_limit()
     stop = Event()
     pool = Pool(connections)
-    server = WSGIServer(listen(host, port), app, spawn=pool, log=log, handler_class=handler_class())
+    server = WSGIServer(sock, app, spawn=pool, log=log, handler_class=handler_class())
     signals = [gevent.signal_handler(number, stop.set) for number in (signal.SIGTERM, signal.SIGINT)]
     try:
         server.start()

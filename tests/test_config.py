@@ -1,6 +1,7 @@
 """What the environment decides: every variable documented, every bad value refused with a sentence, nothing lost on the way."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -166,9 +167,19 @@ def test_pool_settings_reach_the_pool(tmp_path: Path) -> None:
 
 
 def app_py(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return started(folder, "app.py", *words, **variables)
+
+
+def started(folder: Path, way: str, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A start from a folder of its own that is expected to end by itself."""
     clean = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")}
     clean |= {"INSTANCE_PATH": str(folder / "instance"), "LOG_DIR": str(folder / "logs"), **variables}
-    return subprocess.run([sys.executable, str(ROOT / "app.py"), *words], cwd=folder, capture_output=True, text=True, env=clean)
+    command = [sys.executable, str(ROOT / "app.py")]
+    if way == "gunicorn":
+        command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "--pythonpath", str(ROOT), "wsgi:app"]
+    return subprocess.run(
+        [*command, *words], cwd=folder, capture_output=True, text=True, env=clean | {"PYTHONPATH": str(ROOT)}, timeout=60
+    )
 
 
 @pytest.mark.parametrize(
@@ -179,16 +190,32 @@ def app_py(folder: Path, *words: str, **variables: str) -> subprocess.CompletedP
         ({"SQL_DSN": "postgres://root:hush@127.0.0.1:1/d"}, "The postgresql database 127.0.0.1:1/d cannot be used"),
         ({"SQLITE_PATH": "app.db"}, "app.db cannot be used: file is not a database"),
         ({"NODE_TYPE": "slave"}, "start the master node"),
+        ({"LOG_DIR": "/proc/none"}, "LOG_DIR: no log can be kept in /proc/none"),
+        ({"INSTANCE_PATH": "/proc/none"}, "INSTANCE_PATH: the session key cannot be kept in /proc/none"),
+        ({"REDIS_CONN_STRING": "redis://:hush@h:x"}, "REDIS_CONN_STRING: give a number from 0 to 65535 as the port."),
+        ({"ONEAPI_WORKERS": "four"}, "ONEAPI_WORKERS: give a whole number, not 'four'."),
+        ({"RELAY_PROXY": "ftp://h", "SYNC_FREQUENCY": "0"}, "SYNC_FREQUENCY: give 1 or more. RELAY_PROXY: give a proxy such as"),
     ],
 )
-def test_a_start_that_cannot_be_ends_with_one_sentence(tmp_path: Path, variables: dict[str, str], sentence: str) -> None:
+@pytest.mark.parametrize("way", ["app.py", "gunicorn"])
+def test_a_start_that_cannot_be_ends_with_one_sentence(
+    tmp_path: Path, way: str, variables: dict[str, str], sentence: str
+) -> None:
     (tmp_path / "app.db").write_text("no database at all, " * 100)
-    ended = app_py(tmp_path, **variables)
+    ended = started(tmp_path, way, **variables)
     assert ended.returncode == 2
-    assert sentence in ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert "hush" not in ended.stderr
-    assert len(ended.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in ended.stderr and "hush" not in ended.stderr
+    (told,) = (line for line in ended.stderr.strip().splitlines() if "[INFO] Starting gunicorn" not in line)
+    assert sentence in told
+
+
+def test_an_address_that_cannot_be_had_ends_the_start_with_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = app_py(tmp_path, HOST="127.0.0.1", PORT=port, INITIAL_ROOT_TOKEN="x")
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    said = f"HOST, PORT: 127.0.0.1:{port} cannot be listened on (Address already in use); choose others, or end what uses them."
+    assert ended.stderr.strip().splitlines()[-1] == said
 
 
 def test_flags_that_only_tell(tmp_path: Path) -> None:
@@ -200,6 +227,7 @@ def test_flags_that_only_tell(tmp_path: Path) -> None:
     ("words", "variables", "dotenv", "part"),
     [
         (("--port", "70001"), {}, "", "PORT: give a number"),
+        (("--port", "abc"), {}, "", "PORT: give a whole number, not 'abc'."),
         (("--port", "70001"), {"PORT": "x"}, "", "not 'x'"),
         ((), {}, "PORT=y\n", "not 'y'"),
         ((), {"PORT": "x"}, "PORT=y\n", "not 'x'"),

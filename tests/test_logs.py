@@ -166,9 +166,9 @@ def test_debug_shows_more_lines(folder: Path) -> None:
 
 
 def test_a_disk_that_does_not_take_anything_stops_nobody(folder: Path) -> None:
-    folder.parent.mkdir(exist_ok=True)
-    folder.write_text("a file where the folder should be")
     begin(folder)
+    folder.rmdir()
+    folder.write_text("a file where the folder should be")
     log.warning("nowhere to go")
     logs.flush()
     assert folder.read_text() == "a file where the folder should be"

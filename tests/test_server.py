@@ -398,7 +398,7 @@ def _(): print("flushed", flush=True)
 @server.at_exit
 def _(): raise RuntimeError("a callback that fails does not stop the next")
 if __name__ == "__main__":
-    server.serve(app, "127.0.0.1", {port}, grace_seconds={grace})
+    server.serve(app, server.listen("127.0.0.1", {port}), grace_seconds={grace})
     print("stopped", flush=True)
 """
 
