@@ -43,16 +43,18 @@ def _twice(names: list[str]) -> str:
     return next((name for name in names if names.count(name) > 1), "")
 
 
-def _owners(types: Mapping[str, Any]) -> dict[str, str]:
-    """Owner by model in the order of the catalogue; the first channel type that lists a model owns it."""
-    owners: dict[str, str] = {}
+def _makers(types: Mapping[str, Any]) -> dict[str, int]:
+    """Channel type by model in the order of the catalogue; the first type that lists a model made it."""
+    makers: dict[str, int] = {}
     for key in sorted(types, key=int):
         for model in [*types[key].get("models", ()), *types[key].get("added", ())]:
-            owners.setdefault(model, types[key]["owner"])
-    return owners
+            makers.setdefault(model, int(key))
+    return makers
 
 
 _DATA = load.read("models.json")
 CHECKED: str = _DATA["checked"]
 DEFAULTS: Mapping[int, tuple[str, ...]] = check(_DATA)
-OWNERS: Mapping[str, str] = _owners(_DATA["types"])  # also every known model, in catalogue order
+MAKERS: Mapping[str, int] = _makers(_DATA["types"])
+# Also every known model, in catalogue order.
+OWNERS: Mapping[str, str] = {model: _DATA["types"][str(type)]["owner"] for model, type in MAKERS.items()}

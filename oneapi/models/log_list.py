@@ -1,8 +1,9 @@
 """Logs as their page shows them: filtered, paged by key, one of them in full."""
 
+import re
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from oneapi.models.base import Missing
@@ -67,7 +68,27 @@ def log_entry(session: Session, id: int, user_id: int = 0) -> Log:
     return row
 
 
-def latencies(session: Session, wanted: LogFilter, limit: int = 2000) -> list[tuple[int, int, int]]:
-    """(seconds, milliseconds, stream) of the newest served requests: what percentiles are taken from."""
-    query = select(Log.created_at, Log.elapsed_time, Log.is_stream).where(*wanted.conditions(), Log.type == 2)
-    return [(int(at or 0), int(ms), int(s)) for at, ms, s in session.execute(query.order_by(Log.id.desc()).limit(limit))]
+FIRST = re.compile(r'"first_ms": ?(\d+)')
+SUMMED = 20_000  # a filter that the roll-ups do not know is summed over so many of the newest entries
+
+
+def latencies(session: Session, wanted: LogFilter, limit: int = 2000) -> list[tuple[int, int, int | None]]:
+    """(seconds, milliseconds, milliseconds to the first token) of the newest requests: what percentiles are taken from."""
+    head = func.substr(Log.detail, 1, 800)  # the first token's time stands near the beginning of the detail
+    query = select(Log.created_at, Log.elapsed_time, Log.is_stream, head).where(*wanted.conditions(), Log.type == 2)
+    rows = session.execute(query.order_by(Log.id.desc()).limit(limit))
+    return [(int(at or 0), int(ms), _first(detail) if stream else None) for at, ms, stream, detail in rows]
+
+
+def _first(detail: str | None) -> int | None:
+    found = FIRST.search(detail or "")
+    return int(found[1]) if found else None
+
+
+def sums(session: Session, wanted: LogFilter) -> tuple[int, int, int, int]:
+    """(requests, quota, tokens in, tokens out) of the newest SUMMED requests that pass."""
+    columns = (Log.quota, Log.prompt_tokens, Log.completion_tokens)
+    newest = select(*columns).where(*wanted.conditions(), Log.type == 2).order_by(Log.id.desc()).limit(SUMMED).subquery()
+    found = session.execute(select(func.count(), *(func.coalesce(func.sum(c), 0) for c in newest.c))).one()
+    requests, quota, prompt, completion = map(int, found)
+    return requests, quota, prompt, completion

@@ -58,12 +58,14 @@ def top(session: Session, since: int, until: int, by: str, *, limit: int = 8, **
     return [Sum(int(key), "", *map(int, numbers)) for key, *numbers in rows]
 
 
-def top_people(session: Session, since: int, until: int, *, limit: int = 8) -> list[tuple[str, Sum]]:
-    """(user name, sums) of those who spent most."""
-    spent = func.sum(Hour.quota)
-    asked = select(Hour.user_id, User.username, *_sums()).outerjoin(User, User.id == Hour.user_id)
+def top_people(session: Session, since: int, until: int, *, limit: int = 8) -> tuple[list[tuple[str, Sum]], int]:
+    """(user name, sums) of those who spent most, and how many people asked for anything."""
+    spent, active = func.sum(Hour.quota), func.count().over()
+    asked = select(Hour.user_id, User.username, active, *_sums()).outerjoin(User, User.id == Hour.user_id)
     asked = asked.where(*_within(since, until, {})).group_by(Hour.user_id, User.username).order_by(spent.desc()).limit(limit)
-    return [(name or f"#{key}", Sum(int(key), "", *map(int, numbers))) for key, name, *numbers in session.execute(asked)]
+    rows = list(session.execute(asked))
+    found = [(name or f"#{key}", Sum(int(key), "", *map(int, numbers))) for key, name, _active, *numbers in rows]
+    return found, int(rows[0][2]) if rows else 0
 
 
 def any_request(session: Session) -> bool:

@@ -5,7 +5,7 @@ import pkgutil
 
 from flask import Flask
 
-from oneapi.pages import assets, languages, render, shell, texts
+from oneapi.pages import assets, languages, makers, render, shell, texts
 
 
 def init(app: Flask) -> None:
@@ -13,6 +13,7 @@ def init(app: Flask) -> None:
     languages.init(app)
     assets.init(app)
     texts.init(app)
+    makers.init(app)
     render.init(app)
     shell.init(app)
     for module in pkgutil.iter_modules(__path__):

@@ -93,8 +93,9 @@ def stacked(
     words: Callable[[float], str],
     other: str,
     pattern: str,
+    unit: float = 1,
 ) -> Chart:
-    """Stacked bars per bucket and model."""
+    """Stacked bars per bucket and model. The axis is round in `unit`s: quota that is shown as money is round in dollars."""
     hues = {name: hue for name, _, hue in ranking(sums, metric)}
     names = [name for name, hue in hues.items() if hue != OTHER] + ([other] if OTHER in hues.values() else [])
     cells = [[0.0] * len(names) for _ in starts]
@@ -102,7 +103,7 @@ def stacked(
     for s in sums:
         if s.key in at:
             cells[at[s.key]][hues[s.model] - 1 if hues[s.model] != OTHER else len(names) - 1] += metric(s)
-    top = ceiling(max((sum(row) for row in cells), default=0))
+    top = ceiling(max((sum(row) for row in cells), default=0) / unit) * unit
     room = 1000 / max(1, len(starts))
     bars, rows = [], []
     for i, (start, row) in enumerate(zip(starts, cells, strict=True)):

@@ -1,12 +1,15 @@
 """One request explained: what it cost line by line, how long it took, which channels were tried."""
 
 import json
+import re
 from typing import Any
 
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext
 
 from oneapi import access
 from oneapi.models.log import Log
+from oneapi.pages import texts
 
 
 def parsed(row: Log) -> dict[str, Any]:
@@ -34,6 +37,17 @@ def story(row: Log) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def brief(row: Log) -> dict[str, Any]:
+    """What a row of the list shows of its detail."""
+    detail = parsed(row)
+    used = detail.get("usage")
+    broken = detail.get("end") not in (None, "", "complete")
+    return {
+        "first": detail.get("first_ms"), "cached": used.get("cached") if isinstance(used, dict) else 0,
+        "broken": ends().get(detail["end"], detail["end"]) if broken else "",
+    }  # fmt: skip
+
+
 def _line(line: dict[str, Any], rate: float) -> dict[str, Any]:
     """One line of the bill; what is priced by the piece has its price in dollars for one."""
     name, price = str(line.get("what", "")), (line.get("rate") or 0) * rate
@@ -53,6 +67,34 @@ def what(name: str) -> str:
         "image completion": _("Image output"), "call": _("Per call"), "image": _("Images"), "character": _("Characters"),
     }  # fmt: skip
     return words.get(name, name)
+
+
+# What the server has always written into logs and the ledger, in Chinese, and how it reads in the reader's language.
+SENTENCES = (
+    (re.compile(r"通过兑换码充值 (?P<a>.+)"), lazy_gettext("Redeemed a code for %(a)s")),
+    (re.compile(r"通过 API 充值 (?P<a>.+)"), lazy_gettext("Topped up by %(a)s")),
+    (re.compile(r"新用户注册赠送 (?P<a>.+)"), lazy_gettext("Gift to a new user: %(a)s")),
+    (re.compile(r"使用邀请码赠送 (?P<a>.+)"), lazy_gettext("Gift for coming by an invitation: %(a)s")),
+    (re.compile(r"邀请用户赠送 (?P<a>.+)"), lazy_gettext("Gift for inviting somebody: %(a)s")),
+    (
+        re.compile(r"管理员将用户额度从 (?P<a>.+)修改为 (?P<b>.+)"),
+        lazy_gettext("An administrator changed the balance from %(a)s to %(b)s"),
+    ),
+    (re.compile(r"渠道 (?P<a>.*) 测试成功，响应：(?P<b>.*)", re.DOTALL), lazy_gettext("Channel %(a)s passed its test: %(b)s")),
+    (re.compile(r"渠道 (?P<a>.*) 测试失败，错误：(?P<b>.*)", re.DOTALL), lazy_gettext("Channel %(a)s failed its test: %(b)s")),
+    (re.compile(r"by (?P<a>\S+)"), lazy_gettext("by %(a)s")),
+)
+DOLLARS, POINTS = re.compile(r"＄(-?\d+\.\d+) 额度"), re.compile(r"(-?\d+) 点额度")
+
+
+def said(text: str | None) -> str:
+    """A stored sentence in the reader's language; what people wrote themselves stays as it is."""
+    text = DOLLARS.sub(lambda m: texts.dollars(float(m[1])), text or "")
+    text = POINTS.sub(lambda m: texts.number(int(m[1])), text)
+    for pattern, words in SENTENCES:
+        if match := pattern.fullmatch(text):
+            return str(words) % match.groupdict()
+    return text
 
 
 def ends() -> dict[str, str]:

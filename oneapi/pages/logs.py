@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from flask import Response, request
-from flask_babel import gettext as _
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
 from flask_login import current_user
 
 from oneapi import access
@@ -23,12 +25,20 @@ from oneapi.pages.render import done, fragment, page, toast
 
 bp = GuardedBlueprint("logs", __name__)
 
+Speeds = list[tuple[int, int, int | None]]
+
 TYPES = ("1", "2", "3", "4", "5")
 FILTERS: dict[str, Any] = {
     "q": None, "type": TYPES, "model": None, "token": None, "stream": ("0", "1"), "min_quota": None, "min_ms": None,
     "user": None, "channel": None, "user_id": None,
 }  # fmt: skip
 PAGE, LIVE, EXPORT = 50, 50, 100_000
+COLUMNS = (
+    ("key", _("Key")), ("user", _("User")), ("channel", _("Channel")), ("in", _("In")), ("cached", _("Cached")),
+    ("out", _("Out")), ("first", _("First token")), ("latency", _("Latency")),
+)  # fmt: skip
+ADMINS = ("user", "channel")
+ALWAYS, BESIDE_DETAIL = 3, ("in", "out", "latency")  # time, model and cost; and what is left of the others beside an open entry
 
 
 def _admin() -> bool:
@@ -71,24 +81,35 @@ def index() -> Response:
             return Response(_csv(wanted), mimetype="text/csv", headers={"Content-Disposition": "attachment; filename=logs.csv"})
         rows = log_list.logs(session, wanted, before=request.args.get("before", type=int) or 0, limit=PAGE + 1)
         speeds = log_list.latencies(session, wanted)
+    shown: dict[str, Any] = {"rows": rows[:PAGE], "more": len(rows) > PAGE, "view": view}
     if request.headers.get("HX-Target") == "older":
-        return fragment("logs/index.html", "rows", rows=rows[:PAGE], more=len(rows) > PAGE, view=view, admin=_admin(), open=0)
-    sums = _sums(view, span)
+        return fragment("logs/index.html", "rows", open=0, **shown, **_columns(False))
+    opened, every = _opened(), _sums(view, span)
+    model = view["model"]
+    sums = None if every is None else [s for s in every if s.model == model] if model else every
     return page(
         "logs/index.html",
         "list",
-        view=view,
         span=span,
-        rows=rows[:PAGE],
-        more=len(rows) > PAGE,
-        admin=_admin(),
         ranges=spans.WORDS,
-        stats=_stats(sums, speeds),
+        stats=_stats(sums, speeds, wanted),
         chart=_chart(sums, speeds, span),
         live="live" in request.args,
-        facets=_facets(rows),
-        **_opened(),
+        facets=_facets(rows, every or []),
+        costs=[(str(int(usd * access.state().settings.quota_per_unit)), texts.dollars(usd), None) for usd in (0.01, 0.1, 1)],
+        **shown,
+        **opened,
+        **_columns(bool(opened["open"])),
     )
+
+
+def _columns(beside: bool) -> dict[str, Any]:
+    """What rows need: the columns that the reader shows, and how many these are."""
+    admin, off = _admin(), request.cookies.get("log_columns", "").split(".")
+    known = [(name, words) for name, words in COLUMNS if admin or name not in ADMINS]
+    hidden = [name for name, _words in known if name in off]
+    wide = ALWAYS + sum(1 for name, _words in known if name not in hidden and (not beside or name in BESIDE_DETAIL))
+    return {"admin": admin, "columns": known, "hidden": hidden, "wide": wide, "brief": explain.brief, "told": explain.said}
 
 
 def _opened() -> dict[str, Any]:
@@ -101,21 +122,28 @@ def _opened() -> dict[str, Any]:
     return {"open": id, "entry": row, "story": explain.story(row), "lanes": access.state().snapshot.lanes}
 
 
-def _facets(rows: list[log.Log]) -> dict[str, list[tuple[str, str, None]]]:
-    """Real values for the filter menus, taken from what is on the page."""
-    facets = {}
+def _facets(rows: list[log.Log], sums: list[usage.Sum]) -> dict[str, list[tuple[str, str, int | None]]]:
+    """Real values for the filter menus: models with their requests from the roll-ups, the others from what is on the page."""
+    facets: dict[str, list[tuple[str, str, int | None]]] = {}
     for name, column in (("model", "model_name"), ("token", "token_name"), ("user", "username")):
         found = sorted({getattr(row, column) or "" for row in rows} - {""})
         facets[name] = [(value, value, None) for value in found]
+    models: Counter[str] = Counter()
+    for s in sums:
+        models[s.model] += s.requests
+    facets["model"] = [(name, name, n) for name, n in models.most_common(40) if name] or facets["model"]
+    lanes = access.state().snapshot.lanes
+    ids = sorted({row.channel_id for row in rows if row.channel_id})
+    facets["channel"] = [(str(id), f"#{id} {lanes[id].name if id in lanes else ''}", None) for id in ids]
     return facets
 
 
 def _rollup(view: lists.View) -> dict[str, Any] | None:
-    """The filters as the roll-ups know them; None when they cannot answer."""
+    """The filters but the model as the roll-ups know them; None when they cannot answer."""
     if any(view[name] for name in ("q", "token", "user", "stream", "min_quota", "min_ms")) or view["type"] not in ("", "2"):
         return None
     whose, lane = (view.number("user_id"), view.number("channel")) if _admin() else (current_user.id, None)
-    return {"user_id": whose or None, "model_name": view["model"] or None, "channel_id": lane}
+    return {"user_id": whose or None, "channel_id": lane}
 
 
 def _sums(view: lists.View, span: spans.Span) -> list[usage.Sum] | None:
@@ -127,33 +155,39 @@ def _sums(view: lists.View, span: spans.Span) -> list[usage.Sum] | None:
     )
 
 
-def _stats(sums: list[usage.Sum] | None, speeds: list[tuple[int, int, int]]) -> dict[str, Any]:
-    """Totals from the roll-ups where these know the filters, percentiles from the newest requests."""
-    times, total = sorted(ms for _at, ms, _s in speeds), usage.Sum(0, "", 0, 0, 0, 0, 0)
+def _stats(sums: list[usage.Sum] | None, speeds: Speeds, wanted: LogFilter) -> dict[str, Any]:
+    """Totals from the roll-ups where these know the filters, else from the newest entries; these give percentiles too."""
+    times, firsts = sorted(ms for _at, ms, _f in speeds), sorted(f for _at, _ms, f in speeds if f)
+    total = usage.Sum(0, "", 0, 0, 0, 0, 0)
+    if sums is None:
+        with access.state().databases.logs() as session:
+            total = usage.Sum(0, "", *log_list.sums(session, wanted), 0)
     for s in sums or ():
         total = charts.plus(total, s)
-    return {"p50": _percentile(times, 0.5), "p95": _percentile(times, 0.95), "sums": None if sums is None else total}
+    cut = sums is None and total.requests >= log_list.SUMMED
+    half, most = _percentile(times, 0.5), _percentile(times, 0.95)
+    return {"p50": half, "p95": most, "first": _percentile(firsts, 0.5), "sums": total, "cut": cut}
 
 
 def _percentile(ordered: list[int], share: float) -> int | None:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
 
 
-def _chart(sums: list[usage.Sum] | None, speeds: list[tuple[int, int, int]], span: spans.Span) -> charts.Chart:
+def _chart(sums: list[usage.Sum] | None, speeds: Speeds, span: spans.Span) -> charts.Chart:
     """Requests over the span: of short spans by minutes, from the newest requests; else from the roll-ups."""
     counts: dict[int, int] = {}
     if sums is not None and span.since and span.length > 6 * spans.HOUR:
         for s in sums:
             counts[s.key] = counts.get(s.key, 0) + s.requests
         starts = charts.buckets(span.since, span.until, span.step, span.offset)
-        return charts.histogram(counts, starts, span.step, word=_("requests"), pattern=span.pattern)
-    since = span.since or min((at for at, _ms, _s in speeds), default=span.until - spans.HOUR)
+        return charts.histogram(counts, starts, span.step, word=gettext("requests"), pattern=span.pattern)
+    since = span.since or min((at for at, _ms, _f in speeds), default=span.until - spans.HOUR)
     step = max(60, (span.until - since) // 60)
-    for at, _ms, _s in speeds:
+    for at, _ms, _f in speeds:
         counts[at - at % step] = counts.get(at - at % step, 0) + 1
-    pattern = "%H:%M" if span.length <= spans.DAY else "%m-%d %H:%M"
+    pattern = "%H:%M" if span.length <= spans.DAY else "%D %H:%M"
     return charts.histogram(
-        counts, list(range(since - since % step, span.until, step)), step, word=_("requests"), pattern=pattern
+        counts, list(range(since - since % step, span.until, step)), step, word=gettext("requests"), pattern=pattern
     )
 
 
@@ -164,18 +198,11 @@ def live() -> Response:
     view = _view(span)
     with access.state().databases.logs() as session:
         rows = log_list.logs(session, _wanted(view, span), after=request.args.get("after", type=int) or 0, limit=LIVE)
-    return fragment(
-        "logs/index.html",
-        "fresh",
-        rows=rows,
-        view=view,
-        admin=_admin(),
-        after=rows[0].id if rows else request.args.get("after"),
-        open=0,
-    )
+    newest = rows[0].id if rows else request.args.get("after")
+    return fragment("logs/index.html", "fresh", rows=rows, view=view, after=newest, open=0, **_columns(False))
 
 
-COLUMNS = (
+EXPORTED = (
     "created_at",
     "type",
     "username",
@@ -195,7 +222,7 @@ COLUMNS = (
 def _csv(wanted: LogFilter) -> Iterator[str]:
     """Exactly what the filters show, at most EXPORT rows, in pieces. It opens its own transactions: the request is over."""
     databases, admin = access.state().databases, _admin()
-    columns = [c for c in COLUMNS if admin or c != "channel_id"]
+    columns = [c for c in EXPORTED if admin or c != "channel_id"]
 
     def pieces() -> Iterator[str]:
         yield ",".join(columns) + "\r\n"
@@ -219,7 +246,7 @@ def _csv(wanted: LogFilter) -> Iterator[str]:
 def entry(id: int) -> Response:
     with access.state().databases.logs() as session:
         row = log_list.log_entry(session, id, 0 if _admin() else current_user.id)
-        shown = {name: getattr(row, name) for name in ("id", *COLUMNS) if _admin() or name != "channel_id"}
+        shown = {name: getattr(row, name) for name in ("id", *EXPORTED) if _admin() or name != "channel_id"}
         detail = explain.parsed(row)
     if not _admin():
         detail.pop("attempts", None)
@@ -231,8 +258,8 @@ def purge() -> Response:
     """Delete entries before a date: first how many, then, confirmed, the deed."""
     before = spans.moment("before")
     if not before:
-        toast(_("Give a date and a time."), "bad")
+        toast(gettext("Give a date and a time."), "bad")
         return done("/setting/logs")
     gone = deeds.delete_before(access.state(), actor(), before, pause=lambda seconds: None)
-    toast(_("%(n)s log entries deleted", n=texts.number(gone)))
+    toast(gettext("%(n)s log entries deleted", n=texts.number(gone)))
     return done("/setting/logs")

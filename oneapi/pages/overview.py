@@ -41,6 +41,8 @@ def index() -> Response:
         return _csv(now, span)
     starts = charts.buckets(span.since, span.until, span.step, span.offset)
     measure, words = METRICS[metric]
+    settings = access.state().settings
+    unit = settings.quota_per_unit if metric == "spend" and settings.display_in_currency_enabled else 1
     ranked = charts.ranking(now, measure)
     return page(
         "overview/index.html",
@@ -51,7 +53,7 @@ def index() -> Response:
         metrics=METRICS,
         words=words,
         measure=measure,
-        chart=charts.stacked(now, starts, measure, words=words, other=_("others"), pattern=span.pattern),
+        chart=charts.stacked(now, starts, measure, words=words, other=_("others"), pattern=span.pattern, unit=unit),
         ranked=ranked,
         totals=_totals(now),
         earlier=_totals(before),
@@ -94,11 +96,13 @@ def _keys() -> list[Any]:
 
 
 def _everyone(span: spans.Span) -> dict[str, Any]:
-    people = usage.top_people(db.session(), span.since, span.until, limit=6)
+    people, active = usage.top_people(db.session(), span.since, span.until, limit=6)
     lanes = usage.top(db.session(), span.since, span.until, "channel_id", limit=6)
     known = access.state().snapshot.lanes
     return {
         "people": [(s.key, name, s) for name, s in people],
+        "active": active,
+        "failing": browse.channels(db.session(), {"status": "3"}, "-id", offset=0, limit=5)[0] if shell.broken_channels() else [],
         "lanes": [(s.key, known[s.key].name if s.key in known else f"#{s.key}", s) for s in lanes if s.key],
     }
 

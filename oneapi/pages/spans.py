@@ -39,7 +39,7 @@ class Span:
 
     @property
     def pattern(self) -> str:
-        return "%H:%M" if self.step < DAY else "%m-%d"
+        return "%H:%M" if self.step < DAY else "%D"
 
 
 def read(default: str = "7d", *, longest: int = 0) -> Span:

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from babel.dates import format_skeleton
 from flask import Flask, request
-from flask_babel import format_timedelta, get_timezone, gettext
+from flask_babel import format_timedelta, get_locale, get_timezone, gettext
 from markupsafe import Markup, escape
 
 from oneapi import access
@@ -67,8 +68,22 @@ def _local(seconds: int) -> datetime:
 
 
 def clock(seconds: int | None, pattern: str = "%Y-%m-%d %H:%M:%S") -> str:
-    """A moment in the reader's zone."""
-    return _local(seconds).strftime(pattern) if seconds else "–"
+    """A moment in the reader's zone. In a pattern, %D is the day as the reader's language writes it: Nov 3, 11月3日."""
+    if not seconds:
+        return "–"
+    if "%D" in pattern:
+        pattern = pattern.replace("%D", format_skeleton("MMMd", _local(seconds), locale=get_locale()))
+    return _local(seconds).strftime(pattern)
+
+
+def stamp(seconds: int | None) -> Markup:
+    """A moment as lists show it: the time of today, the day before it for others, all of it in the tooltip."""
+    if not seconds:
+        return Markup("–")
+    whole, today = clock(seconds), clock(int(access.state().clock()), "%Y-%m-%d")
+    short = clock(seconds, "%H:%M:%S" if whole.startswith(today) else "%D %H:%M:%S")
+    shown = whole if request.cookies.get("times") == "absolute" else short
+    return Markup('<time datetime="{}" title="{}" class="digits">{}</time>').format(_local(seconds).isoformat(), whole, shown)
 
 
 def ago(seconds: int | None, *, never: str | None = None) -> Markup:
@@ -140,6 +155,7 @@ def init(app: Flask) -> None:
         duration,
         pace,
         clock,
+        stamp,
         ago,
         relative,
         moment,
@@ -150,5 +166,5 @@ def init(app: Flask) -> None:
         attributes,
     )
     app.jinja_env.filters.update({f.__name__: f for f in filters})
-    app.jinja_env.globals.update(percent=percent, hx=hx)
+    app.jinja_env.globals.update(percent=percent, hx=hx, zone=lambda: str(get_timezone() or "UTC"))
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

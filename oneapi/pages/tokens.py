@@ -169,12 +169,14 @@ def _looked(rows: list[Token]) -> None:
             record(session, access.state(), actor(), "token.reveal", row.id)
 
 
-@bp.route("/token/<int:id>/open", allow=Role.USER)
-def open_in(id: int) -> Response:
-    """The menu of clients that can be opened with this key."""
-    row = token.owned(db.session(), id, current_user.id)
+@bp.route("/token/<int:id>/open", allow=Role.USER, endpoint="open_in")
+@bp.route("/token/open", allow=Role.USER, endpoint="open_chosen")
+def open_in(id: int = 0) -> Response:
+    """What a client needs to use this key, and links that open some clients with it."""
+    row = token.owned(db.session(), id or request.args.get("id", type=int) or 0, current_user.id)
     _looked([row])
-    return sheet("tokens/open.html", title=_("Open %(name)s in", name=row.name or ""), row=row, links=openin.links(row.key))
+    shown = _created([row]) | {"title": _("Use %(name)s in a client", name=row.name or _("unnamed"))}
+    return sheet("tokens/open.html", row=row, **shown)
 
 
 @bp.route("/token/<int:id>/status", methods=["POST"], allow=Role.USER)

@@ -15,7 +15,7 @@ from oneapi.db import db
 from oneapi.messages import Refused
 from oneapi.models import browse
 from oneapi.models.user import Role
-from oneapi.pages import complaints, texts
+from oneapi.pages import complaints, explain, texts
 from oneapi.pages.render import done, fragment, page, toast
 
 bp = GuardedBlueprint("wallet", __name__)
@@ -26,7 +26,10 @@ def index() -> Response:
     if "HX-Request" in request.headers and request.headers.get("HX-Target") == "older":
         before = request.args.get("before", type=int) or 0
         return fragment(
-            "wallet/index.html", "rows", moves=browse.movements(db.session(), current_user.id, before=before, limit=26)
+            "wallet/index.html",
+            "rows",
+            moves=browse.movements(db.session(), current_user.id, before=before, limit=26),
+            told=explain.said,
         )
     return _show()
 
@@ -35,7 +38,7 @@ def _show(error: str = "") -> Response:
     me, session = current_user.id, db.session()
     data: dict[str, Any] = {
         "moves": browse.movements(session, me, limit=26), "invited": browse.invited(session, me),
-        "code": current_user.row.aff_code or "", "error": error, "typed": request.form.get("key", ""),
+        "code": current_user.row.aff_code or "", "error": error, "typed": request.form.get("key", ""), "told": explain.said,
     }  # fmt: skip
     return page("wallet/index.html", "redeem", status=422 if error else 200, **data)
 

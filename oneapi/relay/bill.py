@@ -120,8 +120,8 @@ class Bill:
         price = tariff.price
         return orjson.dumps(
             {
-                "asked": ask.model, "served": tariff.model, "end": end, "reserved": self.reserved, "first_ms": self.first_ms,
-                "usage": shown(used),
+                "asked": ask.model, "served": tariff.model, "path": ask.path, "end": end, "reserved": self.reserved,
+                "first_ms": self.first_ms, "usage": shown(used),
                 "price": {"ratio": price.ratio, "completion": price.completion, "group": tariff.group},
                 "lines": charge.lines, "attempts": ask.attempts,
             }

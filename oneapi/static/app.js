@@ -93,6 +93,8 @@ on("click", "[data-copy], [data-copy-from]", (e, b) => {
   copy(b.dataset.copy ?? $(b.dataset.copyFrom)?.textContent ?? "", b);
 });
 
+on("click", "[data-copy-here]", (e, b) => copy(location.href, b));
+
 const fetched = async (url) => (await fetch(url, { headers: { "HX-Request": "true" } })).text();
 on("click", "[data-copy-url]", async (e, b) => copy(await fetched(b.dataset.copyUrl), b));
 
@@ -498,6 +500,29 @@ addEventListener("pointerup", () => {
   url.searchParams.set("to", Math.round(start + span * Math.max(from, to)));
   url.searchParams.delete("before");
   htmx.ajax("GET", url.pathname + url.search, { target: "#main", select: "#main", swap: "outerHTML" }).then(() => history.pushState({ htmx: true }, "", url));
+});
+
+// Live rows wait while somebody reads further down or has marked text; a button says how many there are.
+document.addEventListener("htmx:beforeSwap", (e) => {
+  const note = $("[data-fresh]");
+  if (!note || !e.detail.elt.matches("[data-live]")) return;
+  const waiting = e.detail.serverResponse.split("data-row").length - 1;
+  const reading = scrollY > 240 || getSelection().toString() !== "";
+  note.hidden = !(reading && waiting);
+  note.textContent = note.dataset.fresh.replace("{n}", waiting);
+  if (reading) e.detail.shouldSwap = false;
+});
+on("click", "[data-fresh]", (e, note) => {
+  note.hidden = true;
+  getSelection().removeAllRanges();
+  scrollTo(0, 0);
+});
+
+// Columns of a list, kept for this browser
+on("change", "[data-column]", (e, box) => {
+  const off = $$("[data-column]", box.closest("[popover]")).filter((b) => !b.checked).map((b) => b.value);
+  cookie(`${box.dataset.column}_columns`, off.join("."));
+  htmx.trigger(document.body, "list:refresh");
 });
 
 // Appearance
