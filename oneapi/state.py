@@ -1,27 +1,27 @@
 """What a process keeps in memory: settings, channels, prices and tokens, refreshed when the database says they changed."""
 
-import fnmatch
 import ipaddress
-import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+import gevent
 from gevent.lock import RLock
 from sqlalchemy.orm import Session
 
-from oneapi import settings, vendors
+from oneapi import settings
 from oneapi.config import Config
 from oneapi.db import Databases
 from oneapi.models import channel, option, token, user, version
-from oneapi.vendors import contract
+from oneapi.snapshot import PIECE, Lane, Snapshot, Tier, Tiers, renewed
 
-log = logging.getLogger(__name__)
+__all__ = ["REFRESH_SECONDS", "Caller", "Lane", "Limits", "Snapshot", "State", "Tier", "Tiers", "networks"]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 REFRESH_SECONDS = 1.0
+SLICE_SECONDS = 0.003  # for which a refresh may hold up everybody else
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,55 +56,24 @@ class Caller:
     limits: tuple[tuple[str, Limits], ...] = ()  # (whose counter, what it may not exceed), only those that limit something
 
 
-@dataclass(slots=True, eq=False)
-class Lane:
-    """A channel made ready for use."""
+def _others_first() -> Callable[[], None]:
+    """To be called often during long work: lets everybody who waits go on, but not more often than is needed.
 
-    id: int
-    name: str
-    type: int
-    vendor: contract.Vendor
-    base_url: str
-    keys: tuple[str, ...]
-    config: dict[str, Any]
-    models: frozenset[str]
-    groups: tuple[str, ...]
-    enabled: bool
-    priority: int
-    weight: int
-    mapping: dict[str, str]
-    patterns: tuple[tuple[str, str], ...]
-    system_prompt: str
-    parameters: dict[str, Any]
-    proxy: str
-    private: bool  # an address in a private network, allowed by the setting
-    next_key: int = 0
+    It sleeps for real. A sleep of nothing only changes between those who compute: sockets and timers are not looked at.
+    """
+    last = time.perf_counter()
 
-    def serves(self, model: str) -> str:
-        """The vendor's name for a model that a client asked for."""
-        if not self.mapping:
-            return model
-        if model in self.mapping:
-            return self.mapping[model] or model
-        return next((target for pattern, target in self.patterns if fnmatch.fnmatchcase(model, pattern)), model)
+    def pause() -> None:
+        nonlocal last
+        if time.perf_counter() - last > SLICE_SECONDS:
+            gevent.sleep(0.0005)
+            last = time.perf_counter()
+
+    return pause
 
 
-@dataclass(frozen=True, slots=True)
-class Tier:
-    """The channels of one priority, with their running weights."""
-
-    lanes: tuple[Lane, ...]
-    weights: tuple[int, ...]
-
-
-Tiers = tuple[Tier, ...]
-
-
-@dataclass(slots=True)
-class Snapshot:
-    lanes: dict[int, Lane] = field(default_factory=dict)
-    candidates: dict[tuple[str, str], Tiers] = field(default_factory=dict)  # (group, model) → tiers, best first
-    group_models: dict[str, tuple[str, ...]] = field(default_factory=dict)
+def _alone() -> None:
+    """Nobody waits while a process starts."""
 
 
 class State:
@@ -137,8 +106,9 @@ class State:
             changed = [t for t in version.TOPICS if force or self._versions is None or versions.get(t, 0) != known.get(t, 0)]
             if "settings" in changed:
                 self.settings = settings.read(option.all_rows(session), self.config.theme)
-            if "settings" in changed or "channels" in changed:
-                self.snapshot = snapshot(channel.every(session), self)
+            if "channels" in changed:
+                pause = _alone if self._versions is None else _others_first()
+                self.snapshot = renewed(self.snapshot, channel.pieces(session, PIECE), self.config, pause)
         if "settings" in changed:
             self.prices.clear()
         if changed:
@@ -150,6 +120,10 @@ class State:
         for topic in changed:
             for listener in self.listeners:
                 listener(topic)
+
+    def version(self, topic: str) -> int:
+        """How often a topic has changed, as far as this process has seen."""
+        return (self._versions or {}).get(topic, 0)
 
     def changed(self) -> None:
         """Called after a commit that raised a version: this process sees it now, the others within two seconds."""
@@ -201,79 +175,8 @@ def networks(text: str) -> tuple[Network, ...]:
 
 def readable(text: str) -> tuple[Network, ...]:
     """The networks among the parts of a stored list; a list that names none that can be read lets nobody in."""
-    found = []
+    found: list[Network] = []
     for part in channel.split(text):
         with suppress(ValueError):
             found += networks(part)
     return tuple(found)
-
-
-# The old project's column `other` meant a config key that depended on the type.
-OTHER_MEANS = {3: "api_version", 18: "api_version", 24: "api_version", 21: "library_id", 17: "plugin"}
-
-
-def lane(row: channel.Channel, config: Config) -> Lane | None:
-    """The channel made ready; None when its type is unknown here or its key cannot be read."""
-    vendor, secret = vendors.REGISTRY.get(row.type), row.plain_key()
-    if secret is None:
-        log.error("channel %s is not used: its key was sealed with another ENCRYPTION_KEY than this process has", row.id)
-    if vendor is None or secret is None:
-        return None
-    options = row.settings()
-    if row.other and row.type in OTHER_MEANS:
-        options.setdefault(OTHER_MEANS[row.type], row.other)
-    options |= {"test_model": row.test_model} if row.test_model else {}
-    vendor = contract.serving(vendor, options, secret)
-    for name, setting in vendor.environment.items():
-        options.setdefault(name, getattr(config, setting))
-    mapping = {str(k): str(v) for k, v in channel.json_object(row.model_mapping).items()}
-    return Lane(
-        id=row.id, name=row.name or "", type=row.type, vendor=vendor,
-        base_url=(row.base_url or vendor.base_url).strip().rstrip("/"),
-        keys=keys(secret), config=options, models=frozenset(row.model_names()), groups=tuple(row.group_names()),
-        enabled=row.status == channel.Status.ENABLED, priority=row.priority or 0, weight=max(0, row.weight or 0),
-        mapping=mapping, patterns=tuple((k, v) for k, v in mapping.items() if "*" in k and v),
-        system_prompt=row.system_prompt or "", parameters=channel.json_object(row.parameters),
-        proxy=str(options.get("proxy") or ""), private=True,
-    )  # fmt: skip
-
-
-def keys(text: str) -> tuple[str, ...]:
-    """The keys of a channel: one a line, unless the key is one JSON document."""
-    text = text.strip()
-    if "{" in text:
-        return (text,)
-    return tuple(line.strip() for line in text.splitlines() if line.strip()) or ("",)
-
-
-def snapshot(rows: list[channel.Channel], state: State) -> Snapshot:
-    """Lanes and candidates of all channels. Grows with channels here, never per request."""
-    shot = Snapshot()
-    for row in rows:
-        ready = lane(row, state.config)
-        if ready is not None:
-            shot.lanes[ready.id] = ready
-    serving: dict[tuple[str, str], list[Lane]] = {}
-    for ready in shot.lanes.values():
-        if ready.enabled:
-            for group in ready.groups:
-                for model in ready.models:
-                    serving.setdefault((group, model), []).append(ready)
-    shot.candidates = {key: tiers(lanes) for key, lanes in serving.items()}
-    names: dict[str, set[str]] = {}
-    for group, model in serving:
-        names.setdefault(group, set()).add(model)
-    shot.group_models = {group: tuple(sorted(models)) for group, models in names.items()}
-    return shot
-
-
-def tiers(lanes: list[Lane]) -> Tiers:
-    """Lanes by falling priority; within a tier all-zero weights mean equal."""
-    by_priority: dict[int, list[Lane]] = {}
-    for ready in lanes:
-        by_priority.setdefault(ready.priority, []).append(ready)
-    return tuple(Tier(tuple(group), weights(group)) for _, group in sorted(by_priority.items(), reverse=True))
-
-
-def weights(lanes: list[Lane]) -> tuple[int, ...]:
-    return tuple(ready.weight for ready in lanes) if any(ready.weight for ready in lanes) else (1,) * len(lanes)

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "oneapi"
 LEVELS = {
     1: ("wire", "fields", "catalog"),
     2: ("vendors", "dialects"),
-    3: ("state", "settings", "models", "db", "config", "sealed", "migrate", "messages", "proxies"),
+    3: ("state", "snapshot", "settings", "models", "db", "config", "sealed", "migrate", "messages", "proxies"),
     4: ("relay", "actions", "login", "notify", "mailer", "guarded", "fanout", "lifecycle", "intake", "handler", "logs"),
     5: ("jobs", "chores", "access", "throttle", "server", "worker"),
     6: ("pages", "api", "operations"),

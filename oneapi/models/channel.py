@@ -1,6 +1,7 @@
 """Channels: our accounts with vendors."""
 
 import json
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -90,6 +91,22 @@ def get(session: Session, id: int) -> Channel:
 
 def every(session: Session) -> list[Channel]:
     return list(session.scalars(select(Channel).order_by(Channel.id)))
+
+
+# What requests depend on; the rest of a row is for people.
+ROUTED = (
+    Channel.id, Channel.type, Channel.key, Channel.status, Channel.name, Channel.weight, Channel.base_url, Channel.other,
+    Channel.models, Channel.group, Channel.model_mapping, Channel.priority, Channel.config, Channel.system_prompt,
+    Channel.test_model, Channel.parameters,
+)  # fmt: skip
+
+
+def pieces(session: Session, size: int) -> Iterator[Sequence[Any]]:
+    """The columns ROUTED of all channels in the order of their ids, `size` rows at a time."""
+    last = -1
+    while rows := session.execute(select(*ROUTED).where(Channel.id > last).order_by(Channel.id).limit(size)).all():
+        yield rows
+        last = rows[-1].id
 
 
 def by_name(session: Session, name: str, type: int) -> Channel | None:

@@ -1,8 +1,12 @@
 """Choose a channel from candidates. Pure: chance comes in as a number, time as what rests."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection
 
-from oneapi.state import Lane, Tiers
+from oneapi.state import Lane, Tier, Tiers
+
+MANY = 16  # in a tier of more lanes than this, a few are drawn before all are looked at
+DRAWS = 4
 
 
 def choose(
@@ -20,6 +24,8 @@ def choose(
     for tier in tiers:
         if not tried and len(tier.lanes) == 1 and not resting(tier.lanes[0]) and suits(tier.lanes[0]):
             return tier.lanes[0]
+        if (drawn := draw(tier, tried, resting, chance, suits)) is not None:
+            return drawn
         open_ = [
             (lane, weight) for lane, weight in zip(tier.lanes, tier.weights, strict=True) if lane.id not in tried and suits(lane)
         ]
@@ -28,6 +34,26 @@ def choose(
             return pick(awake, chance)
         fallback = fallback or open_
     return pick(fallback, chance) if fallback else None
+
+
+def draw(
+    tier: Tier,
+    tried: Collection[int],
+    resting: Callable[[Lane], bool],
+    chance: Callable[[], float],
+    suits: Callable[[Lane], bool],
+) -> Lane | None:
+    """A fit lane of a large tier by weight, found without looking at the others; None when the few that were drawn do not fit.
+
+    Drawing again when one does not fit gives every fit lane the share that it has among the fit.
+    """
+    if len(tier.lanes) <= MANY or not tier.running or not tier.running[-1]:
+        return None
+    for _ in range(DRAWS):
+        lane = tier.lanes[bisect_right(tier.running, chance() * tier.running[-1])]
+        if lane.id not in tried and not resting(lane) and suits(lane):
+            return lane
+    return None
 
 
 def pick(weighted: list[tuple[Lane, int]], chance: Callable[[], float]) -> Lane:
