@@ -1,4 +1,4 @@
-"""Carries changes between processes: through Redis at once when there is Redis, by asking the database every second when not."""
+"""Carries changes between processes: through Redis at once when there is Redis, and by asking the database every second."""
 
 import logging
 from typing import Any
@@ -19,7 +19,6 @@ from oneapi.state import REFRESH_SECONDS, State
 log = logging.getLogger(__name__)
 
 TOPIC = "oneapi:changed"
-SLOW_SECONDS = 10.0  # between looks at the database while Redis tells us of changes
 RETRY_SECONDS = 1.0
 TIMEOUT = 3.0
 STOP_SECONDS = 1.0
@@ -101,15 +100,8 @@ class Fanout:
         gevent.killall(self._greenlets, timeout=STOP_SECONDS)
 
     def _poll(self) -> None:
-        slow = self.listening
-        while not self._ending.wait(REFRESH_SECONDS):
-            waited = REFRESH_SECONDS
-            while slow and self.listening and waited < SLOW_SECONDS:  # every second again as soon as Redis is gone
-                if self._ending.wait(REFRESH_SECONDS):
-                    return
-                waited += REFRESH_SECONDS
+        while not self._ending.wait(REFRESH_SECONDS):  # also while Redis tells us: who changed something may not reach it
             self._refresh()
-            slow = self.listening
 
     def _refresh(self) -> None:
         try:

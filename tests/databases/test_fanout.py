@@ -96,6 +96,14 @@ def test_with_redis_a_change_travels_before_the_next_look_at_the_database(
     eventually(lambda: two.heard("Renamed"))
 
 
+def test_a_change_that_redis_was_not_told_of_is_seen_within_two_seconds(pair: Callable[..., Pair]) -> None:
+    two = pair(redis_url())
+    eventually(lambda: all(part.listening for part in two.fanouts))
+    two.states[0].publish = lambda: None  # the process ended, or lost its Redis, between the commit and the telling
+    two.rename("Renamed")
+    eventually(lambda: two.heard("Renamed"), 2.5)
+
+
 def test_nodes_may_be_written_without_a_scheme(pair: Callable[..., Pair], monkeypatch: pytest.MonkeyPatch) -> None:
     servers.needs("redis", REDIS)
     monkeypatch.setattr(fanout, "REFRESH_SECONDS", 3600)
