@@ -2,11 +2,11 @@
 
 import hashlib
 
-from sqlalchemy import String, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import String, delete, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from oneapi.models.base import Base, Count, LongText
+from oneapi.models.upsert import upsert
 
 
 class Code(Base):
@@ -32,14 +32,8 @@ def digest(secret: str) -> str:
 def issue(session: Session, purpose: str, subject: str, secret: str, *, expires_at: int, data: str = "") -> None:
     """Keep a code; an older one for the same purpose and subject is void."""
     values = {"digest": digest(secret), "data": data, "expires_at": expires_at, "attempts": 0}
-    again = update(Code).where(Code.purpose == purpose, Code.subject == subject).values(**values)
-    if session.execute(again).rowcount:  # type: ignore[attr-defined]
-        return
-    try:
-        with session.begin_nested():
-            session.execute(insert(Code).values(purpose=purpose, subject=subject, **values))
-    except IntegrityError:  # somebody asked for one at the same moment: the last one counts
-        session.execute(again)
+    made = upsert(session.get_bind().dialect.name, Code, replace=list(values))
+    session.execute(made.values(purpose=purpose, subject=subject, **values))
 
 
 def take(session: Session, purpose: str, subject: str, secret: str, *, now: int) -> str | None:

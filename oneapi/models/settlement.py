@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from oneapi.models.channel import Channel
+from oneapi.models.direct import Direct
 from oneapi.models.ledger import Entry, Lease
 from oneapi.models.log import Log
 from oneapi.models.rollup import Hour
 from oneapi.models.token import Token
+from oneapi.models.upsert import upsert
 from oneapi.models.user import User
 
 
@@ -56,7 +57,7 @@ def _entry(row: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-_leases, _users, _tokens, _channels, _hours = (cast(Table, m.__table__) for m in (Lease, User, Token, Channel, Hour))
+_leases, _users, _tokens, _channels = (cast(Table, m.__table__) for m in (Lease, User, Token, Channel))
 _SPEND = (
     update(_leases)
     .where(_leases.c.id == bindparam("b_id"), _leases.c.amount - _leases.c.spent >= bindparam("n"))
@@ -95,7 +96,12 @@ _CREDIT = {
 _LEFT = {kind: select(column).where(t.c.id == bindparam("b_id")) for kind, (t, column) in _BALANCES.items()}
 
 
-def charge(connection: Connection, rows: list[Row], returns: list[Return]) -> set[int]:
+_INSERT_ENTRY, _INSERT_LOG = insert(cast(Table, Entry.__table__)), insert(cast(Table, Log.__table__))
+# A log row with nothing in it: drivers, unlike SQLAlchemy, fill no gap.
+_BLANK = {c.name: c.default.arg if c.default else None for c in cast(Any, Log.__table__).columns if c.name != "id"}
+
+
+def charge(connection: Direct, rows: list[Row], returns: list[Return]) -> set[int]:
     """Move leases, balances and counters, and write the ledger; returns leases that turned out to be gone, and are now.
 
     Tables and rows are touched in one order, so that workers rarely deadlock.
@@ -113,11 +119,11 @@ def charge(connection: Connection, rows: list[Row], returns: list[Return]) -> se
         connection.execute(_COUNT_CHANNEL, [{"b_id": id, "n": n} for id, n in sorted(channels.items())])
     _roll_up(connection, rows)
     if rows:
-        connection.execute(insert(Entry), [_entry(row) for row in rows])
+        connection.execute(_INSERT_ENTRY, [_entry(row) for row in rows])
     return gone
 
 
-def _take(connection: Connection, rows: list[Row], returns: list[Return]) -> tuple[set[int], dict[str, dict[int, int]]]:
+def _take(connection: Direct, rows: list[Row], returns: list[Return]) -> tuple[set[int], dict[str, dict[int, int]]]:
     """Spend and shrink leases: which are gone, and what goes back to whom."""
     spends: dict[int, int] = {}
     for row in rows:
@@ -143,7 +149,7 @@ def _take(connection: Connection, rows: list[Row], returns: list[Return]) -> tup
     return gone, credits
 
 
-def _collect(connection: Connection, kind: str, rows: list[Row], gone: set[int]) -> None:
+def _collect(connection: Direct, kind: str, rows: list[Row], gone: set[int]) -> None:
     """Debit what leases did not pay; a balance that is too small for it ends at zero, and the rest is written off."""
     unpaid = 0
     for row in sorted(rows, key=lambda r: r.user_id if kind == "user" else r.token_id):
@@ -161,7 +167,7 @@ def _collect(connection: Connection, kind: str, rows: list[Row], gone: set[int])
                 connection.execute(_UNCOUNT, {"b_id": row.user_id, "n": row.written_off})
 
 
-def _debit(connection: Connection, kind: str, owner: int, amount: int) -> int:
+def _debit(connection: Direct, kind: str, owner: int, amount: int) -> int:
     """Take `amount` from a balance, or all that is left of it; returns what was taken."""
     for _ in range(20):
         if connection.execute(_DEBIT[kind], {"b_id": owner, "n": amount}).rowcount:
@@ -173,7 +179,7 @@ def _debit(connection: Connection, kind: str, owner: int, amount: int) -> int:
     return 0
 
 
-def _count(connection: Connection, kind: str, rows: list[Row]) -> None:
+def _count(connection: Direct, kind: str, rows: list[Row]) -> None:
     """What users and tokens have consumed; before anything else is done to their rows, in the order of their ids."""
     totals: dict[int, list[int]] = {}
     for row in rows:
@@ -190,7 +196,7 @@ def _count(connection: Connection, kind: str, rows: list[Row]) -> None:
 SUMS = ("requests", "quota", "prompt_tokens", "completion_tokens", "elapsed_time")
 
 
-def _roll_up(connection: Connection, rows: list[Row]) -> None:
+def _roll_up(connection: Direct, rows: list[Row]) -> None:
     hours: dict[tuple[int, int, int, int, str], list[int]] = {}
     for row in rows:
         key = (row.created_at - row.created_at % 3600, row.user_id, row.token_id, row.channel_id, row.model[:191])
@@ -200,35 +206,26 @@ def _roll_up(connection: Connection, rows: list[Row]) -> None:
     names = ("hour", "user_id", "token_id", "channel_id", "model_name", *SUMS)
     if hours:
         values = [dict(zip(names, (*key, *total), strict=True)) for key, total in sorted(hours.items())]
-        connection.execute(_upsert(connection.dialect.name), values)
+        connection.execute(_add_up(connection.dialect.name), values)
 
 
 _UPSERTS: dict[str, Any] = {}
 
 
-def _upsert(dialect: str) -> Any:
+def _add_up(dialect: str) -> Any:
     if dialect not in _UPSERTS:
-        hours = _hours
-        if dialect == "mysql":
-            made = mysql.insert(hours)
-            _UPSERTS[dialect] = made.on_duplicate_key_update({n: hours.c[n] + made.inserted[n] for n in SUMS})
-        else:
-            made = (postgresql if dialect == "postgresql" else sqlite).insert(hours)
-            keys = [c.name for c in hours.primary_key]
-            _UPSERTS[dialect] = made.on_conflict_do_update(
-                index_elements=keys, set_={n: hours.c[n] + made.excluded[n] for n in SUMS}
-            )
+        _UPSERTS[dialect] = upsert(dialect, Hour, add=SUMS)
     return _UPSERTS[dialect]
 
 
-def write_logs(connection: Connection, rows: list[Row]) -> None:
+def write_logs(connection: Direct, rows: list[Row]) -> None:
     values = [_log(row.log, row) for row in rows if row.log is not None]
     if values:
-        connection.execute(insert(Log), values)
+        connection.execute(_INSERT_LOG, values)
 
 
 def _log(log: dict[str, Any], row: Row) -> dict[str, Any]:
-    if not row.written_off:
-        return log
-    content = f"{log['content']} （{row.written_off} 超出余额，未扣除 written off）"
-    return log | {"quota": row.cost - row.written_off, "content": content}
+    if row.written_off:
+        content = f"{log['content']} （{row.written_off} 超出余额，未扣除 written off）"
+        log = log | {"quota": row.cost - row.written_off, "content": content}
+    return _BLANK | log

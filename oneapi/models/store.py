@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any, TypeVar
 
 import gevent
@@ -11,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from sqlalchemy.orm import Session
 
 from oneapi.models import settlement
+from oneapi.models.direct import Direct
 from oneapi.models.settlement import Return, Row
 
 log = logging.getLogger(__name__)
@@ -124,12 +126,13 @@ class Store:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             if replay:
                 rows = settlement.unwritten(connection, rows)
-            gone = settlement.charge(connection, rows, returns)
-            if rows and not separate:
-                settlement.write_logs(connection, rows)
+            with closing(Direct(connection)) as direct:
+                gone = settlement.charge(direct, rows, returns)
+                if rows and not separate:
+                    settlement.write_logs(direct, rows)
         if separate and rows:
-            with self.databases.log_engine.begin() as connection:
-                settlement.write_logs(connection, rows)
+            with self.databases.log_engine.begin() as connection, closing(Direct(connection)) as direct:
+                settlement.write_logs(direct, rows)
         return gone
 
 
