@@ -5,6 +5,7 @@ from gevent import monkey
 monkey.patch_all()
 
 import argparse  # noqa: E402  (patch first, import later)
+import gc  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 
@@ -36,6 +37,8 @@ def main() -> None:
         print(str(error), file=sys.stderr)
         sys.exit(2)
     start(app)
+    gc.collect()
+    gc.freeze()  # what lives for ever need not be looked at again
     print(f"One API {config.VERSION} serves on http://localhost:{settings.port}", file=sys.stderr)
     server.serve(app, sock, grace_seconds=settings.graceful_timeout)
 

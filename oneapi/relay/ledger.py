@@ -30,6 +30,7 @@ IDLE_SECONDS = 3.0  # an unused lease goes back after this
 SLICE = 32  # a lease takes at most this part of a balance
 AMPLE = 64  # a balance of fewer reservations than this is leased request by request
 STOP_SECONDS = 10.0
+CROWD, GATHER_SECONDS = 6, 0.002  # so many settlements in one batch are worth a pause before the next
 LARGEST_BATCH = 400
 
 
@@ -51,6 +52,7 @@ class Ledger:
         self.worker = f"{socket.gethostname()[:24]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self.journal = Journal(state.config.instance_path, self.worker)
         self.batch = Batch()
+        self._busy = False
         self._purses: dict[tuple[str, int], Purse] = {}
         self._writing, self._registering = BoundedSemaphore(), BoundedSemaphore()
         self._store = store.Store(state.databases)
@@ -203,6 +205,7 @@ class Ledger:
         """Write what is pending now."""
         with self._writing:
             batch, self.batch = self.batch, Batch()
+            self._busy = len(batch.rows) >= CROWD
             try:
                 self._write(batch)
             finally:
@@ -212,6 +215,8 @@ class Ledger:
         while not self._ending.is_set():
             self._wake.wait()
             self._wake.clear()
+            if self._busy:  # many wait for the same: a moment later more travel together
+                gevent.sleep(GATHER_SECONDS)
             try:
                 self.flush()
             except Exception:  # whatever one batch did, the next must still be written

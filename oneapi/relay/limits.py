@@ -6,7 +6,7 @@ import os
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from hashlib import blake2b
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from oneapi.state import Caller, Limits
 SLOTS, PROBES, WORKERS = 8192, 16, 32
 HEAD = struct.Struct("<QIIIIQQ")  # key, minute, requests now and in the minute before, spare, tokens now and before
 SLOT = HEAD.size + 2 * WORKERS  # then requests in flight, by worker
+ARRIVALS = slice(SLOTS * SLOT, SLOTS * SLOT + 8)  # how many workers ever sat down
 
 
 class Ticket:
@@ -43,11 +44,15 @@ class Board:
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path / "limits.bin", os.O_RDWR | os.O_CREAT, 0o600)
-        if os.fstat(self._file).st_size < SLOTS * SLOT:
-            os.ftruncate(self._file, SLOTS * SLOT)
-        self._map = mmap.mmap(self._file, SLOTS * SLOT)
+        if os.fstat(self._file).st_size < ARRIVALS.stop:
+            os.ftruncate(self._file, ARRIVALS.stop)
+        self._map = mmap.mmap(self._file, ARRIVALS.stop)
         self._places = os.open(path / "limits.places", os.O_RDWR | os.O_CREAT, 0o600)
         self._place = self._sit_down()
+        self._alone, self._looked, self._arrivals = False, 0.0, b""
+        with self._locked():
+            self._map[ARRIVALS] = (int.from_bytes(self._map[ARRIVALS], "little") + 1).to_bytes(8, "little")
+        time.sleep(0.01)  # one that was alone until now may be in the middle of a count
 
     def _sit_down(self) -> int:
         for place in range(WORKERS - 1):
@@ -58,6 +63,7 @@ class Board:
             for slot in range(SLOTS):
                 self._map[self._in_flight(slot, place) : self._in_flight(slot, place) + 2] = b"\0\0"
             return place
+        fcntl.lockf(self._places, fcntl.LOCK_SH, 1, WORKERS - 1)
         return WORKERS - 1  # shared by whoever comes last
 
     def _in_flight(self, slot: int, place: int) -> int:
@@ -79,6 +85,24 @@ class Board:
             buried = True
         return buried
 
+    def _sole(self, now: float) -> bool:
+        """Whether no other worker counts here, so that none must be locked out; looked up when one comes or may have gone."""
+        arrivals = self._map[ARRIVALS]
+        if arrivals != self._arrivals or (not self._alone and abs(now - self._looked) >= 1.0):
+            self._looked, self._arrivals = now, arrivals
+            self._alone = self._place < WORKERS - 1 and not any(map(self._taken, range(WORKERS)))
+        return self._alone
+
+    def _taken(self, place: int) -> bool:
+        if place == self._place:
+            return False
+        try:
+            fcntl.lockf(self._places, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+        except OSError:
+            return True
+        fcntl.lockf(self._places, fcntl.LOCK_UN, 1, place)
+        return False
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         fcntl.lockf(self._file, fcntl.LOCK_EX)  # held for microseconds
@@ -90,20 +114,23 @@ class Board:
     def enter(self, caller: Caller, estimate: int) -> Ticket:
         """Let a request in, counting it everywhere, or raise Refused(429) and count it nowhere."""
         now = time.time()
-        with self._locked():
-            found = [(self._find(name, int(now) // 60), limits, name) for name, limits in caller.limits]
-            headers: list[tuple[str, str]] = []
-            for slot, limits, name in found:
-                headers = self._check(slot, limits, name, estimate, now) or headers
-            for slot, _, _ in found:
-                self._add(slot, int(now) // 60, 1, estimate, 1)
+        with nullcontext() if self._sole(now) else self._locked():
+            return self._let_in(caller, estimate, now)
+
+    def _let_in(self, caller: Caller, estimate: int, now: float) -> Ticket:
+        found = [(self._find(name, int(now) // 60), limits, name) for name, limits in caller.limits]
+        headers: list[tuple[str, str]] = []
+        for slot, limits, name in found:
+            headers = self._check(slot, limits, name, estimate, now) or headers
+        for slot, _, _ in found:
+            self._add(slot, int(now) // 60, 1, estimate, 1)
         return Ticket(self, [slot for slot, _, _ in found], estimate, headers)
 
     def leave(self, slots: list[int], correction: int) -> None:
-        minute = int(time.time()) // 60
-        with self._locked():
+        now = time.time()
+        with nullcontext() if self._sole(now) else self._locked():
             for slot in slots:
-                self._add(slot, minute, 0, correction, -1)
+                self._add(slot, int(now) // 60, 0, correction, -1)
 
     def _find(self, name: str, minute: int) -> int:
         key = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little") | 1

@@ -165,6 +165,44 @@ def test_processes_share_what_they_count_and_the_dead_hold_nothing(tmp_path: Pat
         board.enter(caller, 0)
 
 
+HAMMER = """
+import sys
+from oneapi.relay import limits
+from oneapi.state import Caller, Limits
+limits.time.time = lambda: 6_000_000.0  # one minute, however long it takes
+board = limits.Board(sys.argv[1])
+caller = Caller(1, 1, "", "", 1, -1, True, None, (), "", "default", 1, 1, (("token:1", Limits(rpm=10**6, tpm=10**9)),))
+print("seated", flush=True)
+sys.stdin.readline()
+for _ in range(20_000):
+    board.enter(caller, 7).done(9)
+"""
+
+
+def test_a_worker_that_was_alone_makes_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits.time, "time", lambda: 6_000_000.0)
+    board, caller = Board(str(tmp_path)), someone(rpm=10**6, tpm=10**9)
+    board.enter(caller, 7).done(9)
+    command, root = [sys.executable, "-c", HAMMER, str(tmp_path)], Path(__file__).parents[2]
+    others = [subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
+    assert [process.stdout.readline() for process in others if process.stdout] == [b"seated\n"] * 2
+    for process in others:
+        assert process.stdin
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+    entered = 1
+    while any(process.poll() is None for process in others):
+        board.enter(caller, 7).done(9)
+        entered += 1
+    for process in others:
+        process.communicate()
+        assert process.returncode == 0
+    headers = dict(board.enter(caller, 7).headers)
+    total = entered + 40_000
+    assert headers["x-ratelimit-remaining-requests"] == str(10**6 - total - 1)
+    assert headers["x-ratelimit-remaining-tokens"] == str(10**9 - 9 * total - 7)
+
+
 def test_the_count_fades_with_the_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 6_000_000.0
     monkeypatch.setattr(limits.time, "time", lambda: now)
