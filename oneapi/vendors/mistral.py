@@ -43,8 +43,9 @@ def fail(reply: Reply, call: Call) -> VendorError:
 
 def known_fields(body: Json, call: Call) -> Json:
     """Messages hold known fields only, reasoning is a part of content, and ids of tool calls are nine letters or digits."""
-    messages = [_message(turn) for turn in asks.modern(body["messages"])]
-    out = {k: v for k, v in body.items() if k not in ("functions", "function_call", "reasoning")} | {"messages": messages}
+    out = {k: v for k, v in body.items() if k not in ("functions", "function_call", "reasoning")}
+    if "messages" in body:
+        out["messages"] = [_message(turn) for turn in asks.modern(body["messages"])]
     if body.get("functions") and not body.get("tools"):
         mode, name = asks.choice(body)
         out["tools"] = asks.tools(body)

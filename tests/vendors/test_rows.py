@@ -93,7 +93,7 @@ def test_a_stream_is_asked_for_its_usage_where_the_vendor_knows_how(slug: str, k
 
 
 def test_renames_and_refusals_of_a_row_are_applied_to_a_copy() -> None:
-    body = {"model": "m", "seed": 1, "logprobs": True, "max_completion_tokens": 5, "max_tokens": 9, "temperature": 0}
+    body = {"model": "m", "seed": 1, "user": "u", "max_completion_tokens": 5, "max_tokens": 9, "temperature": 0}
     fitted = vendors.suited(vendors.by_slug("mistral"), body)
     assert fitted == {"model": "m", "random_seed": 1, "max_tokens": 5, "temperature": 0}
     assert "seed" in body
