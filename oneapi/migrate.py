@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -35,6 +35,8 @@ def upgrade(databases: Databases, config: Config, *, now: int) -> None:
         _revise(connection, only=())
         with Session(connection, expire_on_commit=False, join_transaction_mode="control_fully") as session, session.begin():
             _hide_access_tokens(session)
+            for id, hashed in user.unexamined_roots(session):
+                user.examined(session, id, factory=_is_factory(hashed))
             channel.seal_all(session)
             if user.count(session) == 0:
                 _first_start(session, config, now)
@@ -145,6 +147,9 @@ def _planned_rows(connection: Connection) -> Iterator[str]:
             yield "make the first account, root"
         if clear := user.count_clear_access_tokens(session):
             yield f"keep {clear} access tokens as hashes only"
+        unasked = "must_change_password" not in {column["name"] for column in inspect(connection).get_columns("users")}
+        if any(_is_factory(hashed) for _, hashed in user.unexamined_roots(session, unasked=unasked)):
+            yield f"ask root for another password than {user.FACTORY_PASSWORD} at the next sign-in"
         opened = ledger.unexplained(session) if "ledger" in present else user.count(session, with_quota=True)
         if opened:
             yield f"open the ledger for {opened} balances"
@@ -207,11 +212,19 @@ def _hide_access_tokens(session: Session) -> None:
         user.hide_access_tokens(session, [(id, hash_of(clear.strip())) for id, clear in found])
 
 
+def _is_factory(hashed: str) -> bool:
+    try:
+        return bcrypt.checkpw(user.FACTORY_PASSWORD.encode(), hashed.encode())
+    except ValueError:
+        return False  # no bcrypt hash
+
+
 def _first_start(session: Session, config: Config, now: int) -> None:
     """Nobody is there yet: make root. Only an empty table leads here, never an error."""
+    hashed = bcrypt.hashpw(user.FACTORY_PASSWORD.encode(), bcrypt.gensalt(10)).decode()
     root = user.User(
-        username="root", password=bcrypt.hashpw(b"123456", bcrypt.gensalt(10)).decode(), display_name="Root User",
-        role=user.Role.ROOT, status=user.Status.ENABLED, quota=ROOT_QUOTA, must_change_password=True, created_time=now,
+        username="root", password=hashed, display_name="Root User", role=user.Role.ROOT, status=user.Status.ENABLED,
+        quota=ROOT_QUOTA, must_change_password=True, created_time=now,
     )  # fmt: skip
     if config.initial_root_access_token:
         root.access_token_hash = hash_of(config.initial_root_access_token)
@@ -224,4 +237,4 @@ def _first_start(session: Session, config: Config, now: int) -> None:
                 created_time=now, accessed_time=now, expired_time=-1, remain_quota=ROOT_QUOTA, unlimited_quota=True,
             )
         )  # fmt: skip
-    log.warning("Made the first account: root with password 123456. Sign in and choose a new password.")
+    log.warning("Made the first account: root with password %s. Sign in and choose a new password.", user.FACTORY_PASSWORD)

@@ -30,6 +30,10 @@ def sign_in(state: State, name: str, password: str) -> User:
         row = user.by_login(session, name.strip())
     if not passwords.matches(password, row.password if row else None) or row is None or row.status != Status.ENABLED:
         raise Refused("bad_login")
+    if password == user.FACTORY_PASSWORD and row.role == Role.ROOT and not row.must_change_password:
+        with act(state, "users") as session:
+            user.examined(session, row.id, factory=True)
+        row.must_change_password = True
     return row
 
 

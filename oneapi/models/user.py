@@ -15,6 +15,9 @@ class Role(IntEnum):
     ROOT = 100
 
 
+FACTORY_PASSWORD = "123456"  # of the first root, known to everybody: it leads only to a new one
+
+
 class Status(IntEnum):
     ENABLED = 1
     DISABLED = 2
@@ -94,6 +97,18 @@ def count(session: Session, *, with_quota: bool = False) -> int:
 
 def first_root(session: Session) -> User | None:
     return session.scalar(select(User).where(User.role == Role.ROOT).order_by(User.status, User.id).limit(1))
+
+
+def unexamined_roots(session: Session, *, unasked: bool = False) -> list[tuple[int, str]]:
+    """(id, hash) of roots of whom nobody knows whether they have the factory password; `unasked` where that has no column yet."""
+    wanted = [User.role == Role.ROOT, User.status != Status.DELETED]
+    rows = select(User.id, User.password).where(*wanted, *([] if unasked else [User.must_change_password.is_(None)]))
+    return [(id, password) for id, password in session.execute(rows)]
+
+
+def examined(session: Session, id: int, *, factory: bool) -> None:
+    """Note whether somebody has the factory password, and so must choose another one."""
+    session.execute(update(User).where(User.id == id).values(must_change_password=factory))
 
 
 _IN_CLEAR = (User.access_token.is_not(None), User.access_token != "")

@@ -12,14 +12,12 @@ from oneapi.access import GuardedBlueprint, actor
 from oneapi.actions import accounts, mails, passwords
 from oneapi.db import db
 from oneapi.messages import Refused
-from oneapi.models import account
+from oneapi.models import account, user
 from oneapi.models.user import Role
 from oneapi.pages import complaints, languages, providers
 from oneapi.pages.render import fragment, page, safe, toast
 
 bp = GuardedBlueprint("sign", __name__)
-
-FACTORY = "123456"
 
 
 def _form(template: str, errors: Mapping[str, str] | None = None, *, status: int = 200, **data: Any) -> Response:
@@ -106,7 +104,7 @@ def check_name() -> Response:
     said = ""
     if len(wish) > accounts.LONGEST_USERNAME:
         said = _("At most 12 characters.")
-    elif wish and account.by_username(db.session, wish) is not None:
+    elif wish and account.by_username(db.session(), wish) is not None:
         said = messages.text("username_taken", languages.html_language())
     return fragment("sign/register.html", "taken", said=said)
 
@@ -174,7 +172,7 @@ def password() -> Response:
 def change_password() -> Response:
     """The first password of one's own, before anything else works."""
     errors = _new_password(request.form)
-    if not errors and request.form.get("password") == FACTORY:
+    if not errors and request.form.get("password") == user.FACTORY_PASSWORD:
         errors = {"password": _("Choose a password that is not the one everybody knows.")}
     if not errors:
         try:

@@ -5,9 +5,8 @@ from typing import Any
 
 import bare
 import pytest
+from contract import Api
 from flask import Flask
-
-ZH = {"Accept-Language": "zh-CN,zh;q=0.9"}
 
 
 @pytest.fixture
@@ -22,35 +21,6 @@ def app(tmp_path: Any, clock: Callable[[], float], environ: dict[str, str]) -> I
     made = bare.app(tmp_path, clock, cast=False, **environ)
     yield made
     made.extensions["oneapi"].databases.dispose()
-
-
-class Api:
-    """Calls of one person, or of a visitor, each with a client of its own; answers are JSON, refusals Chinese."""
-
-    def __init__(self, app: Flask, token: str = ""):
-        self.app, self.headers = app, ZH | ({"Authorization": f"Bearer {token}"} if token else {})
-
-    def raw(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        more = {} if body is None else {"json": body}
-        return self.app.test_client().open(path, method=method, headers=self.headers | sent, **more)
-
-    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        answer = self.raw(method, path, body, **headers)
-        assert answer.status_code == 200, answer.get_data(as_text=True)
-        return answer.get_json()
-
-    def data(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """The data of an answer that must be a success."""
-        said = self(method, path, body, **headers)
-        assert said["success"] is True, said
-        return said.get("data")
-
-    def refused(self, method: str, path: str, body: Any = None, **headers: str) -> str:
-        """The message of an answer that must be a refusal."""
-        said = self(method, path, body, **headers)
-        assert said["success"] is False, said
-        return said["message"]
 
 
 @pytest.fixture

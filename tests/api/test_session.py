@@ -2,6 +2,7 @@
 
 import re
 
+import bcrypt
 import pytest
 from fake_mail import Mailbox
 
@@ -90,6 +91,19 @@ def test_the_first_root_must_choose_a_password(client, person):
     assert not said["success"]
     assert client.put("/api/user/self", json={"password": "much-better"}).get_json()["success"]
     assert client.get("/api/channel/").get_json()["success"]
+
+
+def test_the_factory_password_leads_to_a_new_one_wherever_it_came_from(app, person, state):
+    """E.g. because the Go project, which still runs beside us, made this root."""
+    root, clerk = person("root", role=100), person("clerk")
+    factory = bcrypt.hashpw(b"123456", bcrypt.gensalt(4)).decode()
+    with state.databases.transaction() as session:
+        for who in (root, clerk):
+            session.get(user.User, who.id).password = factory
+    for name, status in (("root", 403), ("clerk", 200)):
+        client = app.test_client()
+        assert sign_in(client, name, "123456").get_json()["success"]
+        assert client.get("/api/token/").status_code == status
 
 
 def test_registration_makes_an_account_with_a_first_token(as_, client, state, put):
