@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from oneapi.vendors import shapes
+from oneapi.vendors import asks, shapes
 from oneapi.vendors.contract import Balance, ModelList, Protocol, Vendor, failure
 from oneapi.vendors.signing import header
 from oneapi.wire import Call, Event, Reply, Request, VendorError
@@ -27,9 +27,11 @@ def address(call: Call, path: str) -> str:
 
 
 def texts(call: Call) -> list[str]:
-    content = call.body["messages"][-1]["content"]
-    found = [content] if isinstance(content, str) else [part["text"] for part in content if part["type"] == "text"]
-    if not any(found):
+    parts = asks.parts(call.body["messages"][-1]["content"])
+    if odd := next((part for part in parts if part["type"] != "text"), None):
+        raise asks.unsupported(odd)
+    found = [part["text"] for part in parts]
+    if not found:
         raise VendorError("bad_request", "There is no text to translate in the last message.")
     return found
 

@@ -1,25 +1,16 @@
 """Replicate: predictions that are waited for, polled or streamed; chat for language models, images for the others."""
 
-import base64
 import json
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
-from oneapi.vendors import shapes
-from oneapi.vendors.contract import Protocol, Vendor, bearer, failure
+from oneapi.vendors import asks, replicate_images, shapes
+from oneapi.vendors.contract import ModelList, Protocol, Vendor, failure
+from oneapi.vendors.replicate_predictions import broken, create, fail, root, sign, state
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
 Json = dict[str, Any]
 
-POLL_SECONDS = 1.0
-# Codes at the end of a failed prediction's text. https://replicate.com/docs/reference/error-codes
-CODES = {
-    "E001": "server", "E002": "server", "E003": "overloaded", "E004": "overloaded", "E005": "content_filter",
-    "E006": "bad_request", "E008": "timeout", "E009": "server", "E6716": "timeout",
-    "E8765": "server", "E9243": "server", "E9825": "server",
-}  # fmt: skip
 # Each owner's models call the same things by other names; "*" is everybody else.
 LIMIT = {"openai": "max_completion_tokens", "google": "max_output_tokens", "*": "max_tokens"}
 PICTURES = {"openai": "image_input", "google": "images", "*": "image"}
@@ -27,41 +18,19 @@ PASSED = (
     "temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty", "repetition_penalty", "seed", "min_tokens",
     "prompt_template", "reasoning_effort", "verbosity",
 )  # fmt: skip
-DRAWN = (
-    "seed", "negative_prompt", "guidance", "guidance_scale", "num_inference_steps", "steps", "output_format", "output_quality",
-    "safety_tolerance", "style", "image", "mask", "input_image", "aspect_ratio", "go_fast",
-)  # fmt: skip
-RATIOS = ((1, 1), (16, 9), (9, 16), (3, 2), (2, 3), (4, 3), (3, 4), (4, 5), (5, 4), (21, 9), (9, 21))
-SEVERAL = re.compile(r"flux-(schnell|dev)|sdxl")  # models that draw more than one image at a time
-
-
-def root(call: Call) -> str:
-    """The API's address, however much of a path is typed behind it."""
-    return call.base_url.removesuffix("/models").removesuffix("/v1")
-
-
-def create(call: Call, given: Json) -> Request:
-    """A prediction by an official model, a deployment or a pinned version. https://replicate.com/docs/reference/http"""
-    more = call.body.get("input")  # whatever else a model takes
-    out: Json = {"input": given | more if isinstance(more, dict) else given}
-    model = call.model
-    if model.startswith("deployments/"):
-        path = f"/v1/{model}/predictions"
-    elif ":" in model or "/" not in model:
-        path, out["version"] = "/v1/predictions", model
-    else:
-        path = f"/v1/models/{model}/predictions"
-    if call.streaming:
-        return Request(root(call) + path, out | {"stream": True})
-    return Request(root(call) + path, out, {"Prefer": "wait"})
+COLLECTIONS = ("language-models", "text-to-image")  # of models whose kind we know how to ask
 
 
 def build(call: Call) -> Request:
     body, owner = call.body, call.model.partition("/")[0]
-    turns = [turn for turn in body["messages"] if turn["role"] not in ("system", "developer")]
+    if asks.tools(body) and asks.choice(body)[0] in ("required", "named"):
+        raise VendorError("bad_request", "Models at this vendor call no tools.", param="tool_choice")
+    system, turns = asks.conversation(body)
     given: Json = {"prompt": prompt(turns)}
-    if told := [shapes.text_of(turn["content"]) for turn in body["messages"] if turn["role"] in ("system", "developer")]:
-        given["system_prompt"] = "\n\n".join(told)
+    wants_json, named = asks.json_mode(body)
+    told = [asks.system_text(system), asks.json_instruction(named) if wants_json else ""]
+    if any(told):
+        given["system_prompt"] = "\n\n".join(text for text in told if text)
     if (limit := shapes.max_tokens(body)) is not None:
         given[LIMIT.get(owner, LIMIT["*"])] = limit
     given |= {name: body[name] for name in PASSED if body.get(name) is not None}
@@ -72,17 +41,25 @@ def build(call: Call) -> Request:
 
 def prompt(turns: list[Json]) -> str:
     """One question as it stands; a conversation as a transcript that the model continues."""
+    texts = [words(turn) for turn in turns]
     if len(turns) == 1:
-        return shapes.text_of(turns[0]["content"])
-    said = [f"{turn['role'].capitalize()}: {shapes.text_of(turn['content'])}" for turn in turns]
+        return texts[0]
+    said = [f"{turn['role'].capitalize()}: {text}" for turn, text in zip(turns, texts, strict=True)]
     return "\n\n".join([*said, "Assistant:"])
 
 
+def words(turn: Json) -> str:
+    """What was said, and as words which tools were called: predictions know no tools."""
+    parts = [part for part in asks.parts(turn.get("content")) if part["type"] != "image_url"]
+    if odd := next((part for part in parts if part["type"] not in ("text", "refusal")), None):
+        raise asks.unsupported(odd)
+    calls = [f"{call['function']['name']}({call['function'].get('arguments') or '{}'})" for call in turn.get("tool_calls") or ()]
+    return "\n".join([*(part.get("text") or part.get("refusal") or "" for part in parts), *calls])
+
+
 def pictures(turns: list[Json], owner: str) -> Json:
-    parts = [
-        part for turn in turns if isinstance(turn["content"], list) for part in turn["content"] if part["type"] == "image_url"
-    ]
-    found, name = [part["image_url"]["url"] for part in parts], PICTURES.get(owner, PICTURES["*"])
+    parts = [part for turn in turns for part in asks.parts(turn.get("content"))]
+    found, name = [asks.image_url(part) for part in parts if part["type"] == "image_url"], PICTURES.get(owner, PICTURES["*"])
     if not found:
         return {}
     if name != "image":
@@ -90,24 +67,6 @@ def pictures(turns: list[Json], owner: str) -> Json:
     if len(found) > 1:
         raise VendorError("bad_request", "This model looks at one image at a time.")
     return {name: found[0]}
-
-
-def state(reply: Reply, call: Call) -> Json | Request:
-    """A prediction that has succeeded, or the next question about it."""
-    told = reply.json()
-    match told["status"]:
-        case "succeeded":
-            return told
-        case "starting" | "processing" | "queued":
-            return Request(f"{root(call)}/v1/predictions/{told['id']}", method="GET", wait=POLL_SECONDS)
-    raise broken(told.get("error") or f"The prediction ended as {told['status']}.")
-
-
-def broken(text: Any) -> VendorError:
-    text = text if isinstance(text, str) else json.dumps(text)
-    code = next(iter(re.findall(r"\bE\d{3,4}\b", text)), "")
-    kind = CODES.get(code) or ("content_filter" if "nsfw" in text.lower() else "server")
-    return VendorError(kind, text, status=200, code=code)
 
 
 def parse(reply: Reply, call: Call) -> Json | Request:
@@ -145,65 +104,28 @@ def decoded(data: Any) -> Json:
     return data if isinstance(data, dict) else json.loads(data)
 
 
-def build_image(call: Call) -> Request:
-    body, n = call.body, call.body.get("n") or 1
-    given = {"prompt": body["prompt"]} | shape(call.model, str(body.get("size") or ""))
-    given |= {name: body[name] for name in DRAWN if body.get(name) is not None}
-    if n > 1 and not SEVERAL.search(call.model):
-        raise VendorError("bad_request", "This model draws one image at a time: ask with n = 1.")
-    return create(call, given | ({"num_outputs": n} if n > 1 else {}))
+def models(call: Call) -> Request:
+    """The public collections of the two kinds; a model of one's own is known by its name."""
+    return Request(f"{root(call)}/v1/collections/{COLLECTIONS[call.memo.get('page', 0)]}", method="GET")
 
 
-def shape(model: str, size: str) -> Json:
-    """The size as the model's family takes it: as it stands, in pixels, or as the nearest of a few proportions."""
-    width, _, height = size.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        return {}
-    if model.startswith("recraft-ai/"):
-        return {"size": size}
-    if "sdxl" in model:
-        return {"width": int(width), "height": int(height)}
-    wanted = int(width) / int(height)
-    across, down = min(RATIOS, key=lambda ratio: abs(ratio[0] / ratio[1] - wanted))
-    return {"aspect_ratio": f"{across}:{down}"}
-
-
-def parse_image(reply: Reply, call: Call) -> Json | Request:
-    """Addresses, or where base64 is wanted the images themselves, fetched one after the other."""
-    memo = call.memo
-    if "drawn" in memo:
-        memo["images"].append(base64.b64encode(reply.body).decode())
-    else:
-        told = state(reply, call)
-        if isinstance(told, Request):
-            return told
-        memo["drawn"], memo["images"] = list([told["output"]] if isinstance(told["output"], str) else told["output"]), []
-    drawn, images = memo["drawn"], memo["images"]
-    if call.body.get("response_format") != "b64_json":
-        return {"created": int(call.now), "data": [{"url": url} for url in drawn]}
-    while len(images) < len(drawn) and drawn[len(images)].startswith("data:"):
-        images.append(shapes.data_url(drawn[len(images)])[1])
-    if len(images) < len(drawn):
-        return Request(drawn[len(images)], method="GET")
-    return {"created": int(call.now), "data": [{"b64_json": image} for image in images]}
-
-
-def sign(request: Request, call: Call) -> Request:
-    """The key goes to the channel's address and to the vendor's own, not to wherever an answer points."""
-    host = urlsplit(request.url).hostname or ""
-    trusted = host == urlsplit(call.base_url).hostname or host.endswith(".replicate.com")
-    return bearer(request, call) if trusted else request
-
-
-def fail(reply: Reply, call: Call) -> VendorError:
-    """Problem documents: title and detail."""
-    return failure(reply, call, {})
+def names(reply: Reply, call: Call) -> list[str] | Request:
+    if reply.status >= 400:
+        raise failure(reply, call, {})
+    found = call.memo.setdefault("models", [])
+    found += [f"{model['owner']}/{model['name']}" for model in reply.json()["models"]]
+    call.memo["page"] = call.memo.get("page", 0) + 1
+    return models(call) if call.memo["page"] < len(COLLECTIONS) else list(found)
 
 
 VENDORS = (
     Vendor(
         46, "replicate", "Replicate", "https://api.replicate.com",
-        protocols={"chat": Protocol(build, parse, stream, fail=fail), "images": Protocol(build_image, parse_image, fail=fail)},
-        sign=sign, key_label="API token", owned_by="replicate", documents="https://replicate.com/docs/reference/http",
+        protocols={
+            "chat": Protocol(build, parse, stream, fail=fail),
+            "images": Protocol(replicate_images.build, replicate_images.parse, fail=fail),
+        },
+        sign=sign, key_label="API token", model_list=ModelList(models, names), owned_by="replicate",
+        documents="https://replicate.com/docs/reference/http",
     ),
 )  # fmt: skip

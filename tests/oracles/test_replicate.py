@@ -10,6 +10,8 @@ import pytest
 import replicate
 from replicate.stream import EventSource
 
+from oneapi import vendors
+from oneapi.wire import Call
 from oracles import Recorder, recording
 
 WIRE = Path(__file__).parent.parent / "wire" / "replicate"
@@ -59,6 +61,14 @@ def test_the_sdk_asks_about_a_prediction_where_we_do(client: replicate.Client, r
     recorder.answers(load("chat-polled", "reply.2.json"))
     client.predictions.get("p1")
     assert (ours["method"], ours["url"]) == (recorder.last.method, "https://api.replicate.com" + recorder.last.path)
+
+
+def test_the_sdk_asks_for_a_collection_where_we_do(client: replicate.Client, recorder: Recorder) -> None:
+    recorder.answers({"name": "Language models", "slug": "language-models", "description": "", "models": []})
+    client.collections.get("language-models")
+    row = vendors.by_slug("replicate")
+    assert row.model_list
+    assert row.model_list.build(Call("chat", {}, "", recorder.url, "k")).url == recorder.url + recorder.last.path
 
 
 def test_the_sdk_reads_our_stream_as_we_do(client: replicate.Client, recorder: Recorder) -> None:

@@ -57,9 +57,19 @@ def test_deepl_lists_its_target_languages_as_models() -> None:
     assert (names, asked) == (["deepl-EN-GB", "deepl-ZH-HANS"], ["https://api.deepl.com/v2/languages?type=target"])
 
 
-@pytest.mark.parametrize("slug", ["ollama", "cohere", "cloudflare", "deepl"])
+def test_replicate_lists_the_collections_it_can_ask() -> None:
+    names, asked = listed(
+        "replicate",
+        {"models": [{"owner": "meta", "name": "llama"}]},
+        {"models": [{"owner": "black-forest-labs", "name": "flux-dev"}]},
+    )
+    assert names == ["meta/llama", "black-forest-labs/flux-dev"]
+    assert [url.rpartition("/")[2] for url in asked] == ["language-models", "text-to-image"]
+
+
+@pytest.mark.parametrize("slug", ["ollama", "cohere", "cloudflare", "deepl", "replicate", "cohere-openai", "ollama-openai"])
 def test_a_refused_list_is_an_error(slug: str) -> None:
-    row = vendors.by_slug(slug)
+    row = next(row for one in vendors.REGISTRY.values() for row in (one, one.compatible) if row and row.slug == slug)
     with pytest.raises(VendorError) as caught:
         vendors.guarded_models(row, reply({"message": "no"}, 401), call_of(row))
     assert caught.value.kind == "auth"
