@@ -1,6 +1,7 @@
 """One's own account: name, password, e-mail, other ways in, access token, invitations, habits, and its end."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from flask import Response, redirect, request
@@ -10,6 +11,7 @@ from flask_login import current_user
 from oneapi import access
 from oneapi.access import GuardedBlueprint, actor
 from oneapi.actions import accounts, mails, passwords
+from oneapi.login import bound
 from oneapi.messages import Refused
 from oneapi.models.user import Role
 from oneapi.pages import complaints, providers
@@ -31,6 +33,8 @@ def _show(errors: Mapping[str, str] | None = None, *, of: str = "", **data: Any)
         form=request.form,
         providers=providers.offered(),
         provider_title=providers.title,
+        bound=partial(bound, current_user.row),
+        unproven=providers.unproven(),
         times=request.cookies.get("times", ""),
         keys=request.cookies.get("keys", ""),
         **data,
@@ -84,6 +88,7 @@ def email() -> Response:
     form = request.form
     try:
         if form.get("action") == "code":
+            providers.check_turnstile()
             mails.send_code(access.state(), actor(), form.get("email", ""))
             return _show(of="email", sent=True)
         mails.bind_email(access.state(), actor(), form.get("email", ""), form.get("verification_code", ""))
@@ -105,6 +110,7 @@ def delete() -> Response:
     if request.form.get("username") != current_user.username:
         return _show({"confirm_username": _("Type your user name to confirm.")}, of="delete")
     try:
+        providers.check_turnstile()
         accounts.close_self(access.state(), actor())
     except Refused as error:
         return _show({"confirm_username": " ".join(complaints.of(error).values())}, of="delete")

@@ -38,6 +38,11 @@ def turnstile_policy() -> None:
         allow("img-src", origin(settings.wechat_account_qrcode_image_url))
 
 
+def unproven() -> bool:
+    """Whether this browser has yet to prove that a person sits before it."""
+    return access.state().settings.turnstile_check_enabled and not session.get("turnstile")
+
+
 def check_turnstile() -> None:
     """Raise Refused unless Turnstile is off or vouches for this form."""
     turnstile.check(access.state(), session, request.form.get("cf-turnstile-response", ""), access.client_ip())

@@ -17,7 +17,7 @@ from oneapi.fields import Field, Invalid
 from oneapi.messages import Refused
 from oneapi.models import browse, option
 from oneapi.models.user import Role
-from oneapi.pages import channel_form, complaints, prose
+from oneapi.pages import channel_form, complaints, languages, prose
 from oneapi.pages.render import allow, done, page, toast
 
 bp = GuardedBlueprint("settings", __name__)
@@ -150,6 +150,7 @@ ELSEWHERE = {
     "/price": ("ModelRatio", "CompletionRatio", "CacheRatio", "AudioRatio", "ImageRatio", "CallPrice"),
     "/group": ("GroupRatio", "GroupLimits"),
 }
+TRIED = {"mail": "email", "push": "notices", "webhook": "notices", "oidc": "oidc"}  # what can be tried: where it is set
 CALLBACKS = ("github", "lark", "oidc")
 DANGEROUS = {"PasswordLoginEnabled": lazy_gettext("People without another way to sign in are locked out.")}
 REMOTE_IMAGES = "https:"
@@ -265,23 +266,20 @@ def preview() -> Response:
 
 @bp.route("/setting/try/<what>", methods=["POST"], allow=Role.ROOT, critical=True)
 def attempt(what: str) -> Response:
-    """Try what is saved: a mail to oneself, a push, or OIDC's discovery."""
+    """Try what is saved: a mail to oneself, a push, a webhook, or OIDC's discovery."""
     state = access.state()
+    if what not in TRIED:
+        abort(404)
     try:
-        if what == "mail":
-            to = request.form.get("to", "").strip() or state.settings.smtp_from or state.settings.smtp_account
-            notify.send_mail(state, to, state.settings.system_name, _("This is a test. Mails of this server arrive."))
-            toast(_("A mail was sent to %(to)s", to=to))
-        elif what == "push":
-            notify.push(state, state.settings.system_name, _("This is a test."))
-            toast(_("The message was handed over"))
-        elif what == "oidc":
+        if what == "oidc":
             _discover()
         else:
-            abort(404)
+            to = request.form.get("to", "").strip() or state.settings.smtp_from or state.settings.smtp_account
+            notify.send_test(state, what, to, languages.html_language())
+            toast(_("A mail was sent to %(to)s", to=to) if what == "mail" else _("The message was handed over"))
     except (notify.MailError, guarded.FetchError, ValueError) as error:
         toast(_("That failed: %(error)s", error=error), "bad")
-    return done(f"/setting/{ {'mail': 'email', 'push': 'notices', 'oidc': 'oidc'}[what] }")
+    return done(f"/setting/{TRIED[what]}")
 
 
 def _discover() -> None:

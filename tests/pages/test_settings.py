@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from fake_mail import Mailbox
+
 from oneapi import settings
 from oneapi.pages.settings import BY_SLUG, ELSEWHERE, SECTIONS
 
@@ -108,3 +110,32 @@ def test_the_palette_finds_what_one_may_open(browse: Any, root: Any, alice: Any,
     said = browse(alice).ask("/palette?q=", "found").text
     assert 'href="/token"' in said and 'href="/channel"' not in said
     assert "Paletted" not in browse(alice).ask("/palette?q=palett", "found").text
+
+
+def test_every_way_of_notices_can_be_tried(browse: Any, root: Any, vendor: Any, setting: Any) -> None:
+    browser = browse(root)
+    said = browser.get("/setting/notices").text
+    assert 'action="/setting/try/push"' in said and 'action="/setting/try/webhook"' in said
+    assert 'action="/setting/try/mail"' in browser.get("/setting/email").text
+    setting(WebhookUrl=f"{vendor.url}/hook", WebhookSecret="s", MessagePusherAddress=f"{vendor.url}/push")
+    vendor.always({"success": True})
+    for what, path in (("webhook", "/hook"), ("push", "/push")):
+        assert browser.post(f"/setting/try/{what}").location == "/setting/notices"
+        assert "The message was handed over" in browser.get("/setting/notices").text and vendor.asked[-1].path == path
+    assert vendor.asked[0].json["event"] == "test" and vendor.asked[0].headers["x-oneapi-signature"].startswith("sha256=")
+    with Mailbox() as box:
+        setting(SMTPServer="127.0.0.1", SMTPPort=box.port, SMTPFrom="gateway@example.com")
+        assert browser.post("/setting/try/mail", to="me@example.com").location == "/setting/email"
+        assert [(mail.to, mail.subject) for mail in box.mails] == [(["me@example.com"], "A test of One API")]
+
+
+def test_a_try_that_fails_says_why_at_once(browse: Any, root: Any, vendor: Any, setting: Any) -> None:
+    browser = browse(root)
+    setting(WebhookUrl=f"{vendor.url}/hook")
+    vendor.always({}, status=500)
+    browser.post("/setting/try/webhook")
+    assert "The webhook answered 500" in browser.get("/setting/notices").text and len(vendor.asked) == 1
+    for what in ("mail", "push"):  # nothing is set up
+        assert browser.post(f"/setting/try/{what}").status_code == 303
+        assert "That failed" in browser.get("/setting/notices").text
+    assert browser.post("/setting/try/nonsense").status_code == 404

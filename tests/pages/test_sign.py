@@ -155,3 +155,31 @@ def test_a_provider_is_linked_and_unlinked_in_the_profile(browse: Any, alice: An
     assert "/oauth/wechat/unbind" in browser.get("/user/edit").text
     assert browser.post("/oauth/wechat/unbind").location == "/user/edit"
     assert "/oauth/wechat/unbind" not in browser.get("/user/edit").text
+
+
+def test_a_link_that_the_old_project_made_is_shown_and_can_be_undone(browse: Any, person: Any, setting: Any) -> None:
+    setting(GitHubOAuthEnabled=True, GitHubClientId="our-app", GitHubClientSecret="secret")
+    browser = browse(person("octavia", github_id="octocat"))
+    assert 'action="/oauth/github/unbind"' in browser.get("/user/edit").text
+    browser.post("/oauth/github/unbind")
+    assert 'href="/oauth/github/start"' in browser.get("/user/edit").text
+
+
+def test_mails_and_the_end_of_an_account_ask_for_a_person(
+    browse: Any, alice: Any, mailbox: Mailbox, vendor: Any, setting: Any
+) -> None:
+    browser = browse(alice)
+    keys = {"TurnstileSiteKey": "site-key", "TurnstileSecretKey": "secret", "TurnstileVerifyUrl": f"{vendor.url}/siteverify"}
+    setting(TurnstileCheckEnabled=True, **keys)
+    page = browser.get("/user/edit")
+    assert page.text.count('data-sitekey="site-key"') == 2 and 'hx-post="/user/delete"' not in page.text
+    assert "https://challenges.cloudflare.com" in page.headers["Content-Security-Policy"]
+    refused = browser.post("/user/email", email="me@example.com", action="code")
+    assert refused.status_code == 422 and "Turnstile" in refused.text and mailbox.mails == []
+    assert browser.post("/user/delete", username="alice").status_code == 422
+    human = {"cf-turnstile-response": "human"}
+    assert browser.post("/user/email", email="me@example.com", action="code", **human).status_code == 422, "Cloudflare says no"
+    vendor.always({"success": True})
+    assert browser.post("/user/email", email="me@example.com", action="code", **human).status_code == 200
+    assert len(mailbox.mails) == 1 and "data-sitekey" not in browser.get("/user/edit").text
+    assert browser.post("/user/delete", username="alice").location == "/", "the session has proven itself"
