@@ -10,6 +10,7 @@ from oneapi.db import db
 from oneapi.models import browse, log
 from oneapi.models.user import Role
 from oneapi.pages.render import fragment, page
+from oneapi.relay import probe
 
 bp = GuardedBlueprint("playground", __name__)
 
@@ -17,7 +18,8 @@ bp = GuardedBlueprint("playground", __name__)
 @bp.route("/playground", allow=Role.USER)
 def index() -> Response:
     state = access.state()
-    models = list(state.snapshot.group_models.get(current_user.row.group or "default", ()))
+    group = current_user.row.group or "default"
+    models = [name for name in state.snapshot.group_models.get(group, ()) if _talks(group, name)]
     now = int(state.clock())
     found, _total = browse.tokens(db.session(), current_user.id, {"status": "1"}, "-last", offset=0, limit=100, now=now)
     wish = request.args.get("model", "")
@@ -27,6 +29,12 @@ def index() -> Response:
     )  # fmt: skip
 
 
+def _talks(group: str, model: str) -> bool:
+    """Whether one can have a conversation with it: no embeddings, pictures or speech."""
+    tiers = access.state().snapshot.candidates.get((group, model))
+    return tiers is not None and bool(tiers) and probe.kind_of(model, tiers[0].lanes[0]) == "chat"
+
+
 def _words() -> dict[str, str]:
     """What the script says."""
     return {
@@ -34,6 +42,8 @@ def _words() -> dict[str, str]:
         "stopped": _("Stopped"), "nokey": _("Choose a key first."),
         "first": _("first token after %(n)s", n="{n}"), "whole": _("%(n)s in all", n="{n}"),
         "speed": _("%(n)s tokens/s", n="{n}"), "broken": _("The answer broke off."), "thought": _("Reasoning"),
+        "picture": _("Picture %(n)s", n="{n}"), "remove": _("Remove"),
+        "toobig": _("Pictures may have at most 8 MB, eight at a time."),
         "offline": _("The server does not answer"),
     }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """Models and prices: what somebody's group can use, what it costs them, and how to ask for it. Visitors see the default group."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -11,16 +12,18 @@ from flask_login import current_user
 from oneapi import access
 from oneapi.access import GuardedBlueprint
 from oneapi.catalog import images
-from oneapi.catalog import models as catalog
 from oneapi.catalog.prices import Price
 from oneapi.models.user import Role
-from oneapi.pages import lists
+from oneapi.pages import lists, makers, snippets
 from oneapi.pages.render import htmx, page
+from oneapi.relay import probe
 from oneapi.relay.refusal import Refused
+from oneapi.state import Lane
 
 bp = GuardedBlueprint("pricing", __name__)
 
 SORTS = ("name", "in", "out")
+OTHERS = "custom"  # the filter's value for models that are in no list
 # Price's fields that have a figure of their own, and what they are called.
 FINER = ("cached", "cache_write", "audio_in", "audio_out", "image_in", "image_out")
 
@@ -30,11 +33,21 @@ class Offer:
     """One model as one group meets it; money is in dollars, for a million tokens or for one call."""
 
     model: str
-    owner: str
+    owner: str  # its maker's name; "" when nobody knows
     price: Price | None  # None: it has no price, and is refused
     ratio: float  # the group's
     per_unit: float
-    channels: int = 0
+    kind: str = "chat"
+    lanes: tuple[Lane, ...] = ()
+
+    @property
+    def channels(self) -> int:
+        return len(self.lanes)
+
+    @property
+    def rested(self) -> int:
+        """How many of the channels rest after failures."""
+        return sum(access.state().gateway.health.resting(lane) for lane in self.lanes)
 
     def dollars(self, figure: float | None, *, base: bool = False) -> float | None:
         """Ratio units as dollars for a million tokens."""
@@ -80,9 +93,9 @@ def offer(model: str, group: str) -> Offer | None:
         price = state.gateway.tariff(lane.serves(model), model, lane.type, group).price
     except Refused:
         price = None
-    settings = state.settings
-    ratio, channels = settings.group_ratio.get(group, 1.0), sum(len(tier.lanes) for tier in tiers)
-    return Offer(model, catalog.owned_by(model), price, ratio, settings.quota_per_unit, channels)
+    ratio, per_unit = state.settings.group_ratio.get(group, 1.0), state.settings.quota_per_unit
+    lanes = tuple(lane for tier in tiers for lane in tier.lanes)
+    return Offer(model, makers.maker(model), price, ratio, per_unit, probe.kind_of(model, lane), lanes)
 
 
 def groups() -> list[str]:
@@ -101,17 +114,20 @@ def _group() -> str:
 
 @bp.route("/pricing", allow=None)
 def index() -> Response:
-    view = lists.view("/pricing", {"q": None, "owner": None, "group": groups(), "unit": ("k",)}, SORTS, "name")
+    view = lists.view("/pricing", {"q": None, "owner": None, "kind": None, "group": groups(), "unit": ("k",)}, SORTS, "name")
     group = _group()
     found = [made for model in access.state().snapshot.group_models.get(group, ()) if (made := offer(model, group))]
-    owners = sorted(Counter(made.owner for made in found).items())
-    found = [made for made in found if view["q"].lower() in made.model.lower() and view["owner"] in ("", made.owner)]
+    words, of_kind = makers.kinds(), Counter(made.kind for made in found)
+    kinds = [(kind, words.get(kind, kind), n) for kind, n in of_kind.most_common()]
+    owners = sorted(Counter(made.owner or OTHERS for made in found).items())
+    found = [made for made in found if view["q"].lower() in made.model.lower()]
+    found = [m for m in found if view["owner"] in ("", m.owner or OTHERS) and view["kind"] in ("", m.kind)]
     orders: dict[str, Any] = {"name": lambda o: o.model.lower(), "in": lambda o: o.into, "out": lambda o: o.out}
     found.sort(key=orders[view.order], reverse=view.descending)
     view = view.counted(len(found))
     return page(
-        "pricing/index.html", "list", view=view, rows=found[view.offset : view.last], owners=owners, group=group, groups=groups(),
-        per=1000 if view["unit"] == "k" else 1, figure=figure, piece=piece,
+        "pricing/index.html", "list", view=view, rows=found[view.offset : view.last], owners=owners, kinds=kinds,
+        group=group, groups=groups(), per=1000 if view["unit"] == "k" else 1, figure=figure, piece=piece, others=OTHERS,
     )  # fmt: skip
 
 
@@ -121,12 +137,15 @@ def detail(model: str) -> Response:
     offers = {group: made for group in groups() if (made := offer(model, group))}
     if not offers:
         abort(404)
+    kind = next(iter(offers.values())).kind
     data: dict[str, Any] = {
         "title": model,
         "model": model,
         "offers": offers,
         "offer": next(iter(offers.values())),
         "snippet_model": model,
+        "snippet_kind": kind,
+        "endpoint": snippets.path(kind),
     }
     words = {
         "cached": _("Cached input"), "cache_write": _("Written to the cache"), "audio_in": _("Audio input"),
@@ -146,8 +165,9 @@ def piece(offer: Offer) -> str:
 
 
 def figure(dollars: float | None) -> str:
-    """A price: as many digits as it needs, at least two."""
+    """A price: as many digits as it needs, at least two decimals and at most four that count."""
     if dollars is None:
         return "–"
-    whole, _point, rest = f"{dollars:,.6f}".partition(".")
+    digits = max(2, min(6, 3 - math.floor(math.log10(dollars)))) if dollars > 0 else 2
+    whole, _point, rest = f"{dollars:,.{digits}f}".partition(".")
     return f"${whole}.{rest.rstrip('0').ljust(2, '0')}"

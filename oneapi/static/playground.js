@@ -1,6 +1,7 @@
 // The playground: turns of a conversation, streamed from the relay with a key that is fetched when it is first needed.
 const DRAFT = "playground";
 const NUMBERS = ["temperature", "top_p", "max_tokens"];
+const PICTURES = 8, BIGGEST = 8 << 20; // how many at a time, and bytes of each
 const CODE = {
   curl: (address, body) => `curl ${address}/v1/chat/completions \\\n  -H "Authorization: Bearer $ONE_API_KEY" \\\n  -H "Content-Type: application/json" \\\n  -d '${JSON.stringify(body, null, 2).replaceAll("'", "'\\''")}'`,
   Python: (address, body) => `from openai import OpenAI\n\nclient = OpenAI(base_url="${address}/v1", api_key=ONE_API_KEY)\nanswer = client.chat.completions.create(\n${Object.entries(body).map(([k, v]) => `    ${k}=${python(v)},`).join("\n")}\n)`,
@@ -15,14 +16,25 @@ const node = (tag, name = "", text = "") => {
   return made;
 };
 
+const read = (file) => new Promise((done, failed) => {
+  const reader = new FileReader();
+  reader.onload = () => done(reader.result);
+  reader.onerror = failed;
+  reader.readAsDataURL(file);
+});
+// For showing: the bytes of a picture tell nobody anything.
+const short = (body) => JSON.parse(JSON.stringify(body, (key, value) => (key === "url" && value.startsWith("data:") ? value.replace(/,.*/, ",…") : value)));
+
 class Talk {
   constructor(form) {
     this.form = form;
     this.words = JSON.parse(form.dataset.words);
     this.turns = form.querySelector(".turns");
     this.messages = [];
+    this.pictures = [];
     this.keys = new Map();
     this.restore();
+    this.attaching(form.querySelector(".compose"));
     form.addEventListener("submit", (e) => { e.preventDefault(); this.send(); });
     form.addEventListener("change", () => this.changed());
     form.elements.ask.addEventListener("keydown", (e) => {
@@ -50,14 +62,18 @@ class Talk {
     const values = {};
     for (const name of ["model", "key", "system", ...NUMBERS]) values[name] = this.form.elements[name].value;
     values.stream = this.form.elements.stream.checked;
-    try { sessionStorage.setItem(DRAFT, JSON.stringify({ messages: this.messages, values })); } catch { /* full: the draft is lost */ }
-    const body = this.body();
+    const light = this.messages.map(({ pictures, ...message }) => message); // pictures would soon fill the tab's store
+    try { sessionStorage.setItem(DRAFT, JSON.stringify({ messages: light, values })); } catch { /* full: the draft is lost */ }
+    const body = short(this.body());
     for (const [name, write] of Object.entries(CODE)) document.getElementById(`code-${name}`).textContent = write(this.form.dataset.address, body);
   }
 
   body() {
     const { model, system, stream } = this.form.elements;
-    const said = this.messages.map(({ role, content }) => ({ role, content }));
+    const said = this.messages.map(({ role, content, pictures }) => ({
+      role,
+      content: pictures?.length ? [...(content ? [{ type: "text", text: content }] : []), ...pictures.map((url) => ({ type: "image_url", image_url: { url } }))] : content,
+    }));
     if (system.value.trim()) said.unshift({ role: "system", content: system.value });
     const body = { model: model.value, messages: said.length ? said : [{ role: "user", content: "Hello" }], stream: stream.checked };
     if (stream.checked) body.stream_options = { include_usage: true };
@@ -73,7 +89,7 @@ class Talk {
 
   turn(message, at) {
     const box = node("article", "turn"), side = node("div");
-    const face = node("span", message.role === "user" ? "avatar" : "gram h1", message.role === "user" ? this.words.you.slice(0, 1) : (message.model ?? "AI").slice(0, 2));
+    const face = node("span", message.role === "user" ? "avatar" : "gram h1", message.role === "user" ? this.words.you.slice(0, 1) : (message.model ?? "AI").slice(0, 1).toUpperCase() + (message.model ?? "AI").slice(1, 2));
     face.setAttribute("aria-hidden", "true");
     const name = node("b", "strong small-text", message.role === "user" ? this.words.you : message.model);
     side.append(name);
@@ -83,6 +99,7 @@ class Talk {
       thought.append(node("summary", "", this.words.thought), node("span", "", message.thought));
       side.append(thought);
     }
+    if (message.pictures?.length) side.append(this.shown(message.pictures));
     side.append(node("div", `said${message.error ? " bad-text" : ""}`, message.error ?? message.content));
     const about = node("div", "about");
     for (const fact of message.facts ?? []) about.append(node("span", "", fact));
@@ -105,10 +122,52 @@ class Talk {
     if (message.role !== "user") return [copy, act(this.words.again, () => this.answer(at))];
     return [copy, act(this.words.edit, () => {
       this.form.elements.ask.value = message.content;
+      this.attach(message.pictures ?? []);
       this.messages.length = at;
       this.draw();
       this.form.elements.ask.focus();
     })];
+  }
+
+  // Pictures: chosen, pasted or dropped; they travel inside the message.
+  attaching(box) {
+    const take = async (files) => {
+      const found = [...files].filter((file) => file.type.startsWith("image/"));
+      const fit = found.filter((file) => file.size <= BIGGEST).slice(0, PICTURES - this.pictures.length);
+      if (fit.length < found.length) dispatchEvent(new CustomEvent("toast", { detail: { kind: "bad", text: this.words.toobig } }));
+      this.attach([...this.pictures, ...(await Promise.all(fit.map(read)))]);
+    };
+    box.querySelector("[data-attach]").addEventListener("change", (e) => { take(e.target.files); e.target.value = ""; });
+    box.addEventListener("paste", (e) => { if (e.clipboardData.files.length) { e.preventDefault(); take(e.clipboardData.files); } });
+    box.addEventListener("dragover", (e) => { e.preventDefault(); box.classList.add("over"); });
+    box.addEventListener("dragleave", () => box.classList.remove("over"));
+    box.addEventListener("drop", (e) => { e.preventDefault(); box.classList.remove("over"); take(e.dataTransfer.files); });
+  }
+
+  attach(pictures) {
+    this.pictures = pictures;
+    const list = this.form.querySelector("[data-pictures]");
+    list.replaceChildren(...this.shown(pictures, (at) => this.attach(pictures.filter((_p, i) => i !== at))).children);
+    list.hidden = !pictures.length;
+  }
+
+  shown(pictures, remove = null) {
+    const list = node("ul", "pictures");
+    pictures.forEach((url, at) => {
+      const item = node("li"), picture = node("img"), name = this.words.picture.replace("{n}", at + 1);
+      picture.src = url;
+      picture.alt = name;
+      item.append(picture);
+      if (remove) {
+        const button = node("button", "", "×");
+        button.type = "button";
+        button.setAttribute("aria-label", `${this.words.remove} ${name}`);
+        button.addEventListener("click", () => remove(at));
+        item.append(button);
+      }
+      list.append(item);
+    });
+    return list;
   }
 
   async key() {
@@ -124,9 +183,10 @@ class Talk {
 
   send() {
     const ask = this.form.elements.ask, text = ask.value.trim();
-    if (!text || this.running) return;
-    this.messages.push({ role: "user", content: text });
+    if (!(text || this.pictures.length) || this.running) return;
+    this.messages.push({ role: "user", content: text, pictures: this.pictures });
     ask.value = "";
+    this.attach([]);
     this.answer(this.messages.length);
   }
 
@@ -140,7 +200,7 @@ class Talk {
     this.busy(true);
     const began = performance.now();
     this.show(message, at);
-    this.raw("request", JSON.stringify(body, null, 2));
+    this.raw("request", JSON.stringify(short(body), null, 2));
     try {
       const answer = await fetch("/v1/chat/completions", {
         method: "POST", signal: this.running.signal, body: JSON.stringify(body),

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from oneapi.pages import explain
+
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -66,3 +68,37 @@ def test_root_purges_before_a_moment(browse: Any, root: Any, alice: Any, served_
     assert browse(alice).post("/log/purge", before="2999-01-01T00:00").status_code == 403
     browse(root).post("/log/purge", before="2999-01-01T00:00")
     assert f"log-{served_once.id}" not in browse(alice).get("/log?range=all").text
+
+
+def test_filters_that_no_roll_up_knows_are_summed_too(browse: Any, alice: Any, served_once: Any) -> None:
+    strip = browse(alice).get(f"/log?q={served_once.request_id}&range=all").text.partition("stats-strip")[2]
+    assert "<dd>1</dd>" in strip.replace(" ", "") and "First token p50" in strip
+
+
+def test_columns_that_the_reader_hid_stay_hidden(client: Any, alice: Any, served_once: Any) -> None:
+    client.set_cookie("log_columns", "cached.user")
+    said = client.get("/log", headers={"Authorization": alice.token}).get_data(as_text=True)
+    assert 'data-hide="cached"' in said  # the user's column is for administrators
+
+
+def test_an_entry_leads_to_its_neighbours_model_and_key(browse: Any, alice: Any, served_once: Any) -> None:
+    said = browse(alice).get(f"/log?id={served_once.id}").text
+    assert f"model={served_once.model_name}" in said and "token=" in said and "/v1/chat/completions" in said
+
+
+@pytest.mark.parametrize(
+    ("stored", "english", "chinese"),
+    [
+        ("通过兑换码充值 ＄20.000000 额度", "Redeemed a code for $20.00", "通过兑换码充值 $20.00"),
+        ("新用户注册赠送 100 点额度", "Gift to a new user: 100", "新用户赠送 100"),
+        ("管理员将用户额度从 ＄1.000000 额度修改为 ＄2.500000 额度",
+         "An administrator changed the balance from $1.00 to $2.50", "管理员将余额从 $1.00 修改为 $2.50"),
+        ("渠道 main 测试失败，错误：401", "Channel main failed its test: 401", "渠道 main 测试失败：401"),
+        ("by root", "by root", "由 root 操作"),
+        ("invoice 7", "invoice 7", "invoice 7"),
+    ],
+)  # fmt: skip
+def test_stored_acts_are_told_in_the_readers_language(app: Any, stored: str, english: str, chinese: str) -> None:
+    for lang, said in (("en", english), ("zh_CN", chinese)):
+        with app.test_request_context(headers={"Cookie": f"lang={lang}"}):
+            assert explain.said(stored) == said

@@ -34,3 +34,10 @@ def test_it_speaks_chinese(client: FlaskClient, channel: Any, alice: Any) -> Non
     channel()
     client.set_cookie("lang", "zh_CN")
     assert "操练场" in client.get("/playground", headers={"Authorization": alice.token}).get_data(as_text=True)
+
+
+def test_it_offers_only_models_one_can_talk_to(client: FlaskClient, channel: Any, alice: Any) -> None:
+    channel(models="gpt-4o-mini,text-embedding-3-small,whisper-1,dall-e-3")
+    said = client.get("/playground", headers={"Authorization": alice.token}).get_data(as_text=True)
+    assert '<option value="gpt-4o-mini"' in said
+    assert "text-embedding-3-small" not in said and "whisper-1" not in said and "dall-e-3" not in said

@@ -47,3 +47,31 @@ def test_a_panel_is_answered_to_the_drawer(client: FlaskClient, served: None, al
     headers = {"Authorization": alice.token, "HX-Request": "true"}
     said = client.get("/pricing/gpt-4o-mini", headers=headers).get_data(as_text=True)
     assert "<html" not in said and "Price for a million tokens" in said
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("text-embedding-3-small", "client.embeddings.create"),
+        ("whisper-1", "client.audio.transcriptions.create"),
+        ("dall-e-3", "client.images.generate"),
+        ("gpt-4o-mini", "client.chat.completions.create"),
+    ],
+)
+def test_a_model_is_shown_with_the_call_it_is_for(client: FlaskClient, channel: Any, model: str, said: str) -> None:
+    channel(models=model)
+    assert said in client.get(f"/pricing/{model}").get_data(as_text=True)
+
+
+def test_models_are_found_by_maker_and_kind(client: FlaskClient, served: None) -> None:
+    assert "gpt-4o-mini" not in client.get("/pricing?kind=images").get_data(as_text=True).partition("<tbody>")[2]
+    assert "dall-e-3" in client.get("/pricing?kind=images").get_data(as_text=True)
+    said = client.get("/pricing?owner=custom").get_data(as_text=True).partition("<tbody>")[2]
+    assert "nobody-knows" in said and "gpt-4o-mini" not in said
+
+
+def test_a_model_whose_channels_all_rest_says_so(state: Any, client: FlaskClient, served: None) -> None:
+    assert "available" in client.get("/pricing?q=gpt-4o-mini").get_data(as_text=True)
+    for lane in state.snapshot.lanes.values():
+        state.gateway.health.rest(lane, 60)
+    assert "resting" in client.get("/pricing?q=gpt-4o-mini").get_data(as_text=True)
