@@ -16,7 +16,7 @@ DEFAULT_MODEL = "dall-e-2"
 
 @dataclass(frozen=True, slots=True)
 class ImageModel:
-    """What a model can draw. `sizes` maps a size to its price factor (empty: any size, factor 1); `prompt` counts bytes.
+    """What a model can draw. `sizes` maps a size to its price factor (empty: any size, factor 1); `prompt` counts characters.
 
     `hd` maps a size to the extra factor of quality "hd", with "" for all other sizes. `tokens` names the table of output
     tokens for models billed by them. `upstream` is the vendor's name where it differs from ours.
@@ -50,8 +50,8 @@ def complaint(name: str, prompt: str, size: str, n: int) -> Complaint | None:
         return Complaint("prompt_missing", "prompt is required")
     if rules.sizes and size not in rules.sizes:
         return Complaint("size_not_supported", f"size not supported for this image model: give one of {', '.join(rules.sizes)}")
-    if rules.prompt and len(prompt.encode()) > rules.prompt:
-        return Complaint("prompt_too_long", f"prompt is too long: {name} takes {rules.prompt} bytes")
+    if rules.prompt and len(prompt) > rules.prompt:
+        return Complaint("prompt_too_long", f"prompt is too long: {name} takes {rules.prompt} characters")
     if n < rules.n[0] or (rules.n[1] and n > rules.n[1]):
         return Complaint(
             "n_not_within_range", f"invalid value of n: {name} draws {rules.n[0]} to {rules.n[1] or 'any number of'} images"

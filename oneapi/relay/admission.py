@@ -10,6 +10,8 @@ from oneapi.state import Caller, State
 
 Environ = dict[str, Any]
 
+LONGEST = 128  # characters of a key with a channel's number; keys have 48
+
 
 def key_of(environ: Environ) -> str:
     """The key a client sent: Authorization with or without Bearer, x-api-key or api-key."""
@@ -25,6 +27,8 @@ def caller(state: State, environ: Environ, client_ip: Callable[[Environ], str]) 
     key = key_of(environ).removeprefix("sk-")
     if not key:
         raise Refused(401, "No API key: send it as `Authorization: Bearer sk-…`.", "invalid_api_key", zh="未提供令牌")
+    if len(key) > LONGEST:  # what was looked up is remembered
+        raise Refused(401, "The API key is not valid.", "invalid_api_key", zh="无效的令牌")
     found, pinned = state.caller(key), 0
     if found is None and "-" in key:
         key, _, channel = key.partition("-")

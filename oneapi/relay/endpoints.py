@@ -31,8 +31,27 @@ ENDPOINTS = {
     "/v1/rerank": Endpoint("rerank", needs=("query", "documents")),
 }
 
+PROXY = "/v1/oneapi/proxy/"
+# What a key may read about itself.
+TOLD = {
+    "/v1/models", "/dashboard/billing/subscription", "/dashboard/billing/usage", "/v1/dashboard/billing/subscription",
+    "/v1/dashboard/billing/usage",
+}  # fmt: skip
 # Known to OpenAI's SDKs and not offered here.
 NOT_IMPLEMENTED = ("/v1/files", "/v1/fine_tuning", "/v1/assistants", "/v1/threads")
+
+
+def known(method: str, path: str) -> bool:
+    """Whether there is anything behind a path beside ENDPOINTS, be it only the news that it is not implemented."""
+    told = method in ("GET", "HEAD") and (path in TOLD or path.startswith("/v1/models/"))
+    return told or path.startswith(PROXY) or missing(method, path)
+
+
+def missing(method: str, path: str) -> bool:
+    """Whether OpenAI has this and we do not."""
+    return f"{path}/".startswith(tuple(f"{part}/" for part in NOT_IMPLEMENTED)) or (
+        method == "DELETE" and path.startswith("/v1/models/")
+    )
 
 
 def find(path: str) -> Endpoint | None:

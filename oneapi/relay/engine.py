@@ -8,7 +8,8 @@ import gevent
 import orjson
 
 from oneapi import vendors
-from oneapi.relay import answers, media, policy, routing, transport
+from oneapi.catalog import images
+from oneapi.relay import answers, media, meter, policy, routing, transport
 from oneapi.relay.answers import Served
 from oneapi.relay.ask import Ask, elapsed
 from oneapi.relay.bill import Bill
@@ -44,6 +45,8 @@ def _tell(gateway: Gateway, ask: Ask, bill: Bill) -> Served:
             raise nobody(ask)
         tried.append(lane.id)
         model = lane.serves(ask.model)
+        if ask.kind == "images":
+            check_drawing(ask.body, model)
         bill.reserve(lane, model)
         key, began = gateway.health.key(lane), time.monotonic()
         try:
@@ -59,6 +62,14 @@ def _tell(gateway: Gateway, ask: Ask, bill: Bill) -> Served:
             if isinstance(served.body, bytes):
                 gateway.health.succeeded(lane)
             return served
+
+
+def check_drawing(body: Json, model: str) -> None:
+    """Refuse what the model, by the vendor's name for it, does not draw."""
+    size = str(body.get("size") or images.DEFAULT_SIZE)
+    complaint = images.complaint(model, str(body["prompt"]), size, meter.whole(body.get("n"), 1))
+    if complaint is not None:
+        raise Refused(400, complaint.message, complaint.code)
 
 
 def candidates(gateway: Gateway, ask: Ask) -> Tiers:
@@ -161,6 +172,8 @@ def prepared(gateway: Gateway, lane: Lane, protocol: contract.Protocol, call: Ca
         request.framing = "websocket"
     try:
         return vendor.sign(request, call)
+    except RecursionError as error:
+        raise VendorError("bad_request", "The request is nested too deeply.") from error
     except vendors.TRIPS as error:
         raise VendorError("auth", f"The channel's key is not of the form {vendor.key_label} ({type(error).__name__}).") from error
 

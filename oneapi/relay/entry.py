@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 from flask import Flask
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.formparser import parse_form_data
 
 from oneapi import logs, proxies
@@ -40,6 +40,7 @@ REASONS = {
     422: "Unprocessable Content", 429: "Too Many Requests", 499: "Client Closed Request", 500: "Internal Server Error",
     501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
 }  # fmt: skip
+MOST_PARTS = 1000  # of a form: reading many takes long, and nobody else is served meanwhile
 # Client headers that travel on to a vendor.
 TRAVELLING = {
     "HTTP_ACCEPT": "Accept", "HTTP_OPENAI_BETA": "OpenAI-Beta", "HTTP_ANTHROPIC_BETA": "anthropic-beta",
@@ -113,18 +114,20 @@ class Entry:
 
     def answer(self, environ: Environ, path: str, id: str) -> tuple[Served, list[tuple[str, str]]]:
         """What is served and the rate headers that go with it; raises Refused."""
-        caller, pinned = admission.caller(self.gateway.state, environ, self.client_ip)
         method = environ["REQUEST_METHOD"]
-        endpoint = endpoints.find(path)
-        if endpoint is not None and method == "POST":
+        if path[-1] == "/" and not path.startswith(endpoints.PROXY):
+            path = path.rstrip("/")  # both forms have always worked
+        endpoint = endpoints.find(path) if method == "POST" else None
+        if endpoint is None and not endpoints.known(method, path):
+            raise Refused(404, f"Invalid URL ({method} {path})", "", type="invalid_request_error")
+        caller, pinned = admission.caller(self.gateway.state, environ, self.client_ip)
+        if endpoint is not None:
             return self.relay(environ, endpoint, caller, pinned, path, id)
-        if path.startswith("/v1/oneapi/proxy/"):
+        if path.startswith(endpoints.PROXY):
             return passage.proxy(self.gateway, environ, caller, path, id, self.body(environ))
-        if method in ("GET", "HEAD") and (found := listing.find(self.gateway.state, caller, path)) is not None:
-            return Served("application/json", orjson.dumps(found)), []
-        if path.startswith(endpoints.NOT_IMPLEMENTED) or (method == "DELETE" and path.startswith("/v1/models/")):
+        if endpoints.missing(method, path):
             raise Refused(501, "API not implemented", "api_not_implemented", type="one_api_error", param="")
-        raise Refused(404, f"Invalid URL ({method} {path})", "", type="invalid_request_error")
+        return Served("application/json", orjson.dumps(listing.find(self.gateway.state, caller, path))), []
 
     def relay(
         self, environ: Environ, endpoint: Endpoint, caller: Caller, pinned: int, path: str, id: str
@@ -153,6 +156,7 @@ class Entry:
             body, files = form(environ, raw)
         else:
             body = document(raw)
+            check_types(body)
         model = body.get("model") or endpoint.model
         if not isinstance(model, str) or not model:
             raise Refused(400, "model is required", "invalid_text_request", param="model")
@@ -231,14 +235,21 @@ def document(raw: bytes) -> dict[str, Any]:
 
 def form(environ: Environ, raw: bytes) -> tuple[dict[str, Any], tuple[File, ...]]:
     """Fields and files of a form; a field that comes several times, or as `name[]`, is a list."""
+    if raw.count(b"&") > MOST_PARTS and "urlencoded" in environ["CONTENT_TYPE"]:
+        raise too_many_parts()
     try:
         _, fields, uploads = parse_form_data(
             environ | {"wsgi.input": io.BytesIO(raw), "CONTENT_LENGTH": str(len(raw))},
             stream_factory=lambda *_, **__: io.BytesIO(),  # the body is in memory already, and within its limit
             silent=False,
+            max_form_parts=MOST_PARTS,
         )
+    except RequestEntityTooLarge as error:
+        raise too_many_parts() from error
     except (HTTPException, ValueError) as error:
         raise Refused(400, "The form could not be read: check its boundary and its parts.", "invalid_form") from error
+    if None in fields or None in uploads:
+        raise Refused(400, "A part of the form has no name.", "invalid_form")
     body: dict[str, Any] = {}
     for name, values in fields.lists():
         body[name] = values[0] if len(values) == 1 and not name.endswith("[]") else list(values)
@@ -248,6 +259,18 @@ def form(environ: Environ, raw: bytes) -> tuple[dict[str, Any], tuple[File, ...]
         for upload in group
     )
     return body, files
+
+
+def too_many_parts() -> Refused:
+    return Refused(413, f"The form has more than {MOST_PARTS} parts.", "request_too_large")
+
+
+def check_types(body: dict[str, Any]) -> None:
+    """Fields of JSON that decide how we answer must be what they seem to be: a vendor may read "false" as true."""
+    if not isinstance(body.get("stream") or False, bool):
+        raise Refused(400, "stream must be true or false", "invalid_text_request", param="stream")
+    if not isinstance(body.get("stream_options") or {}, dict):
+        raise Refused(400, "stream_options must be an object", "invalid_text_request", param="stream_options")
 
 
 def check(endpoint: Endpoint, body: dict[str, Any]) -> None:

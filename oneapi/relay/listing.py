@@ -17,18 +17,13 @@ PERMISSION = {
 UNLIMITED = 100_000_000
 
 
-def find(state: State, caller: Caller, path: str) -> Json | None:
-    """The answer to a GET; None when the path is not one of these."""
+def find(state: State, caller: Caller, path: str) -> Json:
+    """The answer to a GET of one of endpoints.TOLD, or of one model."""
     if path == "/v1/models":
         return {"object": "list", "data": [entry(model) for model in models(state, caller)]}
     if path.startswith("/v1/models/"):
         return one(state, caller, path.removeprefix("/v1/models/"))
-    match path.removeprefix("/v1"):
-        case "/dashboard/billing/subscription":
-            return subscription(state, caller)
-        case "/dashboard/billing/usage":
-            return usage(state, caller)
-    return None
+    return subscription(state, caller) if path.endswith("/subscription") else usage(state, caller)
 
 
 def models(state: State, caller: Caller) -> list[str]:

@@ -96,7 +96,9 @@ def text_of(body: bytes | dict[str, Any]) -> bytes:
         return body
     try:
         return orjson.dumps(body)
-    except TypeError:  # a lone surrogate, or a number beyond 64 bits: both are legal JSON
+    except TypeError as error:  # a lone surrogate, or a number beyond 64 bits: both are legal JSON
+        if "recursion" in str(error).lower():
+            raise VendorError("bad_request", "The request is nested too deeply.") from error
         return json.dumps(body, separators=(",", ":")).encode()
 
 

@@ -9,8 +9,8 @@ from oneapi.catalog import images, load
     ("model", "prompt", "size", "n", "code"),
     [
         ("dall-e-2", "a cat", "256x256", 10, None), ("dall-e-2", "", "256x256", 1, "prompt_missing"),
-        ("dall-e-2", "a cat", "1792x1024", 1, "size_not_supported"), ("dall-e-2", "猫" * 334, "256x256", 1, "prompt_too_long"),
-        ("dall-e-2", "猫" * 333, "256x256", 1, None), ("dall-e-2", "a cat", "256x256", 11, "n_not_within_range"),
+        ("dall-e-2", "a cat", "1792x1024", 1, "size_not_supported"), ("dall-e-2", "猫" * 1001, "256x256", 1, "prompt_too_long"),
+        ("dall-e-2", "猫" * 1000, "256x256", 1, None), ("dall-e-2", "a cat", "256x256", 11, "n_not_within_range"),
         ("dall-e-2", "a cat", "256x256", 0, "n_not_within_range"), ("dall-e-3", "a cat", "1024x1024", 2, "n_not_within_range"),
         ("cogview-3", "a cat", "7x7", 1, None), ("my-own", "a" * 9999, "7x7", 99, None),
         ("gpt-image-1", "a cat", "auto", 10, None),

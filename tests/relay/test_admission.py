@@ -47,6 +47,11 @@ def test_a_key_that_is_none_is_refused(ask: Any, alice: Any, header: str) -> Non
     assert answer.json["error"]["type"] == "authentication_error" and answer.json["error"]["code"] == "invalid_api_key"
 
 
+def test_endless_keys_are_refused_without_being_looked_up(client: FlaskClient, state: State) -> None:
+    answer = client.post(PATH, json=CHAT, headers={"Authorization": "Bearer sk-" + "x" * 60_000})
+    assert answer.status_code == 401 and not state._callers
+
+
 def test_upper_and_lower_case_are_two_keys(ask: Any, alice: Any) -> None:
     assert ask({"Authorization": f"Bearer {alice.key.upper()}"}).status_code == 401
 

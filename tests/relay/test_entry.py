@@ -23,6 +23,7 @@ RAW = json.dumps(CHAT).encode()
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
+        ("GET", "/v1/filesystem", 404, None), ("HEAD", "/v1/chat/nothing", 404, None), ("PATCH", PATH, 404, None),
         ("GET", "/v1/files", 501, "api_not_implemented"), ("POST", "/v1/fine_tuning/jobs", 501, "api_not_implemented"),
         ("POST", "/v1/assistants", 501, "api_not_implemented"), ("GET", "/v1/threads/t/runs", 501, "api_not_implemented"),
         ("DELETE", "/v1/models/gpt-4o", 501, "api_not_implemented"),
@@ -34,6 +35,11 @@ def test_paths_that_are_not_served_say_so(
     client: FlaskClient, alice: Any, method: str, path: str, status: int, code: str | None
 ) -> None:
     answer = client.open(path, method=method, headers=alice.headers)
+    without = client.open(path, method=method)
+    assert without.status_code == (404 if status == 404 else 401)
+    if method == "HEAD":
+        assert answer.status_code == status
+        return
     error = answer.json["error"]
     assert (answer.status_code, error["code"]) == (status, code)
     if status == 404:
@@ -68,10 +74,18 @@ def test_a_model_nobody_serves_is_told_in_both_languages(say: Any, channel: Any)
     assert en.startswith("No channel of group default serves unknown on /v1/chat/completions.")
 
 
+def deep(levels: int) -> bytes:
+    """A chat with lists in lists."""
+    return RAW[:-1] + b',"tools":' + b"[" * levels + b"]" * levels + b"}"
+
+
 BAD: list[tuple[str, Any, str]] = [
     (PATH, b"", "The body is not valid JSON: it is empty."), (PATH, b"{", "The body is not valid JSON"),
     (PATH, b"[]", "The body must be a JSON object."), (PATH, b"null", "The body must be a JSON object."),
     (PATH, b'{"model":"gpt-4o-mini","messages":' + b"[" * 3000 + b"]" * 3000 + b"}", "The body is not valid JSON"),
+    (PATH, deep(300), "The request is nested too deeply."), (PATH, deep(1000), "The request is nested too deeply."),
+    (PATH, CHAT | {"stream": "false"}, "stream must be true or false"), (PATH, CHAT | {"stream": 1}, "stream must be true or"),
+    (PATH, CHAT | {"stream": True, "stream_options": "x"}, "stream_options must be an object"),
     (PATH, {"messages": []}, "model is required"), (PATH, {"model": 5, "messages": []}, "model is required"),
     (PATH, {"model": "gpt-4o-mini"}, "field messages is required"),
     (PATH, {"model": "m", "messages": []}, "field messages is required"),
@@ -86,6 +100,9 @@ BAD: list[tuple[str, Any, str]] = [
     ("/v1/images/generations", {"model": "m"}, "field prompt is required"),
     ("/v1/audio/speech", {"model": "m", "input": "x" * 4097}, "input is too long (over 4096 characters)"),
     ("/v1/rerank", {"model": "m", "query": "q"}, "field documents is required"),
+    ("/v1/images/generations", {"model": "dall-e-3", "prompt": "x", "size": "2x2"}, "size not supported for this image model"),
+    ("/v1/images/generations", {"model": "dall-e-3", "prompt": "x", "n": 2}, "invalid value of n: dall-e-3 draws 1 to 1 images"),
+    ("/v1/images/generations", {"prompt": "好" * 1001}, "prompt is too long: dall-e-2 takes 1000 characters"),
 ]  # fmt: skip
 
 
@@ -93,9 +110,9 @@ BAD: list[tuple[str, Any, str]] = [
 def test_what_no_vendor_would_take_is_refused_with_the_reason(
     client: FlaskClient, alice: Any, vendor: FakeVendor, channel: Any, path: str, body: Any, text: str
 ) -> None:
-    channel()
-    sent = {"data": body} if isinstance(body, bytes) else {"json": body}
-    answer = client.post(path, headers=alice.headers, **sent)
+    channel(models="gpt-4o-mini,dall-e-2,dall-e-3")
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    answer = client.post(path, headers=alice.headers, data=data)
     assert answer.status_code == 400 and answer.json["error"]["message"].startswith(text)
     assert vendor.asked == []
 
@@ -171,6 +188,79 @@ def test_a_form_that_cannot_be_read_is_refused(client: FlaskClient, alice: Any, 
     channel(models="whisper-1")
     answer = client.post("/v1/images/edits", data=body, headers=alice.headers, content_type="multipart/form-data; boundary=b")
     assert answer.status_code == 400
+
+
+MULTIPART = "multipart/form-data; boundary=b"
+PART = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+FORMS: list[tuple[str, bytes, int, str]] = [
+    ("multipart/form-data", b"--b--", 400, "The form could not be read"),
+    (MULTIPART, b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n", 400, "A part of the form has no name"),
+    (MULTIPART, b"--b\r\nX-Y: z\r\n\r\nx\r\n--b--\r\n", 400, "The form could not be read"),
+    (MULTIPART, PART % (b"x", b"y") * 1001 + b"--b--", 413, "The form has more than 1000 parts."),
+    ("application/x-www-form-urlencoded", b"&".join([b"a=1"] * 1002), 413, "The form has more than 1000 parts."),
+    (MULTIPART, PART % (b"model", b"") + b"--b--", 400, "field prompt is required"),
+    (MULTIPART, PART % (b"prompt", b"x") + PART % (b"model", b"\xff\xfe") + b"--b--", 503, "No channel of"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "body", "status", "text"), FORMS, ids=range(len(FORMS)))
+def test_an_odd_form_is_refused_with_the_reason(
+    client: FlaskClient, alice: Any, channel: Any, kind: str, body: bytes, status: int, text: str
+) -> None:
+    channel(models="dall-e-2")
+    answer = client.post("/v1/images/edits", data=body, headers=alice.headers, content_type=kind)
+    assert answer.status_code == status and answer.json["error"]["message"].startswith(text)
+
+
+# Of every field that we read ourselves, and every kind of value.
+ODD = (None, True, 0, -1, 1.5, 10**30, "x", "\x00", [], [None], [1], [{}], {}, {"a": [1]}, [[1, 2], "x"])
+READ = {
+    PATH: ("messages", "model", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens", "tools", "functions"),
+    "/v1/completions": ("prompt", "suffix", "stream", "n"), "/v1/embeddings": ("input", "dimensions", "encoding_format"),
+    "/v1/moderations": ("input",), "/v1/edits": ("instruction", "input"), "/v1/rerank": ("query", "documents"),
+    "/v1/images/generations": ("prompt", "n", "size", "quality", "stream", "response_format"),
+    "/v1/images/edits": ("prompt", "n", "size", "image"), "/v1/images/variations": ("n", "image"),
+    "/v1/audio/speech": ("input", "voice", "speed"), "/v1/audio/transcriptions": ("file", "response_format", "stream"),
+}  # fmt: skip
+WHOLE: dict[str, Any] = dict.fromkeys(("prompt", "input", "instruction", "query"), "x") | CHAT | {"documents": ["x"]}
+
+
+@pytest.mark.parametrize("path", READ)
+def test_no_type_of_any_field_makes_us_stumble(
+    client: FlaskClient, alice: Any, vendor: FakeVendor, channel: Any, books: Any, path: str
+) -> None:
+    channel(models="gpt-4o-mini,dall-e-2")
+    vendor.always({"choices": [{"text": "x", "message": {"content": "x"}}], "data": [], "results": [], "text": "x"})
+    for field in READ[path]:
+        for value in ODD:
+            body = WHOLE | {"model": "dall-e-2" if "images" in path else "gpt-4o-mini", field: value}
+            answer = client.post(path, json=body, headers=alice.headers)
+            fine = answer.status_code == 200 or 400 <= answer.status_code < 500 or "No channel" in answer.text
+            spoken = path.endswith("speech") and answer.status_code == 502  # the fake's document is no sound
+            assert fine or spoken, (field, value, answer.text)
+            assert answer.status_code == 200 or answer.json["error"]["type"], (field, value)
+
+
+BOTH = ("/v1/models/", "/v1/models/gpt-4o-mini/", "/dashboard/billing/usage/", "/v1/dashboard/billing/usage/")
+
+
+@pytest.mark.parametrize("path", BOTH)
+def test_what_is_read_is_found_with_a_slash_at_its_end_too(client: FlaskClient, alice: Any, channel: Any, path: str) -> None:
+    channel()
+    answers = [client.get(way, headers=alice.headers) for way in (path, path.rstrip("/"))]
+    assert [answer.status_code for answer in answers] == [200, 200] and answers[0].json == answers[1].json
+    assert client.post(f"{PATH}/", json=CHAT, headers=alice.headers).status_code == 200
+
+
+def test_a_head_request_gets_the_head_alone(served: str, alice: Any, channel: Any) -> None:
+    channel()
+    place = urlsplit(served)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=10)
+    for path, status in (("/v1/models", 200), (PATH, 404)):
+        connection.request("HEAD", path, headers=alice.headers)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (status, b"") and int(answer.headers["Content-Length"]) > 0
+    connection.close()
 
 
 # -- browsers ---------------------------------------------------------------------------------------------------------
