@@ -8,7 +8,7 @@ from typing import Any
 from oneapi import config, settings, vendors
 from oneapi.catalog import prices
 from oneapi.fields import Field
-from oneapi.vendors.contract import Vendor
+from oneapi.vendors.contract import Vendor, serving
 from oneapi.wire import CALL_KINDS
 
 HERE = Path(__file__).parent
@@ -17,7 +17,7 @@ NOTE = "<!-- Written by `python -m docs.build` from the code: change it there. -
 
 KINDS = ("chat", "completions", "embeddings", "moderations", "images", "image_edits", "speech", "transcriptions", "rerank")
 # Modules whose requests are the client's own body: what they do not mention travels on.
-PASSING = ("openai", "quirks", "azure", "compatible", "minimax", "mistral", "xunfei_v2", "zhipu", "dashscope")
+PASSING = ("openai", "quirks", "azure", "compatible", "minimax", "mistral", "xunfei_v2", "zhipu")
 FEATURES = ("stream", "tools", "vision", "JSON", "reasoning")
 
 
@@ -33,20 +33,26 @@ def table(heads: tuple[str, ...], rows: Iterator[tuple[object, ...]]) -> str:
 # -- vendors --------------------------------------------------------------------------------------------------------
 
 
-def cases(slug: str) -> list[tuple[dict[str, Any], str]]:
-    """The wire cases of a vendor: what is asked, and the golden answer as text."""
-    folder = WIRE / slug
+def cases(row: Vendor) -> list[tuple[dict[str, Any], str]]:
+    """The wire cases that this row serves, not its sibling of the same name: what is asked, and the golden answer as text."""
+    named = next((vendor for vendor in vendors.REGISTRY.values() if vendor.slug == row.slug), row)
+    folder = WIRE / row.slug
     found = []
-    for ask in sorted(folder.glob("*/ask.json")) if folder.is_dir() else ():
-        golden = ask.with_name("golden.json")
-        found.append((json.loads(ask.read_text()), golden.read_text() if golden.exists() else ""))
+    for place in sorted(folder.glob("*/ask.json")) if folder.is_dir() else ():
+        ask, golden = json.loads(place.read_text()), place.with_name("golden.json")
+        if serving(named, ask.get("config", {}), ask.get("key", "")) is row:
+            found.append((ask, golden.read_text() if golden.exists() else ""))
     return found
+
+
+def refused(golden: str) -> bool:
+    return '"error"' in golden[:40]
 
 
 def proves(feature: str, ask: dict[str, Any], golden: str) -> bool:
     """Whether a case shows a feature at work."""
     body = ask.get("body", {})
-    if ask.get("kind", "chat") != "chat" or '"error"' in golden[:40]:
+    if ask.get("kind", "chat") != "chat" or refused(golden):
         return False
     match feature:
         case "stream":
@@ -63,10 +69,10 @@ def proves(feature: str, ask: dict[str, Any], golden: str) -> bool:
 
 def marks(row: Vendor) -> Iterator[str]:
     """● a wire case proves it, ○ OpenAI's own bytes pass untouched, · not offered."""
-    proven = cases(row.slug)
+    proven = cases(row)
     for kind in KINDS:
-        offered = kind in row.protocols
-        shown = any(ask.get("kind", "chat") == kind for ask, _ in proven)
+        offered = kind in row.protocols and (not row.offers or kind in row.offers)
+        shown = any(ask.get("kind", "chat") == kind and not refused(golden) for ask, golden in proven)
         yield "●" if offered and shown else "○" if offered else "·"
     native = "chat" in row.protocols and row.protocols["chat"].build.__module__.rpartition(".")[2] in PASSING
     for feature in FEATURES:
@@ -87,7 +93,8 @@ def vendor_page() -> str:
     heads = ("type", "vendor", *(k.replace("_", " ") for k in KINDS), *FEATURES, "balance", "model list")
     return (
         f"# What works with which vendor\n\n{NOTE}"
-        "● proven by a case in `tests/wire/`, ○ passes through untouched in OpenAI's own form, · not offered.\n"
+        "● proven by a case in `tests/wire/`, balances and model lists by one in `tests/vendors/`; ○ passes through\n"
+        "untouched in OpenAI's own form, if the address the channel points at knows it; · not offered, by the vendor or by us.\n"
         "No vendor was called from here: the cases are written from the vendors' documentation, each names its page, and where\n"
         "a vendor has an official SDK its requests and stream parser are compared in `tests/oracles/`.\n\n"
         + table(heads, vendor_rows())

@@ -47,7 +47,7 @@ def call_of(case: Path) -> Call:
     """The call as the engine would hand it to the adapter."""
     ask = load(case / "ask.json")
     config, key = ask.get("config", {}), ask.get("key", "sk-test")
-    row = serving(row_of(case.parent.name), config)
+    row = serving(row_of(case.parent.name), config, key)
     body, files = ask.get("body", {}), tuple(file_of(item) for item in ask.get("files", ()))
     model = ask.get("model", body.get("model", ""))
     return Call(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from oneapi.fields import Field
-from oneapi.vendors import shapes
+from oneapi.vendors import pieces, shapes
 from oneapi.vendors.contract import STATUS_KINDS, Protocol, Vendor
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 
 def build(call: Call) -> Request:
-    question = shapes.text_of(call.body["messages"][-1]["content"])
+    question = pieces.plain_text(call.body["messages"][-1], "The library")
     out = {"model": call.model, "query": question, "libraryId": call.config.get("library_id", ""), "stream": call.streaming}
     return Request(call.base_url + "/api/library/ask", out)
 

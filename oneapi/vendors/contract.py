@@ -24,7 +24,8 @@ def bearer(request: Request, call: Call) -> Request:
 STATUS_KINDS = {
     400: "bad_request", 401: "auth", 402: "quota", 403: "auth", 404: "no_model", 405: "bad_request", 408: "timeout",
     409: "server", 413: "too_long", 415: "bad_request", 422: "bad_request", 424: "server", 425: "overloaded",
-    429: "rate_limited", 498: "overloaded", 499: "server", 503: "overloaded", 504: "timeout", 524: "timeout", 529: "overloaded",
+    429: "rate_limited", 451: "content_filter", 498: "overloaded", 499: "server", 503: "overloaded", 504: "timeout",
+    524: "timeout", 529: "overloaded",
 }  # fmt: skip
 
 # Codes and types that OpenAI and the vendors who imitate it put into `error.code` or `error.type`.
@@ -66,14 +67,15 @@ def failure(reply: Reply, call: Call, codes: Mapping[str, str] = CODE_KINDS) -> 
         body = None
     if isinstance(body, list) and body and isinstance(body[0], dict):
         body = body[0]  # Google wraps some errors in a list
-    body = body if isinstance(body, dict) else {}
+    body = body if isinstance(body, dict) else {"message": body} if isinstance(body, str) else {}
     error = body.get("error")
     error = error if isinstance(error, dict) else {"message": error} if isinstance(error, str) else body
     message = next(
         (error[k] for k in ("message", "msg", "error_msg", "detail", "err", "code_msg") if isinstance(error.get(k), str)), ""
     )
     code, type_, param = error.get("code"), error.get("type"), error.get("param")
-    kind = codes.get(str(code)) or codes.get(str(type_)) or codes.get(str(error.get("status")))
+    named = (code, type_, error.get("status"), error.get("reason"))
+    kind = next((codes[str(name)] for name in named if str(name) in codes), None)
     return VendorError(
         kind or status_kind(reply.status),
         message or f"bad response status code {reply.status}",
@@ -151,17 +153,20 @@ class Vendor:
     owned_by: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)  # config name → the setting of the environment it falls back to
     needs_base_url: bool = False
+    offers: tuple[str, ...] = ()  # kinds of call its reference describes, where more pass through untried; empty: all of them
     documents: str = ""  # the vendor's own reference
 
 
 def serving(vendor: Vendor, config: Mapping[str, Any], key: str = "") -> Vendor:
     """The row that answers for a channel: the vendor's own, or its OpenAI-compatible one when the channel chose that.
 
-    Where it chose nothing, a composite key or an option that only the native protocol knows says native.
+    Where it chose nothing, a composite key, in one string or in fields, or an option that only the native protocol knows
+    says native.
     """
     if vendor.compatible is None:
         return vendor
-    native = not vendor.prefer_compatible or bool(vendor.key_parts and vendor.key_split in key) or bool(config.get("plugin"))
+    parts = bool(vendor.key_parts) and (vendor.key_split in key or any(config.get(name) for name in vendor.key_parts))
+    native = not vendor.prefer_compatible or parts or bool(config.get("plugin"))
     chosen = config.get("protocol") or ("native" if native else "openai")
     return vendor.compatible if chosen == "openai" else vendor
 

@@ -3,28 +3,27 @@
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
-from urllib.parse import urlencode
 
 from oneapi.fields import Field
-from oneapi.vendors import shapes
-from oneapi.vendors.contract import Protocol, Vendor, failure
+from oneapi.vendors import coze_files as files
+from oneapi.vendors import pieces, shapes
+from oneapi.vendors.contract import Protocol, Vendor
+from oneapi.vendors.coze_files import address, fail, trouble
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
 Json = dict[str, Any]
 
-# Coze says what is wrong under HTTP 200. https://www.coze.com/docs/developer_guides/coze_error_codes
-CODES = {
-    "4000": "bad_request", "4001": "bad_request", "4008": "quota", "4009": "quota", "4011": "quota", "4013": "rate_limited",
-    "4015": "no_model", "4016": "rate_limited", "4019": "quota", "4027": "quota", "4028": "quota", "4100": "auth", "4101": "auth",
-    "4200": "no_model", "4303": "rate_limited", "5000": "server", "700012006": "auth", "700012014": "auth", "702093018": "auth",
-}  # fmt: skip
 PASSED = ("custom_variables", "parameters", "meta_data", "extra_params", "shortcut_command", "auto_save_history")
 POLL_SECONDS, POLLS = 1.0, 600
 SPLIT = "|"  # between conversation, chat and call in the id of a tool call: the answer needs all three
 
 
 def build(call: Call) -> Request:
-    """https://www.coze.com/docs/developer_guides/chat_v3"""
+    """https://www.coze.com/docs/developer_guides/chat_v3. Pictures and files that come as data are uploaded first."""
+    return files.upload(call) or ask(call)
+
+
+def ask(call: Call) -> Request:
     body = call.body
     if submitted := outputs(body["messages"]):
         return submit(call, submitted)
@@ -33,37 +32,22 @@ def build(call: Call) -> Request:
         "user_id": call.config.get("user_id") or body.get("user") or "one-api",
         "stream": call.streaming,
         "auto_save_history": True,  # without it an answer that is not streamed cannot be fetched
-        "additional_messages": [message(turn) for turn in body["messages"]],
+        "additional_messages": [message(turn, call) for turn in body["messages"]],
     }
     out |= {name: body[name] for name in PASSED if body.get(name) is not None and (call.streaming or name != "auto_save_history")}
     conversation = body.get("conversation_id")
     return Request(address(call, "/v3/chat", **({"conversation_id": conversation} if conversation else {})), out)
 
 
-def address(call: Call, path: str, **query: str) -> str:
-    return call.base_url + path + ("?" + urlencode(query) if query else "")
-
-
-def message(turn: Json) -> Json:
+def message(turn: Json, call: Call) -> Json:
     """There are only users and assistants: instructions go as what a user said, tool results as well."""
     role, content = turn["role"], turn.get("content")
     if role == "assistant":
         return {"role": "assistant", "type": "answer", "content": shapes.text_of(content), "content_type": "text"}
-    if isinstance(content, list) and any(part["type"] == "image_url" for part in content):
-        text = json.dumps([part_of(part) for part in content], ensure_ascii=False)
+    if isinstance(content, list) and any(part["type"] not in ("text", "input_text") for part in content):
+        text = json.dumps([files.part_of(part, call) for part in content], ensure_ascii=False)
         return {"role": "user", "content": text, "content_type": "object_string"}
     return {"role": "user", "content": shapes.text_of(content), "content_type": "text"}
-
-
-def part_of(part: Json) -> Json:
-    if part["type"] == "text":
-        return {"type": "text", "text": part["text"]}
-    if part["type"] != "image_url":
-        raise VendorError("bad_request", f"This vendor reads text and images, not parts of type {part['type']!r}.")
-    url = part["image_url"]["url"]
-    if not url.startswith(("http://", "https://")):
-        raise VendorError("bad_request", "This vendor fetches images itself: give image_url.url as an http(s) address.")
-    return {"type": "image", "file_url": url}
 
 
 def outputs(turns: list[Json]) -> list[Json]:
@@ -87,6 +71,8 @@ def parse(reply: Reply, call: Call) -> Json | Request:
     if answer["code"] != 0:
         raise trouble(answer, 200)
     data = answer["data"]
+    if files.uploaded(data, call):
+        return build(call)
     if isinstance(data, list):
         return whole(data, call)
     where = {"conversation_id": data["conversation_id"], "chat_id": data["id"]}
@@ -97,8 +83,8 @@ def parse(reply: Reply, call: Call) -> Json | Request:
                 raise VendorError("timeout", f"The bot has not finished after {POLLS} questions.", status=200)
             return Request(address(call, "/v3/chat/retrieve", **where), method="GET", wait=POLL_SECONDS)
         case "requires_action":
-            said = {"content": None, "tool_calls": tool_calls(data)}
-            return shapes.completion(call, said, "tool_calls", used(data), id=f"chatcmpl-{data['id']}")
+            asked = {"content": None, "tool_calls": tool_calls(data)}
+            return shapes.completion(call, asked, "tool_calls", used(data), id=f"chatcmpl-{data['id']}")
         case "completed":
             call.memo["chat"] = data
             return Request(address(call, "/v3/chat/message/list", **where), method="GET")
@@ -129,11 +115,6 @@ def used(chat: Json) -> Json:
     return shapes.usage(usage.get("input_count") or 0, usage.get("output_count") or 0)
 
 
-def trouble(error: Json, status: int) -> VendorError:
-    code = str(error.get("code"))
-    return VendorError(CODES.get(code, "server"), error.get("msg") or f"error {code}", status=status, code=code)
-
-
 def failed(chat: Json) -> VendorError:
     """Why a chat is over without an answer; a chat that was cancelled says nothing about it."""
     error = chat.get("last_error") or {}
@@ -142,22 +123,25 @@ def failed(chat: Json) -> VendorError:
 
 def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
     yield shapes.chunk(call, {"role": "assistant", "content": ""})
+    calls = pieces.ToolCalls()
     told: set[str] = set()  # messages that came in deltas: their completed form is a repetition
     for event in events:
         data = event.data
         match event.name, data:
             case "conversation.message.delta", {"type": "answer"}:
                 told.add(data.get("id", ""))
-                yield from pieces(data, call)
+                yield from said(data, call)
             case "conversation.message.completed", {"type": "answer"} if data.get("id", "") not in told:
-                yield from pieces(data, call)
+                yield from said(data, call)
             case "conversation.chat.completed", dict():
                 yield shapes.chunk(call, {}, "stop")
                 yield shapes.usage_chunk(call, used(data))
                 return
             case "conversation.chat.requires_action", dict():
-                for index, made in enumerate(tool_calls(data)):
-                    yield shapes.chunk(call, {"tool_calls": [{"index": index, **made}]})
+                for made in tool_calls(data):
+                    function = made["function"]
+                    for delta in calls.deltas(made["id"], made["id"], function["name"], function["arguments"]):
+                        yield shapes.chunk(call, delta)
                 yield shapes.chunk(call, {}, "tool_calls")
                 yield shapes.usage_chunk(call, used(data))
                 return
@@ -176,24 +160,20 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
     raise VendorError("garbled", "The vendor's stream ended before the answer did.")
 
 
-def pieces(said: Json, call: Call) -> Iterator[Json]:
+def said(message: Json, call: Call) -> Iterator[Json]:
     for name in ("reasoning_content", "content"):
-        if said.get(name):
-            yield shapes.chunk(call, {name: said[name]})
-
-
-def fail(reply: Reply, call: Call) -> VendorError:
-    return failure(reply, call, CODES)
+        if message.get(name):
+            yield shapes.chunk(call, {name: message[name]})
 
 
 VENDORS = (
     Vendor(
         34, "coze", "Coze", "https://api.coze.com",
-        protocols={"chat": Protocol(build, parse, stream, fail=fail)},
+        protocols={"chat": Protocol(build, parse, stream, fail=fail), **files.PROTOCOLS},
         fields=(
             Field("user_id", str, "", "User ID", "Whom the bot talks to, in Coze's own logs. Empty: the client's user."),
         ),
-        key_label="Personal or service access token",
+        key_label="Personal or service access token", model_list=files.MODELS,
         owned_by="coze", documents="https://www.coze.com/docs/developer_guides/chat_v3",
     ),
 )  # fmt: skip

@@ -1,24 +1,22 @@
 """Alibaba DashScope's native chat: one service for text and one for everything that sees or hears.
 
-`-internet` behind a model's name searches the web. Pictures, embeddings, rankings and sound are in dashscope_media.
+Pictures, embeddings, rankings and sound are in dashscope_media, the OpenAI-compatible mode in dashscope_openai.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from re import compile
 from typing import Any
 
-from oneapi.fields import Field
-from oneapi.vendors import asks, balances, openai, pieces, quirks, shapes
+from oneapi.vendors import asks, pieces, shapes
 from oneapi.vendors import dashscope_media as media
 from oneapi.vendors.contract import Protocol, Vendor
 from oneapi.vendors.dashscope_media import address, fail, troubled
+from oneapi.vendors.dashscope_openai import COMPATIBLE, FIELDS, MODELS, searching, too_thoughtful
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
 Json = dict[str, Any]
 
 TEXT = "/services/aigc/text-generation/generation"
-SEARCH = "-internet"
 # Since Qwen3.5 every model is served by the multimodal service. https://help.aliyun.com/en/model-studio/qwen-api-via-dashscope
 SEEING = compile(r"-vl|qvq|-ocr|-audio|omni|qwen3\.[5-9]|qwen[4-9]|gui-")
 KEPT = (
@@ -28,19 +26,6 @@ KEPT = (
     "skill", "max_input_tokens",
 )  # fmt: skip
 FINISH = {"stop": "stop", "length": "length", "tool_calls": "tool_calls", "content_filter": "content_filter"}
-
-
-def searching(call: Call) -> tuple[str, bool]:
-    """The vendor's name of the model, and whether the client's name asks to search the web."""
-    return call.model.removesuffix(SEARCH), call.model.endswith(SEARCH)
-
-
-def too_thoughtful(model: str, call: Call) -> bool:
-    """Open Qwen3 models think unless told not to, and then refuse to answer in one piece.
-
-    https://help.aliyun.com/en/model-studio/deep-thinking
-    """
-    return model.startswith("qwen3-") and model.endswith("b") and "coder" not in model and not call.streaming
 
 
 def build(call: Call) -> Request:
@@ -205,46 +190,11 @@ def deltas(told: Json, calls: pieces.ToolCalls) -> Iterator[Json]:
         yield from calls.deltas(key, tool.get("id") or "", function.get("name") or "", function.get("arguments") or "")
 
 
-# Compatible mode
-
-
-def compatible_body(body: Json, call: Call) -> Json:
-    """Web search by a model's name works here too."""
-    model, search = searching(call)
-    sent = body | ({"model": model, "enable_search": True} if search else {})
-    return sent | {"enable_thinking": False} if too_thoughtful(model, call) and "enable_thinking" not in sent else sent
-
-
-def compatible_place(request: Request, call: Call) -> Request:
-    """Both modes live at one host, so that the base URL may be that of either."""
-    path = openai.PATHS[call.kind].removeprefix("/v1")
-    request.headers |= media.headers(call)
-    return replace(request, url=f"{media.host(call)}/compatible-mode/v1{path}")
-
-
-def named(piece: Json, call: Call, memo: Json) -> None:
-    if "model" in piece:
-        piece["model"] = call.asked or call.model
-
-
-CHAT = quirks.adapted(named, body=compatible_body, place=compatible_place, fail=fail)
-PLAIN = quirks.adapted(place=compatible_place, fail=fail)
-FIELDS = (
-    Field("plugin", str, "", "Plugin", "Value of the header X-DashScope-Plugin, for the native protocol."),
-    Field("workspace", str, "", "Workspace", "Optional: the workspace that pays, when it is not the default one."),
-)
-COMPATIBLE = Vendor(
-    17, "dashscope", "Alibaba DashScope", "https://dashscope.aliyuncs.com",
-    {**media.PROTOCOLS, "chat": CHAT, "completions": PLAIN, "embeddings": PLAIN},
-    rename={"max_completion_tokens": "max_tokens"}, sign=pieces.at_home(), fields=FIELDS,
-    model_list=balances.models("/compatible-mode/v1/models"), owned_by="ali",
-    documents="https://help.aliyun.com/zh/model-studio/qwen-api-via-openai-chat-completions",
-)  # fmt: skip
 VENDORS = (
     Vendor(
         17, "dashscope", "Alibaba DashScope", "https://dashscope.aliyuncs.com",
         {**media.PROTOCOLS, "chat": Protocol(build, parse, stream, fail=fail)}, sign=pieces.at_home(), fields=FIELDS,
-        compatible=COMPATIBLE, prefer_compatible=True, model_list=balances.models("/compatible-mode/v1/models"), owned_by="ali",
+        compatible=COMPATIBLE, prefer_compatible=True, model_list=MODELS, owned_by="ali",
         documents="https://help.aliyun.com/en/model-studio/qwen-api-via-dashscope",
     ),
 )  # fmt: skip

@@ -3,8 +3,8 @@
 from re import compile
 from typing import Any
 
-from oneapi.vendors import asks, pieces, shapes
-from oneapi.vendors.contract import CODE_KINDS, Protocol, failure, status_kind
+from oneapi.vendors import asks, pieces, quirks, shapes
+from oneapi.vendors.contract import Protocol
 from oneapi.wire import Call, Reply, Request, VendorError
 
 Json = dict[str, Any]
@@ -28,6 +28,7 @@ MULTIMODAL = "/services/aigc/multimodal-generation/generation"
 # Models that draw only by tasks; all others, since qwen-image, draw at once by the multimodal service.
 BY_TASK = compile(r"wanx|wan2\.[0-5]|stable-diffusion|flux")
 POLL_SECONDS = 300
+fail = quirks.failing(CODES)
 SEEING = compile(r"multimodal|vision|-vl")
 
 
@@ -48,12 +49,6 @@ def headers(call: Call) -> dict[str, str]:
 def troubled(answer: Json, status: int = 200) -> None:
     if answer.get("code"):
         raise pieces.refusal(CODES, answer["code"], answer.get("message"), status)
-
-
-def fail(reply: Reply, call: Call) -> VendorError:
-    error = failure(reply, call, CODE_KINDS | CODES)
-    error.kind = pieces.kind_of(CODE_KINDS | CODES, error.code or error.type, error.kind or status_kind(reply.status))
-    return error
 
 
 def read(reply: Reply) -> Json:
@@ -170,10 +165,7 @@ def parse_speech(reply: Reply, call: Call) -> Reply | Request:
 
 
 def build_transcription(call: Call) -> Request:
-    sound = next((file for file in call.files if file.name == "file"), None)
-    if sound is None:
-        raise VendorError("bad_request", "The form has no file.", param="file")
-    messages: list[Json] = [{"role": "user", "content": [{"audio": pieces.as_data_url(sound)}]}]
+    messages: list[Json] = [{"role": "user", "content": [{"audio": pieces.as_data_url(pieces.sound_file(call))}]}]
     if call.body.get("prompt"):
         messages.insert(0, {"role": "system", "content": [{"text": call.body["prompt"]}]})
     options = {"asr_options": {"language": call.body["language"]}} if call.body.get("language") else {}
@@ -185,9 +177,7 @@ def build_transcription(call: Call) -> Request:
 def parse_transcription(reply: Reply, call: Call) -> Json | Reply:
     answer = read(reply)
     text = "".join(part.get("text") or "" for part in answer["output"]["choices"][0]["message"]["content"])
-    if call.body.get("response_format") == "text":
-        return Reply(200, {"content-type": "text/plain; charset=utf-8"}, text.encode())
-    return {"text": text}
+    return pieces.transcript(text, call)
 
 
 PROTOCOLS = {

@@ -1,8 +1,8 @@
-"""MiniMax: OpenAI's protocol with errors under HTTP 200 and thinking in reasoning_details."""
+"""MiniMax: OpenAI's protocol with errors under HTTP 200 and thinking in reasoning_details; minimax_media has the rest."""
 
-from oneapi.vendors import balances
+from oneapi.vendors import balances, minimax_media
 from oneapi.vendors.contract import Vendor
-from oneapi.vendors.quirks import Json, adapted, refused_by, reshaped, spoken, system_role
+from oneapi.vendors.quirks import Json, adapted, failing, refused_by, reshaped, spoken, system_role
 from oneapi.wire import Call
 
 # https://platform.minimax.io/docs/api-reference/text-openai-api, errors: /docs/api-reference/errorcode
@@ -10,7 +10,7 @@ CODES = {
     "1000": "server", "1001": "timeout", "1002": "rate_limited", "1004": "auth", "1008": "quota", "1013": "server",
     "1024": "server", "1026": "content_filter", "1027": "content_filter", "1033": "server", "1039": "rate_limited",
     "1041": "rate_limited", "1042": "bad_request", "2013": "bad_request", "2045": "rate_limited", "2049": "auth",
-    "2056": "quota",
+    "2056": "rate_limited",
 }  # fmt: skip
 
 
@@ -63,11 +63,12 @@ CHAT = adapted(
     ),
     reasoning,
     body=reshaped(system_role, new_limit, with_thinking),
+    fail=failing(CODES),
 )
 
 VENDORS = (
     Vendor(
-        27, "minimax", "MiniMax", "https://api.minimaxi.com", {"chat": CHAT},
+        27, "minimax", "MiniMax", "https://api.minimaxi.com", {"chat": CHAT, **minimax_media.protocols(CODES)},
         model_list=balances.MODELS, owned_by="minimax",
         documents="https://platform.minimaxi.com/docs/api-reference/text-openai-api",
     ),

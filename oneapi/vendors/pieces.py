@@ -132,6 +132,26 @@ def ranking(call: Call, results: Iterable[tuple[int, float]], used: Json, id: st
     return {"id": id or f"rerank-{call.id}", "model": call.asked or call.model, "results": found, "usage": used}
 
 
+# Transcripts
+
+
+def sound_file(call: Call) -> File:
+    """The uploaded sound, where the vendor gives nothing but words for it."""
+    if call.body.get("response_format") in ("srt", "vtt"):
+        raise VendorError("bad_request", "This vendor tells no times: ask for json or text.", param="response_format")
+    sound = next((file for file in call.files if file.name == "file"), None)
+    if sound is None:
+        raise VendorError("bad_request", "The form has no file.", param="file")
+    return sound
+
+
+def transcript(text: str, call: Call) -> Json | Reply:
+    """What was heard, as JSON or as plain text."""
+    if call.body.get("response_format") == "text":
+        return Reply(200, {"content-type": "text/plain; charset=utf-8"}, text.encode())
+    return {"text": text}
+
+
 # Files by address
 
 

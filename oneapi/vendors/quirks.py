@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from oneapi.vendors import openai
+from oneapi.vendors import asks, openai, pieces
 from oneapi.vendors.contract import CODE_KINDS, Fail, Protocol, failure
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
@@ -20,11 +20,15 @@ def adapted(
     place: Callable[[Request, Call], Request] | None = None,
     names: tuple[str, ...] = (),
     fail: Fail = failure,
+    codes: Mapping[str, str] | None = None,
 ) -> Protocol:
     """OpenAI's protocol with changes: `body` before the request, `place` after it, `mends` on answers and chunks.
 
     `names`, when given, are the SSE event names that carry chunks; events of other names are left out, errors are not.
+    `codes` is the vendor's own table of errors, for failed statuses as well as for errors under HTTP 200.
     """
+    if codes is not None:
+        fail, mends = failing(codes), (faulty(codes), *mends)
 
     def build(call: Call) -> Request:
         request = openai.build(replace(call, body=body(call.body, call)) if body else call)
@@ -43,6 +47,8 @@ def adapted(
         for event in events:
             if names and event.name not in names and event.name != "error":
                 continue
+            if codes is not None and event.name == "error" and isinstance(event.data, dict):
+                raise coded(event.data, codes)
             if isinstance(event.data, dict):
                 for mend in mends:
                     mend(event.data, call, memo)
@@ -51,7 +57,37 @@ def adapted(
     def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
         return openai.stream(mended(events, call), call)
 
-    return Protocol(build, parse, stream, fail=fail)
+    return Protocol(build, parse, stream, fail=fail, native=not (mends or names))
+
+
+def failing(codes: Mapping[str, str]) -> Fail:
+    """Reads failed answers by a vendor's table besides OpenAI's; a code may be longer than its entry by dotted parts."""
+    known = {**CODE_KINDS, **codes}
+
+    def fail(reply: Reply, call: Call) -> VendorError:
+        error = failure(reply, call, known)
+        error.kind = pieces.kind_of(known, error.code or error.type, error.kind)
+        return error
+
+    return fail
+
+
+def coded(body: Json, codes: Mapping[str, str]) -> VendorError:
+    """The same for an object that came under HTTP 200."""
+    known = {**CODE_KINDS, **codes}
+    error = openai.fault(body, known)
+    error.kind = pieces.kind_of(known, error.code or error.type, error.kind)
+    return error
+
+
+def faulty(codes: Mapping[str, str]) -> Mend:
+    """Raises the error that an answer or chunk holds in its place."""
+
+    def mend(piece: Json, call: Call, memo: Json) -> None:
+        if piece.get("error"):
+            raise coded(piece, codes)
+
+    return mend
 
 
 def spoken(piece: Json) -> Iterator[tuple[Json, Json]]:
@@ -80,6 +116,15 @@ def system_role(body: Json, call: Call) -> Json:
     if not isinstance(messages, list) or not any(m.get("role") == "developer" for m in messages):
         return body
     return body | {"messages": [m | {"role": "system"} if m.get("role") == "developer" else m for m in messages]}
+
+
+def json_in_words(body: Json, call: Call) -> Json:
+    """A JSON schema as an instruction, for vendors who can be held to JSON but not to a schema."""
+    schema = asks.json_mode(body)[1]
+    if schema is None:
+        return body
+    told = {"role": "system", "content": asks.json_instruction(schema)}
+    return body | {"response_format": {"type": "json_object"}, "messages": [told, *body["messages"]]}
 
 
 def at_most(name: str, limit: float) -> Reshape:
@@ -193,6 +238,17 @@ def refused_by(status: Callable[[Json], tuple[Any, str]], codes: Mapping[str, st
     return mend
 
 
+def filled(piece: Json, call: Call, memo: Json) -> None:
+    """What a vendor leaves empty: id, kind of object, time and model. Usage of one token each is a placeholder, not a count."""
+    chunk = any("delta" in choice for choice in piece.get("choices") or ())
+    piece["id"] = piece.get("id") or f"chatcmpl-{call.id}"
+    piece["object"] = piece.get("object") or ("chat.completion.chunk" if chunk else "chat.completion")
+    piece["created"] = piece.get("created") or int(call.now)
+    piece["model"] = piece.get("model") or call.asked or call.model
+    if (piece.get("usage") or {}).get("total_tokens") == 1:
+        del piece["usage"]
+
+
 # SiliconFlow
 
 
@@ -205,3 +261,19 @@ def image_body(body: Json, call: Call) -> Json:
 def image_list(piece: Json, call: Call, memo: Json) -> None:
     if "data" not in piece and isinstance(piece.get("images"), list):
         piece["data"] = piece["images"]
+    piece.setdefault("created", int(call.now))
+
+
+def rank_documents(piece: Json, call: Call, memo: Json) -> None:
+    """Documents of a ranking as objects, where the vendor gives texts."""
+    for result in piece.get("results") or ():
+        if isinstance(result.get("document"), str):
+            result["document"] = {"text": result["document"]}
+
+
+def rank_usage(piece: Json, call: Call, memo: Json) -> None:
+    """Tokens of a ranking that are counted in `meta`, as Cohere's first version did."""
+    tokens = (piece.get("meta") or {}).get("tokens") or {}
+    if "usage" not in piece and isinstance(tokens.get("input_tokens"), int):
+        used = tokens["input_tokens"] + (tokens.get("output_tokens") or 0)
+        piece["usage"] = {"prompt_tokens": used, "total_tokens": used}

@@ -1,34 +1,20 @@
 """Tencent Hunyuan by its cloud API: signed requests to one address, names in capitals, errors under HTTP 200.
 
-It has no limit on tokens and no JSON mode: these parameters go nowhere.
+It has no limit on tokens: that goes nowhere. JSON can be asked for only in words.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from oneapi.fields import Field
-from oneapi.vendors import asks, balances, openai, pieces, shapes, tc3
+from oneapi.vendors import asks, balances, pieces, shapes, tc3
 from oneapi.vendors.contract import Protocol, Vendor
+from oneapi.vendors.quirks import adapted, system_role
+from oneapi.vendors.tencent_media import CODES, PROTOCOLS, acting, read, troubled
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
 Json = dict[str, Any]
 
-# https://cloud.tencent.com/document/api/1729/101832, and of streams: /1729/101838
-CODES = {
-    "AuthFailure": "auth", "UnauthorizedOperation": "auth", "FailedOperation.UserUnAuthError": "auth",
-    "FailedOperation.ServiceNotActivated": "auth", "FailedOperation.PartnerAccountUnSupport": "auth",
-    "RequestLimitExceeded": "rate_limited", "LimitExceeded": "rate_limited", "FailedOperation.SetPayModeExceed": "quota",
-    "FailedOperation.EngineServerLimitExceeded": "overloaded", "FailedOperation.EngineRequestTimeout": "timeout",
-    "FailedOperation.FreeResourcePackExhausted": "quota", "FailedOperation.ResourcePackExhausted": "quota",
-    "FailedOperation.ServiceStop": "quota", "FailedOperation.ServiceStopArrears": "quota", "ResourceInsufficient": "quota",
-    "ResourceUnavailable.InArrears": "quota", "ResourceUnavailable.LowBalance": "quota", "ResourceUnavailable": "server",
-    "FailedOperation.ImageDecodeFailed": "bad_request", "FailedOperation.ImageDownloadError": "bad_request",
-    "FailedOperation": "server", "InternalError": "server", "InvalidParameter": "bad_request", "MissingParameter": "bad_request",
-    "InvalidParameterValue": "bad_request", "InvalidParameterValue.Model": "no_model", "ResourceNotFound": "no_model",
-    "UnknownParameter": "bad_request", "UnsupportedOperation": "bad_request", "OperationDenied": "content_filter",
-    "InvalidAction": "no_model", "UnsupportedRegion": "bad_request", "InvalidRequest": "bad_request",
-    "4000": "server", "4001": "timeout",
-}  # fmt: skip
 FINISH = {"stop": "stop", "tool_calls": "tool_calls", "sensitive": "content_filter", "length": "length"}
 EXTRAS = {
     "enable_enhancement": "EnableEnhancement", "force_search_enhancement": "ForceSearchEnhancement", "search_info": "SearchInfo",
@@ -36,12 +22,6 @@ EXTRAS = {
     "stream_moderation": "StreamModeration", "enable_thinking": "EnableThinking", "temperature": "Temperature", "top_p": "TopP",
     "seed": "Seed",
 }  # fmt: skip
-IMAGE_NAMES = {
-    "n": "Num", "negative_prompt": "NegativePrompt", "seed": "Seed", "style": "Style", "revise": "Revise", "logo_add": "LogoAdd",
-}  # fmt: skip
-IMAGE_REGION = "ap-guangzhou"  # the only one that draws
-IMAGE_SECONDS = 3
-IMAGE_POLLS = 80  # the signature is good for five minutes
 
 
 def sign(request: Request, call: Call) -> Request:
@@ -49,28 +29,6 @@ def sign(request: Request, call: Call) -> Request:
     if not (id and secret):
         raise VendorError("auth", "The channel's key must have the form AppId|SecretId|SecretKey.")
     return tc3.signed(request, id, secret, "hunyuan", call.now)
-
-
-def acting(call: Call, action: str, body: Json, region: str = "") -> Request:
-    headers = {"X-TC-Action": action, "X-TC-Version": "2023-09-01"}
-    if region := call.config.get("region") or region:
-        headers["X-TC-Region"] = region
-    return Request(call.base_url + "/", body, headers)
-
-
-def read(reply: Reply) -> Json:
-    answer = reply.json()
-    troubled(answer)
-    return answer["Response"]
-
-
-def troubled(piece: Json) -> None:
-    """Errors come as Response.Error, or as ErrorMsg in the midst of a stream."""
-    match piece:
-        case {"Response": {"Error": {"Code": code, **rest}}}:
-            raise pieces.refusal(CODES, code, rest.get("Message"))
-        case {"ErrorMsg": {"Code": code, **rest}} | {"Response": {"ErrorMsg": {"Code": code, **rest}}}:
-            raise pieces.refusal(CODES, code, rest.get("Msg"))
 
 
 # Chat. https://cloud.tencent.com/document/api/1729/105701
@@ -91,7 +49,8 @@ def conversation(body: Json) -> list[Json]:
     """One system message in front; then users and assistants by turns, so that neighbours of one role become one."""
     found: list[Json] = []
     system, turns = asks.conversation(body)
-    if text := asks.system_text(system):
+    wanted, schema = asks.json_mode(body)
+    if text := "\n\n".join(filter(None, (asks.system_text(system), asks.json_instruction(schema) if wanted else ""))):
         found.append({"Role": "system", "Content": text})
     for message in turns:
         said = turn(message)
@@ -162,12 +121,8 @@ def tools(body: Json) -> Json:
 
 def _tool(function: Json) -> Json:
     parameters = function.get("parameters") or {"type": "object", "properties": {}}
-    said = {
-        "Name": function["name"],
-        "Parameters": asks.compact(parameters),
-        "Description": function.get("description") or "",
-    }
-    return {"Type": "function", "Function": said}
+    about = {"Parameters": asks.compact(parameters), "Description": function.get("description") or ""}
+    return {"Type": "function", "Function": {"Name": function["name"], **about}}
 
 
 def used(usage: Json) -> Json:
@@ -228,63 +183,16 @@ def deltas(told: Json, calls: pieces.ToolCalls, id: str) -> Iterator[Json]:
         yield from calls.deltas(key, named, function.get("Name") or "", function.get("Arguments") or "")
 
 
-# Embeddings and pictures
-
-
-def build_embeddings(call: Call) -> Request:
-    return acting(call, "GetEmbedding", {"InputList": asks.inputs(call.body)})
-
-
-def parse_embeddings(reply: Reply, call: Call) -> Json:
-    """The vectors come in the order of the texts; Index says 0 of each."""
-    answer = read(reply)
-    used = shapes.usage(answer["Usage"].get("PromptTokens") or answer["Usage"]["TotalTokens"])
-    return pieces.embeddings(call, [item["Embedding"] for item in answer["Data"]], used)
-
-
-def build_images(call: Call) -> Request:
-    """https://cloud.tencent.com/document/api/1729/105969"""
-    body = call.body
-    sent: Json = {"Prompt": body["prompt"]}
-    if body.get("size") not in (None, "auto"):
-        sent["Resolution"] = body["size"].replace("x", ":")
-    sent |= {name: body[k] for k, name in IMAGE_NAMES.items() if k in body}
-    return acting(call, "SubmitHunyuanImageJob", sent, IMAGE_REGION)
-
-
-def parse_images(reply: Reply, call: Call) -> Json | Request:
-    if pieces.downloading(call):
-        return pieces.downloaded(reply, call)
-    answer = read(reply)
-    if "JobId" in answer:
-        call.memo["job"] = answer["JobId"]
-    match str(answer.get("JobStatusCode", "1")):
-        case "5":
-            return pieces.pictures(call, answer["ResultImage"])
-        case "4":
-            raise pieces.refusal(CODES, answer.get("JobErrorCode"), answer.get("JobErrorMsg"))
-    call.memo["polls"] = call.memo.get("polls", 0) + 1
-    if call.memo["polls"] > IMAGE_POLLS:
-        raise VendorError("timeout", "The picture took too long.")
-    request = acting(call, "QueryHunyuanImageJob", {"JobId": call.memo["job"]}, IMAGE_REGION)
-    request.wait = IMAGE_SECONDS
-    return request
-
-
 # https://cloud.tencent.com/document/product/1729/111007
 COMPATIBLE = Vendor(
     23, "tencent", "Tencent Hunyuan", "https://api.hunyuan.cloud.tencent.com",
-    dict.fromkeys(("chat", "embeddings"), openai.OPENAI), key_label="API key", model_list=balances.MODELS, owned_by="tencent",
-    documents="https://cloud.tencent.com/document/product/1729/111007",
+    {"chat": adapted(body=system_role, codes=CODES), "embeddings": adapted(codes=CODES)}, key_label="API key",
+    model_list=balances.MODELS, owned_by="tencent", documents="https://cloud.tencent.com/document/product/1729/111007",
 )  # fmt: skip
 VENDORS = (
     Vendor(
         23, "tencent", "Tencent Hunyuan", "https://hunyuan.tencentcloudapi.com",
-        {
-            "chat": Protocol(build_chat, parse_chat, stream_chat),
-            "embeddings": Protocol(build_embeddings, parse_embeddings),
-            "images": Protocol(build_images, parse_images),
-        },
+        {**PROTOCOLS, "chat": Protocol(build_chat, parse_chat, stream_chat)},
         sign=pieces.at_home(sign), key_label="AppId|SecretId|SecretKey", key_parts=("app_id", "secret_id", "secret_key"),
         fields=(Field("region", str, "", "Region", "Optional, such as ap-guangzhou; pictures are only drawn there."),),
         compatible=COMPATIBLE, prefer_compatible=True, owned_by="tencent",

@@ -4,40 +4,18 @@ import hmac
 import json
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from oneapi.fields import Field
-from oneapi.vendors import asks, pieces, shapes, xunfei_v2
-from oneapi.vendors.contract import Protocol, Vendor, bearer
+from oneapi.vendors import asks, pieces, shapes
+from oneapi.vendors.contract import Protocol, Vendor
+from oneapi.vendors.xunfei_v2 import CODES, COMPATIBLE, DOCUMENTS, MODELS, PARTS, VERSIONS
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
 Json = dict[str, Any]
 
-# https://www.xfyun.cn/doc/spark/接口说明.html
-CODES = {
-    "10000": "server", "10001": "server", "10002": "server", "10003": "bad_request", "10004": "bad_request",
-    "10005": "bad_request", "10006": "rate_limited",
-    "10007": "rate_limited", "10008": "rate_limited", "10009": "server", "10010": "server",
-    "10011": "server", "10012": "server", "10013": "content_filter", "10014": "content_filter", "10015": "auth", "10016": "auth",
-    "10017": "bad_request", "10018": "server", "10019": "content_filter", "10021": "content_filter", "10022": "server",
-    "10110": "overloaded", "10163": "bad_request", "10404": "no_model", "10907": "too_long", "11200": "auth", "11201": "quota",
-    "11202": "rate_limited", "11203": "rate_limited",
-}  # fmt: skip
-# Version → domain and path; the name of a model or the channel's `api_version` leads to the version.
-VERSIONS = {
-    "v1.1": ("lite", "/v1.1/chat"), "v2.1": ("generalv2", "/v2.1/chat"), "v3.1": ("generalv3", "/v3.1/chat"),
-    "v3.1-128k": ("pro-128k", "/chat/pro-128k"), "v3.5": ("generalv3.5", "/v3.5/chat"), "v3.5-32k": ("max-32k", "/chat/max-32k"),
-    "v4.0": ("4.0Ultra", "/v4.0/chat"), "x1": ("spark-x", "/v1/x1"),
-}  # fmt: skip
-MODELS = {
-    "spark-lite": "v1.1", "lite": "v1.1", "general": "v1.1", "generalv2": "v2.1", "spark-pro": "v3.1", "generalv3": "v3.1",
-    "spark-pro-128k": "v3.1-128k", "pro-128k": "v3.1-128k", "spark-max": "v3.5", "generalv3.5": "v3.5",
-    "spark-max-32k": "v3.5-32k", "max-32k": "v3.5-32k", "spark-4.0-ultra": "v4.0", "4.0ultra": "v4.0", "x1": "x1",
-    "spark-x1": "x1", "spark-x1.5": "x1", "spark-x": "x1",
-}  # fmt: skip
 KEPT = ("top_k", "presence_penalty", "frequency_penalty", "auditing", "show_ref_label", "thinking", "chat_id")
 NO_FUNCTIONS = ("lite", "generalv2", "pro-128k")
 
@@ -186,32 +164,6 @@ def frames(body: bytes) -> Iterator[Event]:
     return (Event(json.loads(line)) for line in body.split(b"\n") if line.strip())
 
 
-# The same models over HTTP, where a model goes by its domain. https://www.xfyun.cn/doc/spark/HTTP调用文档.html
-
-
-def build_http(call: Call) -> Request:
-    known = MODELS.get(call.model.lower())
-    model = VERSIONS[known][0] if known else call.model
-    return xunfei_v2.CHAT.build(replace(call, model=model, body=call.body | {"model": model}))
-
-
-def sign_http(request: Request, call: Call) -> Request:
-    """A key of three parts serves HTTP as APIKey:APISecret. https://www.xfyun.cn/doc/spark/X1http.html"""
-    key, secret = call.config.get("api_key"), call.config.get("api_secret")
-    if not (key and secret):
-        return bearer(request, call)
-    request.headers["Authorization"] = f"Bearer {key}:{secret}"
-    return request
-
-
-PARTS = ("app_id", "api_secret", "api_key")
-DOCUMENTS = "https://www.xfyun.cn/doc/spark/"
-COMPATIBLE = Vendor(
-    18, "xunfei", "iFlytek Spark", "https://spark-api-open.xf-yun.com", {"chat": replace(xunfei_v2.CHAT, build=build_http)},
-    rename={"max_completion_tokens": "max_tokens"}, sign=sign_http, key_parts=PARTS, owned_by="xunfei",
-    key_label="HTTP API password, or APPID|APISecret|APIKey",
-    documents=DOCUMENTS + "HTTP%E8%B0%83%E7%94%A8%E6%96%87%E6%A1%A3.html",
-)  # fmt: skip
 VENDORS = (
     Vendor(
         18, "xunfei", "iFlytek Spark", "https://spark-api.xf-yun.com", {"chat": Protocol(build, parse, stream, "websocket")},
