@@ -9,7 +9,7 @@ from gevent import Greenlet
 from gevent.event import Event
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 from redis.sentinel import Sentinel
 
 from oneapi.config import Config
@@ -22,6 +22,8 @@ TOPIC = "oneapi:changed"
 RETRY_SECONDS = 1.0
 TIMEOUT = 3.0
 STOP_SECONDS = 1.0
+
+AWAY = (RedisError, RedisClusterException, OSError)  # whatever says that Redis cannot be asked just now
 
 _running: list["Fanout"] = []
 
@@ -66,7 +68,7 @@ def tell(config: Config) -> None:
     try:
         if (connection := client(config)) is not None:
             connection.publish(TOPIC, "1")
-    except (RedisError, OSError) as error:
+    except AWAY as error:
         log.warning("Redis did not take a change (%s); the others see it within two seconds", type(error).__name__)
 
 
@@ -75,7 +77,7 @@ def health(config: Config) -> str:
     try:
         connection = client(config)
         return "not used" if connection is None else "answers" if connection.ping() else "does not answer"
-    except (RedisError, OSError) as error:
+    except AWAY as error:
         return f"does not answer: {type(error).__name__}"
 
 
@@ -121,7 +123,7 @@ class Fanout:
     def _tell(self) -> None:
         try:
             self._connection().publish(TOPIC, "1")
-        except (RedisError, OSError) as error:
+        except AWAY as error:
             log.warning("Redis did not take a change (%s); other processes see it within two seconds", type(error).__name__)
 
     def _listen(self) -> None:
@@ -130,7 +132,7 @@ class Fanout:
             try:
                 self._receive()
                 told = False
-            except (RedisError, OSError) as error:
+            except AWAY as error:
                 if not told:
                     log.warning("Redis is away (%s); changes are read from the database every second", type(error).__name__)
                     told = True

@@ -54,10 +54,11 @@ def test_requests_are_limited_while_redis_is_away(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "environ, uri",
     [
-        ({}, "memory://"),
+        ({}, ""),
+        ({"REDIS_CONN_STRING": "h:1", "REDIS_PASSWORD": "p"}, "redis://h:1"),
         ({"REDIS_CONN_STRING": "redis://h:1/2"}, "redis://h:1/2"),
-        ({"REDIS_CONN_STRING": "a:1,b:2", "REDIS_MASTER_NAME": "m", "REDIS_PASSWORD": "p@"}, "redis+sentinel://:p%40@a:1,b:2/m"),
-        ({"REDIS_CONN_STRING": "a:1,b:2", "REDIS_PASSWORD": "p"}, "redis+cluster://:p@a:1,b:2"),
+        ({"REDIS_CONN_STRING": "a:1,b:2", "REDIS_MASTER_NAME": "m", "REDIS_PASSWORD": "p@"}, "redis+sentinel://a:1,b:2/m"),
+        ({"REDIS_CONN_STRING": "a:1,b:2", "REDIS_PASSWORD": "p"}, "redis+cluster://a:1,b:2"),
     ],
 )
 def test_every_form_of_redis_has_an_address(environ: dict[str, str], uri: str) -> None:

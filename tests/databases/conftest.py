@@ -1,10 +1,12 @@
 """Every test here runs on each kind of database."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import servers
+from pair import Pair
 
 from oneapi.config import Config
 from oneapi.db import Databases
@@ -34,3 +36,20 @@ def legacy(databases: Databases) -> Databases:
     servers.build_legacy(databases.engine)
     databases.engine.dispose()
     return databases
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Callable[..., Pair]]:
+    """pair(REDIS_CONN_STRING=...) is two processes on one SQLite file."""
+    made: list[Pair] = []
+    with ExitStack() as stack:
+
+        def make(**variables: str) -> Pair:
+            made.append(Pair(stack, tmp_path, **variables))
+            made[-1].start()
+            return made[-1]
+
+        yield make
+        for one in made:
+            for part in one.fanouts:
+                part.stop()

@@ -2,76 +2,19 @@
 
 import os
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 
 import gevent
 import pytest
 import servers
 from gevent.server import StreamServer
+from pair import Pair, eventually
 
-from oneapi import fanout, migrate
+from oneapi import fanout
 from oneapi.config import Config
-from oneapi.db import Databases
-from oneapi.models import option, version
-from oneapi.state import State
 
-NOW = 1_700_000_000
 REDIS = 6379
-
-
-def eventually(claim: Callable[[], bool], seconds: float = 8.0) -> None:
-    for _ in range(int(seconds * 50)):
-        if claim():
-            return
-        gevent.sleep(0.02)
-    raise AssertionError("it never came true")
-
-
-class Pair:
-    """Two processes' views of one database."""
-
-    def __init__(self, stack: ExitStack, folder: Path, redis: str):
-        self.settings = servers.configured(folder, REDIS_CONN_STRING=redis)
-        self.states = [self._state(stack) for _ in range(2)]
-        self.fanouts: list[fanout.Fanout] = []
-
-    def _state(self, stack: ExitStack) -> State:
-        databases: Databases = stack.enter_context(servers.opened(self.settings))
-        migrate.upgrade(databases, self.settings, now=NOW)
-        state = State(self.settings, databases, clock=lambda: NOW)
-        state.refresh(force=True)
-        return state
-
-    def start(self) -> None:
-        self.fanouts = [fanout.Fanout(state) for state in self.states]
-
-    def rename(self, name: str) -> None:
-        """Change the first process's system name."""
-        with self.states[0].databases.transaction() as session:
-            option.put(session, "SystemName", name, now=NOW, by=1)
-            version.bump(session, "settings")
-        self.states[0].changed()
-
-    def heard(self, name: str) -> bool:
-        return self.states[1].settings.system_name == name
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Callable[..., Pair]]:
-    made: list[Pair] = []
-    with ExitStack() as stack:
-
-        def make(redis: str = "") -> Pair:
-            made.append(Pair(stack, tmp_path, redis))
-            made[-1].start()
-            return made[-1]
-
-        yield make
-        for one in made:
-            for part in one.fanouts:
-                part.stop()
 
 
 def redis_url() -> str:
@@ -90,14 +33,14 @@ def test_with_redis_a_change_travels_before_the_next_look_at_the_database(
     pair: Callable[..., Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fanout, "REFRESH_SECONDS", 3600)  # nobody looks at the database by themselves
-    two = pair(redis_url())
+    two = pair(REDIS_CONN_STRING=redis_url())
     eventually(lambda: all(part.listening for part in two.fanouts))
     two.rename("Renamed")
     eventually(lambda: two.heard("Renamed"))
 
 
 def test_a_change_that_redis_was_not_told_of_is_seen_within_two_seconds(pair: Callable[..., Pair]) -> None:
-    two = pair(redis_url())
+    two = pair(REDIS_CONN_STRING=redis_url())
     eventually(lambda: all(part.listening for part in two.fanouts))
     two.states[0].publish = lambda: None  # the process ended, or lost its Redis, between the commit and the telling
     two.rename("Renamed")
@@ -107,7 +50,7 @@ def test_a_change_that_redis_was_not_told_of_is_seen_within_two_seconds(pair: Ca
 def test_nodes_may_be_written_without_a_scheme(pair: Callable[..., Pair], monkeypatch: pytest.MonkeyPatch) -> None:
     servers.needs("redis", REDIS)
     monkeypatch.setattr(fanout, "REFRESH_SECONDS", 3600)
-    two = pair(f"127.0.0.1:{REDIS}")
+    two = pair(REDIS_CONN_STRING=f"127.0.0.1:{REDIS}")
     eventually(lambda: all(part.listening for part in two.fanouts))
     two.rename("Renamed")
     eventually(lambda: two.heard("Renamed"))
@@ -118,7 +61,7 @@ def test_while_redis_is_away_the_database_is_asked_and_later_redis_again(pair: C
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    two = pair(f"redis://127.0.0.1:{port}/0")
+    two = pair(REDIS_CONN_STRING=f"redis://127.0.0.1:{port}/0")
     two.rename("While away")
     eventually(lambda: two.heard("While away"))
     assert not any(part.listening for part in two.fanouts)
