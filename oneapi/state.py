@@ -92,6 +92,7 @@ class State:
         self._versions: dict[str, int] | None = None
         self._full_refresh_at = 0.0
         self._refreshing = RLock()
+        self._looking_up = [RLock() for _ in range(16)]
 
     def refresh(self, *, force: bool = False) -> None:
         """Reload what changed since the last look. One small query when nothing did."""
@@ -136,13 +137,16 @@ class State:
             return self._callers[key]
         except KeyError:
             pass
-        callers = self._callers
-        with self.databases.transaction() as session:
-            found = self._load(session, key)
-        if len(callers) > 100_000:  # guessed keys must not fill the memory
-            callers.clear()
-        callers[key] = found
-        return found
+        with self._looking_up[hash(key) % len(self._looking_up)]:  # after a change many ask at once: one of them looks
+            callers = self._callers
+            if key in callers:
+                return callers[key]
+            with self.databases.transaction() as session:
+                found = self._load(session, key)
+            if len(callers) > 100_000:  # guessed keys must not fill the memory
+                callers.clear()
+            callers[key] = found
+            return found
 
     def _load(self, session: Session, key: str) -> Caller | None:
         row = token.by_key(session, key)

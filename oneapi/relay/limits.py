@@ -3,10 +3,9 @@
 import fcntl
 import mmap
 import os
-import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 
@@ -14,9 +13,11 @@ from oneapi.relay.refusal import Refused
 from oneapi.state import Caller, Limits
 
 SLOTS, PROBES, WORKERS = 8192, 16, 32
-HEAD = struct.Struct("<QIIIIQQ")  # key, minute, requests now and in the minute before, spare, tokens now and before
-SLOT = HEAD.size + 2 * WORKERS  # then requests in flight, by worker
-ARRIVALS = slice(SLOTS * SLOT, SLOTS * SLOT + 8)  # how many workers ever sat down
+# A slot: its key (Q), the minute, requests in it and in the one before, spare (IIII), tokens now and before (QQ), and requests
+# in flight by worker (32 H). The map is read as numbers of each of these sizes; a slot's place is counted in Qs.
+KEY, MINUTE, REQUESTS, REQUESTS_BEFORE, TOKENS, TOKENS_BEFORE, IN_FLIGHT = 0, 2, 3, 4, 3, 4, 20
+SLOT = (40 + 2 * WORKERS) // 8
+ARRIVALS = SLOTS * SLOT  # then how many workers ever sat down
 
 
 class Ticket:
@@ -44,14 +45,17 @@ class Board:
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path / "limits.bin", os.O_RDWR | os.O_CREAT, 0o600)
-        if os.fstat(self._file).st_size < ARRIVALS.stop:
-            os.ftruncate(self._file, ARRIVALS.stop)
-        self._map = mmap.mmap(self._file, ARRIVALS.stop)
+        size = 8 * (ARRIVALS + 1)
+        if os.fstat(self._file).st_size < size:
+            os.ftruncate(self._file, size)
+        view = memoryview(mmap.mmap(self._file, size))
+        self._q, self._i, self._h = view.cast("Q"), view.cast("I"), view.cast("H")
+        self._known: dict[str, tuple[int, int]] = {}  # name → its key and the slot that held it
         self._places = os.open(path / "limits.places", os.O_RDWR | os.O_CREAT, 0o600)
         self._place = self._sit_down()
-        self._alone, self._looked, self._arrivals = False, 0.0, b""
+        self._alone, self._looked, self._arrivals = False, 0.0, -1
         with self._locked():
-            self._map[ARRIVALS] = (int.from_bytes(self._map[ARRIVALS], "little") + 1).to_bytes(8, "little")
+            self._q[ARRIVALS] += 1
         time.sleep(0.01)  # one that was alone until now may be in the middle of a count
 
     def _sit_down(self) -> int:
@@ -60,34 +64,24 @@ class Board:
                 fcntl.lockf(self._places, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
             except OSError:
                 continue
-            for slot in range(SLOTS):
-                self._map[self._in_flight(slot, place) : self._in_flight(slot, place) + 2] = b"\0\0"
+            for at in range(IN_FLIGHT + place, 4 * ARRIVALS, 4 * SLOT):
+                self._h[at] = 0
             return place
         fcntl.lockf(self._places, fcntl.LOCK_SH, 1, WORKERS - 1)
         return WORKERS - 1  # shared by whoever comes last
-
-    def _in_flight(self, slot: int, place: int) -> int:
-        return slot * SLOT + HEAD.size + 2 * place
 
     def _bury_dead(self, slot: int) -> bool:
         """Clear what workers that are gone had in flight; a worker that lives holds the lock on its place."""
         buried = False
         for place in range(WORKERS - 1):
-            at = self._in_flight(slot, place)
-            if place == self._place or self._map[at : at + 2] == b"\0\0":
-                continue
-            try:
-                fcntl.lockf(self._places, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
-            except OSError:
-                continue
-            self._map[at : at + 2] = b"\0\0"
-            fcntl.lockf(self._places, fcntl.LOCK_UN, 1, place)
-            buried = True
+            at = 4 * slot + IN_FLIGHT + place
+            if self._h[at] and place != self._place and not self._taken(place):
+                self._h[at], buried = 0, True
         return buried
 
     def _sole(self, now: float) -> bool:
         """Whether no other worker counts here, so that none must be locked out; looked up when one comes or may have gone."""
-        arrivals = self._map[ARRIVALS]
+        arrivals = self._q[ARRIVALS]
         if arrivals != self._arrivals or (not self._alone and abs(now - self._looked) >= 1.0):
             self._looked, self._arrivals = now, arrivals
             self._alone = self._place < WORKERS - 1 and not any(map(self._taken, range(WORKERS)))
@@ -114,83 +108,116 @@ class Board:
     def enter(self, caller: Caller, estimate: int) -> Ticket:
         """Let a request in, counting it everywhere, or raise Refused(429) and count it nowhere."""
         now = time.time()
-        with nullcontext() if self._sole(now) else self._locked():
+        if self._sole(now):
+            return self._let_in(caller, estimate, now)
+        with self._locked():
             return self._let_in(caller, estimate, now)
 
     def _let_in(self, caller: Caller, estimate: int, now: float) -> Ticket:
-        found = [(self._find(name, int(now) // 60), limits, name) for name, limits in caller.limits]
+        minute = int(now) // 60
         headers: list[tuple[str, str]] = []
-        for slot, limits, name in found:
-            headers = self._check(slot, limits, name, estimate, now) or headers
-        for slot, _, _ in found:
-            self._add(slot, int(now) // 60, 1, estimate, 1)
-        return Ticket(self, [slot for slot, _, _ in found], estimate, headers)
+        slots = []
+        for name, limits in caller.limits:
+            slot = self._find(name, minute)
+            slots.append(slot)
+            headers = self._check(slot, limits, name, estimate, now % 60) or headers
+        for slot in slots:
+            self._add(slot, 1, estimate, 1)
+        return Ticket(self, slots, estimate, headers)
 
     def leave(self, slots: list[int], correction: int) -> None:
         now = time.time()
-        with nullcontext() if self._sole(now) else self._locked():
-            for slot in slots:
-                self._add(slot, int(now) // 60, 0, correction, -1)
+        if self._sole(now):
+            self._let_out(slots, correction, int(now) // 60)
+        else:
+            with self._locked():
+                self._let_out(slots, correction, int(now) // 60)
+
+    def _let_out(self, slots: list[int], correction: int, minute: int) -> None:
+        for slot in slots:
+            self._turn(slot, minute)
+            self._add(slot, 0, correction, -1)
 
     def _find(self, name: str, minute: int) -> int:
-        key = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little") | 1
-        start, free, oldest = key % SLOTS, -1, (1 << 40, -1)
-        for step in range(PROBES):
-            slot = (start + step) % SLOTS
-            held, last = struct.unpack_from("<QI", self._map, slot * SLOT)
-            if held == key:
-                return slot
-            if not held:
-                free = slot
-                break
-            oldest = min(oldest, (last, slot))
-        slot = free if free >= 0 else oldest[1]
-        self._map[slot * SLOT : (slot + 1) * SLOT] = bytes(SLOT)
-        struct.pack_into("<QI", self._map, slot * SLOT, key, minute)
+        """The slot of a name, in this minute."""
+        key, slot = self._known.get(name, (1, 0))
+        if self._q[slot + KEY] != key:
+            key = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little") | 3  # never 0, which is free, nor 1
+            slot = self._slot(key, minute)
+            if len(self._known) >= SLOTS:
+                self._known.clear()
+            self._known[name] = (key, slot)
+        self._turn(slot, minute)
         return slot
 
-    def _read(self, slot: int, minute: int) -> tuple[int, int, int, int]:
-        """Requests now and before, tokens now and before, as they stand in this minute."""
-        _, last, now, before, _, tokens, tokens_before = HEAD.unpack_from(self._map, slot * SLOT)
+    def _slot(self, key: int, minute: int) -> int:
+        """Where a key is, or gets a place: a free one, else that of the name which was silent longest."""
+        start, oldest = (key >> 2) % SLOTS, (1 << 40, -1)
+        for step in range(PROBES):
+            slot = SLOT * ((start + step) % SLOTS)
+            held = self._q[slot + KEY]
+            if held == key:
+                return slot
+            oldest = min(oldest, (self._i[2 * slot + MINUTE] if held else -1, slot))
+            if not held:
+                break
+        slot = oldest[1]
+        for at in range(slot, slot + SLOT):
+            self._q[at] = 0
+        self._q[slot + KEY], self._i[2 * slot + MINUTE] = key, minute
+        return slot
+
+    def _turn(self, slot: int, minute: int) -> None:
+        """What was now is the minute before, once a minute is over."""
+        q, i, at = self._q, self._i, 2 * slot
+        last = i[at + MINUTE]
         if last == minute:
-            return now, before, tokens, tokens_before
-        return (0, now, 0, tokens) if last == minute - 1 else (0, 0, 0, 0)
+            return
+        following = last == minute - 1
+        i[at + REQUESTS_BEFORE], q[slot + TOKENS_BEFORE] = (i[at + REQUESTS], q[slot + TOKENS]) if following else (0, 0)
+        i[at + REQUESTS] = q[slot + TOKENS] = 0
+        i[at + MINUTE] = minute
 
-    def _add(self, slot: int, minute: int, requests: int, tokens: int, in_flight: int) -> None:
-        now, before, used, used_before = self._read(slot, minute)
-        (key,) = struct.unpack_from("<Q", self._map, slot * SLOT)
-        HEAD.pack_into(self._map, slot * SLOT, key, minute, now + requests, before, 0, max(0, used + tokens), used_before)
-        at = self._in_flight(slot, self._place)
-        (flying,) = struct.unpack_from("<H", self._map, at)
-        struct.pack_into("<H", self._map, at, min(max(0, flying + in_flight), 65535))
+    def _add(self, slot: int, requests: int, tokens: int, in_flight: int) -> None:
+        self._i[2 * slot + REQUESTS] += requests
+        self._q[slot + TOKENS] = max(0, self._q[slot + TOKENS] + tokens)
+        at = 4 * slot + IN_FLIGHT + self._place
+        self._h[at] = min(max(0, self._h[at] + in_flight), 65535)
 
-    def _check(self, slot: int, limits: Limits, name: str, estimate: int, now: float) -> list[tuple[str, str]]:
-        requests, requests_before, tokens, tokens_before = self._read(slot, int(now) // 60)
-        part, whose = (now % 60) / 60, name.partition(":")[0]
+    def _check(self, slot: int, limits: Limits, name: str, estimate: int, second: float) -> list[tuple[str, str]]:
+        """Raise Refused if this request is one too many; returns the headers that tell how much is left."""
         headers: list[tuple[str, str]] = []
-        for limit, used, before, more, noun in (
-            (limits.rpm, requests, requests_before, 1, "requests"),
-            (limits.tpm, tokens, tokens_before, min(estimate, limits.tpm), "tokens"),
-        ):
-            if not limit:
-                continue
-            level = used + before * (1 - part)
-            if level + more > limit:
-                raise _too_many(whose, noun, limit, wait(limit, used, before, more, part))
-            left, reset = int(limit - level - more), f"{60 * (1 - part):.0f}s"
-            headers += [(f"x-ratelimit-limit-{noun}", str(limit)), (f"x-ratelimit-remaining-{noun}", str(left))]
-            headers.append((f"x-ratelimit-reset-{noun}", reset))
-        if limits.concurrency:
-            at = slot * SLOT + HEAD.size
-            flying = sum(struct.unpack_from(f"<{WORKERS}H", self._map, at))
-            if flying >= limits.concurrency and self._bury_dead(slot):
-                flying = sum(struct.unpack_from(f"<{WORKERS}H", self._map, at))
-            if flying >= limits.concurrency:
-                message = (
-                    f"Too many requests at once for this {whose}: {limits.concurrency} may run. Try again when one has ended."
-                )
-                raise Refused(429, message, "concurrency_limit_exceeded", retry_after=1)
+        if limits.rpm:
+            used, before = self._i[2 * slot + REQUESTS], self._i[2 * slot + REQUESTS_BEFORE]
+            headers += _left(name, "requests", limits.rpm, used, before, 1, second)
+        if limits.tpm:
+            used, before = self._q[slot + TOKENS], self._q[slot + TOKENS_BEFORE]
+            headers += _left(name, "tokens", limits.tpm, used, before, min(estimate, limits.tpm), second)
+        if limits.concurrency and self._full(slot, limits.concurrency):
+            message = f"Too many requests at once for this {_whose(name)}: {limits.concurrency} may run."
+            raise Refused(429, f"{message} Try again when one has ended.", "concurrency_limit_exceeded", retry_after=1)
         return headers
+
+    def _full(self, slot: int, limit: int) -> bool:
+        """Whether so many requests run already, those of dead workers not counted."""
+        flying = self._h[4 * slot + IN_FLIGHT : 4 * (slot + SLOT)]
+        return sum(flying) >= limit and not (self._bury_dead(slot) and sum(flying) < limit)
+
+
+def _whose(name: str) -> str:
+    return name.partition(":")[0]
+
+
+def _left(name: str, noun: str, limit: int, used: int, before: int, more: int, second: float) -> tuple[tuple[str, str], ...]:
+    part = second / 60
+    level = used + before * (1 - part)
+    if level + more > limit:
+        raise _too_many(_whose(name), noun, limit, wait(limit, used, before, more, part))
+    return (
+        (f"x-ratelimit-limit-{noun}", str(limit)),
+        (f"x-ratelimit-remaining-{noun}", str(int(limit - level - more))),
+        (f"x-ratelimit-reset-{noun}", f"{60 - second:.0f}s"),
+    )
 
 
 def wait(limit: int, used: int, before: int, more: int, part: float) -> float:
