@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from oneapi.vendors import balances, openai, quirks
 from oneapi.vendors.contract import Protocol, Vendor
-from oneapi.vendors.quirks import adapted, cached, json_in_words, reasoning_counted, reasoning_name, reshaped, system_role
+from oneapi.vendors.quirks import adapted, cached, json_in_words, reasoning_name, reshaped, system_role
 from oneapi.wire import Call, Request
 
 OLD_LIMIT = {"max_completion_tokens": "max_tokens"}
@@ -47,7 +47,6 @@ MOONSHOT = adapted(
 )  # fmt: skip
 DEEPSEEK = adapted(cached("prompt_cache_hit_tokens"), body=reshaped(system_role, json_in_words))
 STEPFUN = adapted(cached("cached_tokens"), reasoning_name, body=system_role)
-XAI = adapted(reasoning_counted)
 SILICONFLOW = {
     **openai.PROTOCOLS, "chat": adapted(body=system_role, codes=SILICONFLOW_CODES),
     "embeddings": adapted(codes=SILICONFLOW_CODES), "rerank": adapted(quirks.rank_usage, codes=SILICONFLOW_CODES),
@@ -128,10 +127,6 @@ VENDORS = (
         rename=OLD_LIMIT, offers=("chat", "embeddings", "images", "speech", "transcriptions", "rerank"),
         balance=balances.SILICONFLOW, model_list=balances.MODELS, owned_by="siliconflow",
         documents="https://docs.siliconflow.cn/cn/api-reference/chat-completions/chat-completions",
-    ),
-    Vendor(
-        45, "xai", "xAI", "https://api.x.ai", with_chat(XAI), drop=("quality", "size", "style", "logit_bias"),
-        model_list=balances.MODELS, owned_by="xai", documents="https://docs.x.ai/docs/api-reference",
     ),
     Vendor(
         50, "openai-compatible", "OpenAI compatible", strip_v1=True, balance=balances.DASHBOARD, model_list=balances.MODELS,
