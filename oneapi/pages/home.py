@@ -12,7 +12,7 @@ from oneapi.access import GuardedBlueprint
 from oneapi.actions import act
 from oneapi.models import user
 from oneapi.models.user import Role
-from oneapi.pages import languages, prose
+from oneapi.pages import languages, prose, providers
 from oneapi.pages.render import allow, back, done, origin, page, safe
 
 bp = GuardedBlueprint("home", __name__)
@@ -56,7 +56,15 @@ def _text(template: str, content: str, **data: Any) -> Response:
         allow("frame-src", origin(address))
     elif content:
         allow("img-src", "https:")
+    data |= {"started": access.state().started_at, "ways": _ways()}
     return page(template, frame=address, text="" if address else prose.html(content), **data)
+
+
+def _ways() -> list[str]:
+    """The ways to sign in that are on."""
+    settings = access.state().settings
+    ways = [_("password")] * settings.password_login_enabled + [providers.title(p) for p in providers.offered()]
+    return ways + [_("WeChat")] * settings.wechat_auth_enabled
 
 
 @bp.route("/theme.css", allow=None)

@@ -1,5 +1,6 @@
 """The command palette: pages, acts and objects by a few letters, as far as the reader may."""
 
+import json
 from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import quote
@@ -13,7 +14,7 @@ from oneapi.access import GuardedBlueprint
 from oneapi.db import db
 from oneapi.models import browse
 from oneapi.models.user import Role
-from oneapi.pages import shell
+from oneapi.pages import languages, shell
 from oneapi.pages.render import fragment
 from oneapi.pages.settings import SECTIONS
 
@@ -28,6 +29,8 @@ class Item(NamedTuple):
     icon: str
     hint: str = ""
     also: str = ""  # other words by which it is found
+    post: str = ""  # an act: this is posted before the page is shown
+    values: str = ""  # what is posted, as JSON
 
 
 def _pages() -> Iterator[Item]:
@@ -44,16 +47,27 @@ def _pages() -> Iterator[Item]:
 def _acts() -> Iterator[Item]:
     yield Item(_("Create an API key"), "/token?add=1", "plus", "", "token new 令牌")
     yield Item(_("Redeem a code"), "/topup", "gift", "", "top up")
+    yield Item(_("Watch requests live"), "/log?live=1", "list-search", "", "tail logs")
     if current_user.role >= Role.ADMIN:
         yield Item(_("Add a channel"), "/channel?add=1", "plus", "", "provider 渠道")
         yield Item(_("Add a user"), "/user?add=1", "user-plus")
         yield Item(_("Make redemption codes"), "/redemption?add=1", "ticket")
         yield Item(_("Channels that were disabled automatically"), "/channel?status=3", "alert-triangle")
+        yield Item(_("Test all channels"), "/channel", "player-play", "", "check", "/channel/test")
+    looks = (("light", _("Light"), "sun"), ("dark", _("Dark"), "moon"), ("system", _("System"), "device-desktop"))
+    for value, words, icon in looks:
+        yield Item(f"{_('Appearance')} · {words}", "", icon, "", "theme", "/preferences", json.dumps({"appearance": value}))
+    for code, name in languages.LOCALES.items():
+        yield Item(f"{_('Language')} · {name}", "", "language", "", "language 语言", "/preferences", json.dumps({"lang": code}))
 
 
 def _objects(wish: str) -> Iterator[Item]:
     """Keys, models, and for administrators channels and users; three questions at most."""
     state, now = access.state(), int(access.state().clock())
+    number = wish.removeprefix("#")
+    lane = state.snapshot.lanes.get(int(number)) if number != wish and number.isdecimal() else None
+    if lane is not None and current_user.role >= Role.ADMIN:
+        yield Item(lane.name, f"/channel?edit={lane.id}", "route", wish)
     for model in state.snapshot.group_models.get(current_user.row.group or "default", ()):
         if wish in model.lower():
             yield Item(model, f"/pricing?q={quote(model)}", "tags", _("model"))
@@ -71,7 +85,7 @@ def _objects(wish: str) -> Iterator[Item]:
 @bp.route("/palette", allow=Role.USER)
 def index() -> Response:
     wish = request.args.get("q", "").strip().lower()[:80]
-    groups = [(_("Go to"), _found(_pages(), wish, 8)), (_("Do"), _found(_acts(), wish, 6))]
+    groups = [(_("Go to"), _found(_pages(), wish, 8)), (_("Do"), _found(_acts(), wish, 8))]
     if wish:
         objects = list(_objects(wish))
         groups.append((_("Objects"), objects[: 3 * MOST]))

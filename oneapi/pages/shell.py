@@ -1,5 +1,6 @@
 """What surrounds every page: navigation by role, balance, notices, appearance."""
 
+import difflib
 import hashlib
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -84,6 +85,15 @@ def _pictures(logo: str, *texts: str) -> None:
     allow("img-src", origin(logo), "https:" if any("<img" in text for text in texts) else "")
 
 
+def closest() -> tuple[str, Any] | None:
+    """The page whose address is most like the one that was asked for, as (path, its name)."""
+    role = current_user.row.role if current_user.is_authenticated else Role.GUEST
+    known = {path: words for path, words, _icon, _key, least in (*WORK, *ADMIN) if role >= least}
+    known |= {"/pricing": _("Models & pricing"), "/about": _("About"), "/login": _("Sign in"), "/user/edit": _("Profile")}
+    found = difflib.get_close_matches(request.path.rstrip("/").lower(), known, 1, 0.5)
+    return (found[0], known[found[0]]) if found else None
+
+
 def _context() -> dict[str, Any]:
     me = current_user.row if current_user.is_authenticated else None
     settings = access.state().settings
@@ -99,6 +109,7 @@ def _context() -> dict[str, Any]:
             (_("Admin"), [item for item in ADMIN if me and me.role >= item[4]]),
         ],
         "broken_channels": broken_channels,
+        "closest": closest,
         "balance": balance,
         "appearance": appearance(),
         "density": "compact" if request.cookies.get("density") == "compact" else "",

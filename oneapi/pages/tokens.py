@@ -35,7 +35,7 @@ def index() -> Response:
     rows, total = browse.tokens(
         db.session(), current_user.id, view.args, view.sort, offset=view.offset, limit=view.size, now=_now()
     )
-    extra: dict[str, Any] = {"models": _models()}
+    extra: dict[str, Any] = {"models": _models(), "expiries": expiries()}
     if id := request.args.get("edit", type=int):
         extra |= {"opened": "tokens/form.html", **_form(token.owned(db.session(), id, current_user.id))}
     elif "add" in request.args:
@@ -181,10 +181,12 @@ def open_in(id: int = 0) -> Response:
 
 @bp.route("/token/<int:id>/status", methods=["POST"], allow=Role.USER)
 def status(id: int) -> Response:
-    wanted = Status.ENABLED if request.form.get("status") else Status.DISABLED
+    wanted = Status.ENABLED if request.values.get("status") else Status.DISABLED
     try:
         row = tokens.update(access.state(), actor(), id, {"status": wanted}, status_only=True)
-        toast(_("%(name)s enabled", name=row.name) if wanted == Status.ENABLED else _("%(name)s disabled", name=row.name))
+        said = _("%(name)s enabled", name=row.name) if wanted == Status.ENABLED else _("%(name)s disabled", name=row.name)
+        back_again = "" if wanted == Status.ENABLED else "?status=1"
+        toast(said, undo=f"/token/{id}/status{back_again}", target=f"#token-{id}")
     except Refused as error:
         toast(next(iter(complaints.of(error).values())), "bad")
     return _row(id)
@@ -238,6 +240,8 @@ def bulk() -> Response:
             tokens.delete(access.state(), actor(), id)
         toast(_("%(n)s keys deleted", n=len(ids)), undo=f"/undo/{quote(secret)}")
         return done(back("/token"))
+    if action and (action == "models" or action.startswith("expiry:")):
+        return _change(ids, action)
     if action not in ("enable", "disable"):
         abort(400)
     wanted = Status.ENABLED if action == "enable" else Status.DISABLED
@@ -250,6 +254,24 @@ def bulk() -> Response:
     if failed:
         toast(_("%(n)s keys are expired or used up and stay as they are", n=failed), "bad")
     return done(back("/token"))
+
+
+def _change(ids: list[int], action: str) -> Response:
+    """The same expiry or the same models for several keys."""
+    seconds = action.partition(":")[2]
+    if action == "models":
+        values: dict[str, Any] = {"models": ",".join(complaints.lines(request.form.get("models")))}
+    else:
+        values = {"expired_time": _now() + int(seconds) if seconds.isdecimal() and int(seconds) else -1}
+    for id in ids:
+        tokens.update(access.state(), actor(), id, values)
+    toast(_("%(n)s keys changed", n=len(ids)))
+    return done(back("/token"))
+
+
+def expiries() -> list[tuple[int, str]]:
+    """Seconds from now and their words; zero is never."""
+    return [(0, _("Never")), (3600, _("1 hour")), (86400, _("1 day")), (604800, _("1 week")), (2592000, _("30 days"))]
 
 
 @bp.route("/undo/<secret>", methods=["POST"], allow=Role.USER)

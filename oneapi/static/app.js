@@ -326,7 +326,40 @@ document.addEventListener("keydown", (e) => {
     else link.click();
   }
 });
-on("click", "#palette .found a", () => $("#palette").close());
+// Acts are posted; what was opened last stands first next time.
+on("click", "#palette .found a", (e, link) => {
+  $("#palette").close();
+  if (link.dataset.post) {
+    e.preventDefault();
+    const values = JSON.parse(link.dataset.values), { appearance } = values;
+    if (appearance) return dress(appearance);
+    htmx.ajax("POST", link.dataset.post, { values, swap: "none" }).then(() => { if (link.getAttribute("href") !== "#") location.assign(link.href); });
+    return;
+  }
+  const item = { href: link.getAttribute("href"), words: $(".cut", link).textContent, icon: $("use", link).getAttribute("href").split("#")[1] };
+  localStorage.setItem("recent", JSON.stringify([item, ...recent().filter((r) => r.href !== item.href)].slice(0, 5)));
+});
+function recent() {
+  try { return JSON.parse(localStorage.getItem("recent")) ?? []; } catch { return []; }
+}
+document.addEventListener("htmx:afterSwap", (e) => {
+  const found = e.detail.target;
+  if (found?.id !== "found" || $("#palette input").value || !recent().length) return;
+  const head = make("div", "caption", found.dataset.recent), list = make("ul");
+  head.id = "found-recent";
+  list.setAttribute("aria-labelledby", head.id);
+  list.append(...recent().map(({ href, words: text, icon: name }) => {
+    const item = make("li"), link = make("a");
+    link.href = href;
+    link.append(icon(name), make("span", "cut", text), make("small"));
+    item.append(link);
+    return item;
+  }));
+  $("a.on", found)?.classList.remove("on");
+  $("a", list).classList.add("on");
+  found.prepend(head, list);
+});
+if (!/Mac|iP(hone|ad|od)/.test(navigator.platform)) $$("kbd").forEach((k) => { k.textContent = k.textContent.replace("⌘", "Ctrl "); });
 
 // Menus: arrow keys, narrowing, places for browsers without anchors
 document.addEventListener("toggle", (e) => {
@@ -526,14 +559,13 @@ on("change", "[data-column]", (e, box) => {
 });
 
 // Appearance
-on("click", "[data-appearance-set]", (e, b) => {
-  e.preventDefault();
-  const value = b.dataset.appearanceSet;
+on("click", "[data-appearance-set]", (e, b) => { e.preventDefault(); dress(b.dataset.appearanceSet); });
+function dress(value) {
   document.documentElement.dataset.appearance = value === "system" ? "" : value;
   cookie("appearance", value);
   $$("[data-appearance-set]").forEach((o) => o.toggleAttribute("aria-current", o.dataset.appearanceSet === value));
   htmx.ajax("POST", "/preferences", { values: { appearance: value }, swap: "none" });
-});
+}
 on("click", "button[data-density]", () => {
   const root = document.documentElement;
   root.dataset.density = root.dataset.density === "compact" ? "" : "compact";

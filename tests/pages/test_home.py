@@ -101,3 +101,9 @@ def test_the_sites_theme_is_a_stylesheet(client: FlaskClient, setting: Any, key:
 def test_the_theme_takes_nothing_but_a_colour(client: FlaskClient, setting: Any, value: str) -> None:
     setting(ThemeAccent=value)
     assert "--accent:" not in client.get("/theme.css").text
+
+
+def test_visitors_see_what_runs_here_and_how_one_signs_in(client: FlaskClient, setting: Any) -> None:
+    setting(GitHubClientId="x", GitHubClientSecret="y", GitHubOAuthEnabled=True)
+    said = client.get("/").get_data(as_text=True)
+    assert "version 1.0.0" in said and "password, GitHub" in said

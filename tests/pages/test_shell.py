@@ -213,3 +213,23 @@ def test_an_address_as_home_page_is_framed_and_allowed_by_the_policy(browse: Any
     answer = browse().get("/")
     assert '<iframe class="frame-page" src="https://example.com/welcome"' in answer.text
     assert "frame-src https://example.com" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(("wrong", "near"), [("/tokens", "/token"), ("/Setting", "/setting"), ("/chanel", "/channel")])
+def test_a_wrong_address_leads_to_the_page_most_like_it(browse: Any, root: Any, wrong: str, near: str) -> None:
+    answer = browse(root).get(wrong)
+    assert answer.status_code == 404 and f'href="{near}"' in answer.text.partition('class="big-error"')[2]
+
+
+def test_a_wrong_address_names_no_page_that_is_not_the_readers(browse: Any, alice: Any) -> None:
+    assert 'href="/channel"' not in browse(alice).get("/chanel").text
+    assert "Did you mean" not in browse(alice).get("/quite-something-else").text
+
+
+def test_the_palette_does_things_and_knows_channels_by_number(browse: Any, root: Any, alice: Any, channel: Any) -> None:
+    lane = channel(name="the lane")
+    assert 'data-post="/channel/test"' in browse(root).ask("/palette?q=test", "found").text
+    assert "/channel/test" not in browse(alice).ask("/palette?q=test", "found").text
+    assert "the lane" in browse(root).ask(f"/palette?q=%23{lane}", "found").text
+    assert "the lane" not in browse(alice).ask(f"/palette?q=%23{lane}", "found").text
+    assert "zh_CN" in browse(alice).ask("/palette?q=language", "found").text

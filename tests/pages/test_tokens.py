@@ -96,3 +96,38 @@ def test_filters_live_in_the_address(browse: Any, alice: Any) -> None:
     assert "alice&#39;s" in browser.get("/token?status=1").text
     assert "alice&#39;s</a>" not in browser.get("/token?status=2").text
     assert browser.get("/token?status=nonsense&page=9999&size=7&sort=nonsense").status_code == 200
+
+
+def test_disabling_a_key_can_be_taken_back(browse: Any, alice: Any, state: Any) -> None:
+    mine = row(state, "alice's")
+    browser = browse(alice)
+    answer = browser.send(f"/token/{mine.id}/status", status="")
+    undo = json.loads(answer.headers["HX-Trigger"])["toast"]
+    assert row(state, "alice's").status == 2 and undo["target"] == f"#token-{mine.id}"
+    browser.send(undo["undo"])
+    assert row(state, "alice's").status == 1
+
+
+def test_several_keys_get_one_expiry_and_the_same_models(browse: Any, alice: Any, state: Any, clock: Any) -> None:
+    browser = browse(alice)
+    browser.post("/token/add", name="ci", budget="none", expiry="never", count="2")
+    ids = [row(state, "ci-1").id, row(state, "ci-2").id]
+    browser.post("/token/bulk", action="expiry:86400", ids=ids)
+    assert all(abs(row(state, f"ci-{n}").expired_time - clock() - 86400) < 60 for n in (1, 2))
+    browser.post("/token/bulk", action="models", ids=ids, models="gpt-4o\ngpt-4o-mini")
+    assert {row(state, f"ci-{n}").models for n in (1, 2)} == {"gpt-4o,gpt-4o-mini"}
+    browser.post("/token/bulk", action="expiry:0", ids=ids)
+    assert {row(state, f"ci-{n}").expired_time for n in (1, 2)} == {-1}
+
+
+def test_other_peoples_keys_are_not_changed_in_bulk(browse: Any, alice: Any, bob: Any, state: Any) -> None:
+    theirs = row(state, "bob's")
+    assert browse(alice).post("/token/bulk", action="models", ids=str(theirs.id), models="x").status_code == 404
+    assert not row(state, "bob's").models
+
+
+def test_a_chosen_key_is_shown_ready_for_clients(browse: Any, alice: Any, bob: Any, state: Any) -> None:
+    mine, theirs = row(state, "alice's"), row(state, "bob's")
+    said = browse(alice).get(f"/token/open?id={mine.id}").text
+    assert f"sk-{mine.key}" in said and "NextChat" in said and "client.chat.completions.create" in said
+    assert browse(alice).get(f"/token/open?id={theirs.id}").status_code == 404
