@@ -7,6 +7,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
 from oneapi import config, jobs, settings, vendors
+from oneapi.catalog.notes import NOTES
 from oneapi.pages.settings import DANGEROUS, SECTIONS
 
 PACKAGE = Path(__file__).resolve().parents[1] / "oneapi"
@@ -30,9 +31,10 @@ def declared() -> Iterator[str]:
             str(choice) for choice in field.choices if isinstance(choice, str) and field.stored_as not in ("UnknownModelPolicy",)
         )
     for vendor in vendors.REGISTRY.values():
-        yield vendor.key_label
+        yield from (vendor.name, vendor.key_label)
         for field in vendor.fields:
             yield from filter(None, (field.label, field.help))
+    yield from NOTES.values()
     yield from (job.title for job in jobs.JOBS)
     yield from (str(section.title) for section in SECTIONS)
     yield from (str(text) for text in DANGEROUS.values())

@@ -2,7 +2,7 @@
 
 import ipaddress
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,15 +27,16 @@ SHORT = "余额不足"  # why a channel was disabled whose account is empty
 LENGTHS = {"name": 191, "base_url": 191, "tag": 64, "test_model": 191}
 
 
-def create(state: State, actor: Actor, values: Mapping[str, Any], *, each_line: bool = True) -> list[int]:
-    """Add a channel for every line of `key`, or one that takes turns with them; returns the ids."""
+def create(state: State, actor: Actor, values: Mapping[str, Any], *, each_line: bool = True, numbered: bool = False) -> list[int]:
+    """Add a channel for every line of `key`, or one that takes turns with them; returns the ids. `numbered`: name-1, name-2 …"""
     text = str(values.get("key") or "").strip()
     keys = [line.strip() for line in text.splitlines() if line.strip()] if each_line and "{" not in text else [text]
     kind = _vendor(values.get("type") or 0)
     if not any(keys) and not _keyless(kind):
         raise Refused("channel_key_missing", field="key")
+    names = [f"{values.get('name')}-{n}" for n in range(1, len(keys) + 1)] if numbered and len(keys) > 1 else []
     rows = [
-        Channel(**_checked(state, dict(values) | {"key": key}, kind), created_time=int(state.clock())) for key in keys or [""]
+        Channel(**_checked(state, dict(values) | own, kind), created_time=int(state.clock())) for own in _own(keys or [""], names)
     ]
     with act(state, "channels") as session:
         session.add_all(rows)
@@ -44,6 +45,12 @@ def create(state: State, actor: Actor, values: Mapping[str, Any], *, each_line: 
         for row in rows:
             record(session, state, actor, "channel.create", row.id, after=_shown(row))
     return [row.id for row in rows]
+
+
+def _own(keys: list[str], names: list[str]) -> Iterator[dict[str, str]]:
+    """What each of several channels has to itself."""
+    for number, key in enumerate(keys):
+        yield {"key": key} | ({"name": names[number]} if names else {})
 
 
 def _keyless(vendor: Vendor) -> bool:

@@ -1,7 +1,5 @@
 """Testing channels: one at once, one model after another, or all as a job whose progress the list shows."""
 
-from typing import Any
-
 from flask import Response, request
 from flask_babel import gettext as _
 
@@ -14,11 +12,9 @@ from oneapi.models.channel import Status
 from oneapi.models.user import Role
 from oneapi.pages import channels as listing
 from oneapi.pages import runs, texts
-from oneapi.pages.render import back, fragment, sheet, toast
+from oneapi.pages.render import back, fragment, sheet, tell, toast
 
 bp = GuardedBlueprint("channel_tests", __name__)
-
-KINDS = ("chat", "embeddings", "images", "speech", "transcription", "rerank", "moderations")
 
 
 @bp.route("/channel/<int:id>/test", methods=["POST"], allow=Role.ADMIN)
@@ -49,12 +45,7 @@ def balances() -> Response:
 
 @bp.route("/channel/<int:id>/tests", allow=Role.ADMIN)
 def models(id: int) -> Response:
-    return sheet("channels/tests.html", **_models(id))
-
-
-def _models(id: int) -> dict[str, Any]:
-    row = channel.get(db.session(), id)
-    return {"title": _("Test models of %(name)s", name=row.name or f"#{id}"), "row": row, "kinds": KINDS}
+    return sheet("channels/tests.html", **listing.tests(channel.get(db.session(), id)))
 
 
 @bp.route("/channel/<int:id>/tests", methods=["POST"], allow=Role.ADMIN)
@@ -62,9 +53,24 @@ def model(id: int) -> Response:
     """One model, tested; its line anew."""
     row = channel.get(db.session(), id)
     name, kind = request.form.get("model", ""), request.form.get("kind", "")
+    known = dict(listing.kinds())
     result = channels.test(
-        access.state(), id, model=name, kind=kind if kind in KINDS else "", stream=bool(request.form.get("stream"))
+        access.state(), id, model=name, kind=kind if kind in known else "", stream=bool(request.form.get("stream"))
     )
     if "HX-Request" in request.headers:
-        return fragment("channels/tests.html", "line", row=row, name=name, result=result)
-    return sheet("channels/tests.html", **_models(id), results={name: result})
+        return fragment("channels/tests.html", "line", row=row, name=name, result=result, unpriced=listing.unpriced(row))
+    return sheet("channels/tests.html", **listing.tests(row), results={name: result})
+
+
+@bp.route("/channel/<int:id>/tests/remove", methods=["POST"], allow=Role.ADMIN)
+def remove(id: int) -> Response:
+    """Take models out of the channel, those that failed say."""
+    row, gone = channel.get(db.session(), id), request.form.getlist("models")
+    left = [name for name in row.model_names() if name not in gone]
+    if not gone or not left:
+        toast(_("Select some of the models; a channel needs at least one.") if not gone else _("A channel needs a model."), "bad")
+    else:
+        row = channels.update(access.state(), actor(), id, {"models": ",".join(left)})
+        toast(_("%(n)s models removed from %(name)s", n=len(gone), name=row.name))
+    answer = sheet("channels/tests.html", **listing.tests(row))
+    return tell(answer, {"list:refresh": True})

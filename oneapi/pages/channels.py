@@ -9,10 +9,12 @@ from urllib.parse import quote
 
 from flask import Response, abort, request
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext
 
-from oneapi import access, vendors
+from oneapi import access
 from oneapi.access import GuardedBlueprint, actor
 from oneapi.actions import channels, undo
+from oneapi.catalog import prices
 from oneapi.db import db
 from oneapi.fields import Invalid
 from oneapi.messages import Refused
@@ -22,11 +24,19 @@ from oneapi.models.user import Role
 from oneapi.pages import channel_form, complaints, lists, runs, texts
 from oneapi.pages.overview import cell
 from oneapi.pages.render import back, done, fragment, page, rendered, toast
+from oneapi.relay import meter
 from oneapi.wire import VendorError
 
 bp = GuardedBlueprint("channels", __name__)
 
 FILTERS: dict[str, Any] = {"q": None, "status": ("1", "2", "3"), "type": None, "group": None, "tag": None, "model": None}
+
+
+# Columns that may be hidden.
+COLUMNS = (
+    ("tests", lazy_gettext("Last 20 tests")), ("groups", lazy_gettext("Groups")), ("models", lazy_gettext("Models")),
+    ("priority", lazy_gettext("Priority")), ("weight", lazy_gettext("Weight")), ("used", lazy_gettext("Used, balance")),
+)  # fmt: skip
 
 
 def _view() -> lists.View:
@@ -47,7 +57,9 @@ def index() -> Response:
     if id := request.args.get("edit", type=int):
         extra = {"opened": "channels/form.html", **channel_form.data(channel.get(db.session(), id))}
     elif "add" in request.args:
-        extra = {"opened": "channels/form.html", **channel_form.data(None, type=request.args.get("add", type=int) or 1)}
+        extra = {"opened": "channels/form.html", **channel_form.asked(request.args.get("add", type=int))}
+    elif id := request.args.get("tests", type=int):
+        extra = {"opened": "channels/tests.html", **tests(channel.get(db.session(), id))}
     if request.args.get("format") == "csv":
         return _csv(view)
     return page(
@@ -57,9 +69,34 @@ def index() -> Response:
         rows=rows,
         run=(run := runs.current("channel-tests", "balances")),
         testing=run["progress"].get("at", 0) if run else 0,
+        columns=COLUMNS,
+        hidden=lists.hidden("channel", COLUMNS),
         **_facets(facets),
         **extra,
     )
+
+
+def tests(row: Channel) -> dict[str, Any]:
+    """What the drawer shows in which the models of a channel are tested."""
+    asked = {"kind": request.values.get("kind", ""), "stream": request.values.get("stream", "")}
+    return {
+        "title": _("Test models of %(name)s", name=row.name or f"#{row.id}"), "row": row, "kinds": kinds(), "asked": asked,
+        "unpriced": unpriced(row), "vendor_title": channel_form.vendor_name(row.type),
+    }  # fmt: skip
+
+
+def kinds() -> list[tuple[str, str]]:
+    """Kinds of requests that a test can be."""
+    return [
+        ("chat", _("Chat")), ("completions", _("Completion")), ("embeddings", _("Embeddings")), ("images", _("Images")),
+        ("speech", _("Speech")), ("transcriptions", _("Transcription")), ("rerank", _("Rerank")),
+        ("moderations", _("Moderation")),
+    ]  # fmt: skip
+
+
+def unpriced(row: Channel) -> set[str]:
+    table = meter.overrides(access.state().settings)
+    return {model for model in row.model_names() if prices.price(model, row.type, table) is None}
 
 
 def _facets(facets: list[tuple[int, int, str, int]]) -> dict[str, Any]:
@@ -68,7 +105,7 @@ def _facets(facets: list[tuple[int, int, str, int]]) -> dict[str, Any]:
         statuses[status] += count
         types[type] += count
         tags[tag] += count
-    names = {id: vendors.REGISTRY[id].name if id in vendors.REGISTRY else f"#{id}" for id in types}
+    names = {id: channel_form.vendor_name(id) for id in types}
     groups = access.state().settings.group_ratio
     return {
         "statuses": statuses, "vendor_names": names, "types": [(id, names[id], n) for id, n in types.most_common()],
@@ -89,15 +126,16 @@ def row_html(found: Channel, *, testing: bool) -> str:
 
 
 def _row(found: Channel) -> dict[str, Any]:
-    name = vendors.REGISTRY[found.type].name if found.type in vendors.REGISTRY else f"#{found.type}"
-    return {"c": found, "vendor_names": {found.type: name}}
+    return {"c": found, "vendor_names": {found.type: channel_form.vendor_name(found.type)}}
 
 
 @bp.route("/channel/<int:id>/status", methods=["POST"], allow=Role.ADMIN)
 def status(id: int) -> Response:
-    wanted = Status.ENABLED if request.form.get("status") else Status.DISABLED
+    wanted = Status.ENABLED if request.values.get("status") else Status.DISABLED
     changed = channels.update(access.state(), actor(), id, {"status": wanted})
-    toast(_("%(name)s enabled", name=changed.name) if wanted == Status.ENABLED else _("%(name)s disabled", name=changed.name))
+    said = _("%(name)s enabled", name=changed.name) if wanted == Status.ENABLED else _("%(name)s disabled", name=changed.name)
+    other = "" if wanted == Status.ENABLED else "?status=1"
+    toast(said, undo=f"/channel/{id}/status{other}", target=f"#channel-{id}")
     return row(id)
 
 
@@ -138,23 +176,6 @@ def balance(id: int) -> Response:
     return row(id)
 
 
-@bp.route("/channel/<int:id>/duplicate", methods=["POST"], allow=Role.ADMIN)
-def duplicate(id: int) -> Response:
-    """A copy with the key, switched off."""
-    found = channel.get(db.session(), id)
-    values = {name: getattr(found, name) for name in channels.WRITABLE} | {
-        "status": Status.DISABLED,
-        "name": f"{found.name} copy",
-    }
-    try:
-        made = channels.create(access.state(), actor(), values, each_line=False)
-    except (Refused, Invalid) as error:
-        toast(" ".join(complaints.of(error).values()), "bad")
-        return done(back("/channel"))
-    toast(_("%(name)s created, disabled", name=values["name"]))
-    return done(f"/channel?edit={made[0]}")
-
-
 @bp.route("/channel/<int:id>/delete", methods=["POST"], allow=Role.ADMIN)
 def delete(id: int) -> Response:
     name = channel.get(db.session(), id).name or f"#{id}"
@@ -188,7 +209,7 @@ def bulk() -> Response:
         secret = undo.remember(access.state(), actor(), "channel", ids)
         toast(_("%(n)s channels deleted", n=channels.delete(access.state(), actor(), ids)), undo=f"/undo/{quote(secret)}")
         return done(back("/channel"))
-    change = CHANGES.get(action) or abort(400)
+    change = CHANGES.get(request.form.get("what", "") if action == "change" else action) or abort(400)
     failed: list[str] = []
     for id in ids:
         try:

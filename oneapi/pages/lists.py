@@ -1,6 +1,6 @@
 """What an address says about a list: search, filters, order, page. Unknown values are ignored, never errors."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -68,6 +68,12 @@ class View:
         """The same with its total; a page beyond the end becomes the last one."""
         pages = max(1, -(-total // self.size))
         return View(self.path, self.args, self.sort, min(self.page, pages), self.size, self.default_sort, total, self.extra)
+
+
+def hidden(name: str, columns: Iterable[tuple[str, Any]]) -> list[str]:
+    """The columns of a list that this browser does not want to see."""
+    off = request.cookies.get(f"{name}_columns", "").split(".")
+    return [column for column, _words in columns if column in off]
 
 
 def view(path: str, filters: Mapping[str, Collection[str] | None], sorts: Collection[str] = (), default: str = "-id") -> View:

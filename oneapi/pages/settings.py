@@ -17,7 +17,7 @@ from oneapi.fields import Field, Invalid
 from oneapi.messages import Refused
 from oneapi.models import browse, option
 from oneapi.models.user import Role
-from oneapi.pages import channel_form, complaints, languages, prose
+from oneapi.pages import channel_input, complaints, languages, prose
 from oneapi.pages.render import allow, done, page, toast
 
 bp = GuardedBlueprint("settings", __name__)
@@ -243,7 +243,7 @@ def store(fields: Iterable[Field]) -> dict[str, str]:
             values[field.stored_as] = "true" if form.get(field.stored_as) else "false"
         elif field.stored_as not in form or (field.secret and not form[field.stored_as]):
             continue
-        elif field.type is dict and (complaint := channel_form.json_complaint(form[field.stored_as])):
+        elif field.type is dict and (complaint := channel_input.json_complaint(form[field.stored_as])):
             errors[field.stored_as] = complaint
         else:
             values[field.stored_as] = form[field.stored_as].strip() or ("{}" if field.type is dict else "")

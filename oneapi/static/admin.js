@@ -39,6 +39,157 @@ document.addEventListener("htmx:beforeRequest", (e) => {
 
 for (const event of ["htmx:afterSettle", "htmx:historyRestore"]) document.addEventListener(event, follow);
 
+const make = (tag, name = "", text = null) => {
+  const node = document.createElement(tag);
+  if (name) node.className = name;
+  if (text !== null) node.textContent = text;
+  return node;
+};
+const button = (name, text, act) => {
+  const node = make("button", name, text);
+  node.type = "button";
+  node.addEventListener("click", act);
+  return node;
+};
+const changed = (field, name = "input") => field.dispatchEvent(new Event(name, { bubbles: true }));
+
+// A long select becomes a button with a menu that is searched, in either language.
+function searched(select) {
+  if (select.nextElementSibling?.classList.contains("picker")) return;
+  const label = $(`label[for="${select.id}"]`), now = select.selectedOptions[0];
+  const opener = make("button", "input picker", now?.textContent.trim()), menu = make("div", "menu start pick");
+  opener.type = "button";
+  opener.id = `${select.id}-opener`;
+  menu.id = `${select.id}-menu`;
+  menu.popover = "auto";
+  opener.setAttribute("popovertarget", menu.id);
+  opener.setAttribute("aria-label", `${label.textContent.trim()}: ${opener.textContent}`);
+  const finder = make("label", "finder"), wish = make("input");
+  wish.placeholder = select.dataset.search;
+  wish.setAttribute("aria-label", select.dataset.search);
+  finder.append(wish);
+  const options = [...select.options].map((option) => {
+    const node = button("", option.textContent.trim(), () => {
+      menu.hidePopover();
+      if (select.value === option.value) return;
+      select.value = option.value;
+      changed(select, "change");
+    });
+    if (option.selected) node.setAttribute("aria-current", "true");
+    node.dataset.words = `${option.textContent} ${option.dataset.also}`.toLowerCase();
+    return node;
+  });
+  wish.addEventListener("input", (e) => {
+    e.stopPropagation();
+    options.forEach((o) => { o.hidden = !o.dataset.words.includes(wish.value.trim().toLowerCase()); });
+  });
+  wish.addEventListener("keydown", (e) => {
+    if (e.key !== "Enter") return;
+    e.preventDefault();
+    options.find((o) => !o.hidden)?.click();
+  });
+  menu.addEventListener("toggle", (e) => { if (e.newState === "open") { $("[aria-current]", menu)?.scrollIntoView({ block: "center" }); wish.focus(); } });
+  menu.append(finder, ...options);
+  label.htmlFor = opener.id;
+  select.hidden = true;
+  select.after(opener, menu);
+}
+
+// A JSON object of names as rows of two columns; what is sent stays the text.
+function paired(area) {
+  if (area.nextElementSibling?.classList.contains("pairs")) return;
+  const words = JSON.parse(area.dataset.mapping), box = make("div", "pairs"), list = make("div", "pairs-rows");
+  const read = () => {
+    try {
+      const found = JSON.parse(area.value.trim() || "{}");
+      return Object.values(found).every((v) => typeof v === "string") ? Object.entries(found) : null;
+    } catch { return null; }
+  };
+  const write = () => {
+    const pairs = $$(".pair", list).map((p) => $$("input", p).map((i) => i.value.trim())).filter(([from]) => from);
+    area.value = pairs.length ? JSON.stringify(Object.fromEntries(pairs), null, 1) : "";
+    changed(area);
+  };
+  const add = ([from, to] = ["", ""]) => {
+    const pair = make("div", "pair");
+    for (const [value, name] of [[from, words.from], [to, words.to]]) {
+      const input = make("input", "input mono");
+      input.value = value;
+      input.placeholder = name;
+      input.setAttribute("aria-label", name);
+      input.setAttribute("list", "test-models");
+      input.addEventListener("input", (e) => { e.stopPropagation(); write(); });
+      pair.append(input);
+    }
+    const gone = button("button quiet small square", "×", () => { pair.remove(); write(); });
+    gone.setAttribute("aria-label", words.remove);
+    pair.append(gone);
+    list.append(pair);
+    return pair;
+  };
+  const toggle = button("button quiet small", "", () => draw(!area.hidden));
+  const plus = button("button small", words.add, () => $("input", add()).focus());
+  const draw = (rows) => {
+    const pairs = read();
+    area.hidden = list.hidden = plus.hidden = false;
+    if (rows && pairs) {
+      area.hidden = true;
+      list.replaceChildren();
+      (pairs.length ? pairs : [["", ""]]).forEach(add);
+    } else list.hidden = plus.hidden = true;
+    toggle.textContent = area.hidden ? words.json : words.rows;
+  };
+  const foot = make("div", "presets");
+  foot.append(plus, toggle);
+  box.append(list, foot);
+  area.after(box);
+  draw(area.getAttribute("aria-invalid") !== "true");
+}
+
+// Models of a channel, tested one after another
+const lines = () => $$("#model-tests > li[data-model]").filter((li) => !li.hidden);
+const names = (filter) => lines().filter(filter).map((li) => li.dataset.model);
+let testing = false;
+function tally() {
+  const all = $("[data-test-all]");
+  if (!all) return;
+  const good = names((li) => li.dataset.ok === "1"), bad = names((li) => li.dataset.ok === "0");
+  const ticked = names((li) => $(".check", li).checked).length, said = JSON.parse(all.dataset.words), note = $("[data-tally]");
+  note.textContent = good.length + bad.length ? note.dataset.tally.replace("{ok}", good.length).replace("{bad}", bad.length) : "";
+  $("[data-copy-good]").dataset.copy = good.join(",");
+  $("[data-copy-good]").hidden = !good.length;
+  $("[data-tick-bad]").hidden = !bad.length;
+  $("[data-prune]").hidden = !ticked;
+  $("span", all).textContent = testing ? said.stop : ticked ? said.some.replace("{n}", ticked) : said.all;
+}
+on("click", "[data-test-all]", async () => {
+  testing = !testing;
+  const some = lines().filter((li) => $(".check", li).checked);
+  const wanted = (some.length ? some : lines()).map((li) => li.id), ticked = new Set(some.map((li) => li.id));
+  for (const id of testing ? wanted : []) {
+    const li = document.getElementById(id);
+    if (!testing || !li) break;
+    tally();
+    const form = $("form", li);
+    form.classList.add("htmx-request");
+    await htmx.ajax("POST", form.getAttribute("hx-post"), { source: form, target: li, swap: "outerHTML" });
+    const box = $(`#${id} .check`);
+    if (box) box.checked = ticked.has(id);
+  }
+  testing = false;
+  tally();
+});
+on("click", "[data-tick-bad]", () => { lines().forEach((li) => { $(".check", li).checked = li.dataset.ok === "0"; }); tally(); });
+on("change", "#model-tests .check", tally);
+on("input", "[data-sift]", (e, field) => {
+  const wish = field.value.trim().toLowerCase();
+  $$(field.dataset.sift).forEach((li) => { li.hidden = !li.textContent.toLowerCase().includes(wish); });
+  tally();
+});
+
 export function enhance() {
   follow();
+  tally();
+  $$("select[data-search]").forEach(searched);
+  $$("textarea[data-mapping]").forEach(paired);
 }

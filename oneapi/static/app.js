@@ -100,6 +100,7 @@ on("click", "[data-copy-url]", async (e, b) => copy(await fetched(b.dataset.copy
 
 // Dialogs
 const drawer = () => $("#drawer");
+const SHEETS = ["edit", "add", "like", "tests"]; // what an address says of an open drawer
 let opener = null;
 function show(dialog) {
   if (!dialog || dialog.matches(":modal")) return;
@@ -128,7 +129,7 @@ addEventListener("drawer:close", () => drawer()?.close());
 document.addEventListener("close", (e) => {
   if (e.target.id !== "drawer" || e.target.open) return;
   const url = new URL(location);
-  for (const name of ["edit", "add"]) url.searchParams.delete(name);
+  for (const name of SHEETS) url.searchParams.delete(name);
   if (url.href !== location.href) history.replaceState(history.state, "", url);
   drawer().replaceChildren();
   if (opener?.isConnected) opener.focus();
@@ -147,19 +148,26 @@ on("click", "[data-open]", (e, b) => {
 });
 addEventListener("popstate", () => {
   const asked = new URL(location).searchParams;
-  if (drawer()?.open && !asked.has("edit") && !asked.has("add")) drawer().close();
+  if (drawer()?.open && !SHEETS.some((name) => asked.has(name))) drawer().close();
 });
 on("click", "[popover] a, [popover] form button", (e, link) => link.closest("[popover]")?.hidePopover?.());
 
 // Questions before what cannot be undone
-function ask(text, act, label = "") {
+const MANY = 20; // above which a number must be typed
+const chosen = () => Number($("#bulk [name=all]:checked")?.dataset.total ?? ticks().filter((t) => t.checked).length);
+function ask(text, act, label = "", many = 0) {
   const box = $("#ask");
-  $("p", box).textContent = text;
+  $("p", box).textContent = text.replace("{n}", many);
   const yes = $("[data-yes]", box);
   yes.textContent = label || words.sure.replace("?", "");
+  const typed = make("input", "input");
+  typed.setAttribute("aria-label", typed.placeholder = words.typed.replace("{n}", many));
+  typed.addEventListener("input", () => { yes.disabled = typed.value.trim() !== String(many); });
+  yes.disabled = many > MANY;
+  if (many > MANY) $("p", box).after(typed);
   const go = () => { box.close(); act(); };
   yes.addEventListener("click", go, { once: true });
-  box.addEventListener("close", () => yes.removeEventListener("click", go), { once: true });
+  box.addEventListener("close", () => { yes.removeEventListener("click", go); yes.disabled = false; typed.remove(); }, { once: true });
   box.showModal();
 }
 document.addEventListener("submit", (e) => {
@@ -173,7 +181,7 @@ document.addEventListener("submit", (e) => {
     form.dataset.sure = "1";
     form.requestSubmit(button);
     delete form.dataset.sure;
-  }, button?.dataset.confirmLabel ?? form.dataset.confirmLabel);
+  }, button?.dataset.confirmLabel ?? form.dataset.confirmLabel, text.includes("{n}") ? chosen() : 0);
 }, true);
 
 // Unsaved changes

@@ -169,7 +169,7 @@ def _channels(session: Session, now: int, vendor: str) -> None:
                 models=models,
                 created_time=now - 90 * 86400,
                 test_time=now - 240,
-                balance_updated_time=now - 900,
+                balance_updated_time=now - 900 if left is not None else None,
                 tag="prod" if number < 8 else "",
                 base_url=vendor,
                 status_reason="401 The security token included in the request is invalid." if status == 3 else None,

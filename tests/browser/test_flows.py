@@ -90,7 +90,8 @@ def test_rows_are_ticked_and_changed_together(open_page: Callable[..., Page]) ->
     expect(page.locator("#bulk")).to_be_visible()
     page.click("#bulk [popovertarget=bulk-more]")
     page.fill("#f-bulk-value", "all")
-    page.click("#bulk-more button[value=tag]")
+    page.select_option("#f-bulk-what", "tag")
+    page.click("#bulk-more button")
     expect(page.locator("#channel-2")).to_contain_text("all")
 
 
