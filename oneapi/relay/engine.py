@@ -5,11 +5,10 @@ import time
 from typing import Any
 
 import gevent
-import orjson
 
 from oneapi import vendors
 from oneapi.catalog import images
-from oneapi.relay import answers, media, meter, policy, routing, transport
+from oneapi.relay import answers, framing, media, meter, policy, routing, transport
 from oneapi.relay.answers import Served
 from oneapi.relay.ask import Ask, elapsed
 from oneapi.relay.bill import Bill
@@ -201,7 +200,7 @@ class _Quick(Reply):
     """A Reply that decodes with orjson; vendors are pure and know only the standard library."""
 
     def json(self) -> Any:
-        return orjson.loads(self.body)
+        return framing.json(self.body)
 
 
 def _stream(

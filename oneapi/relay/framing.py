@@ -1,5 +1,6 @@
 """Bytes to events, however a vendor frames its stream. Pure: a parser is fed bytes as they arrive, cut anywhere."""
 
+import re
 import struct
 from binascii import crc32
 from collections.abc import Callable, Iterable, Iterator
@@ -23,15 +24,25 @@ def decoded(data: bytes) -> Any:
     if data == b"[DONE]":
         return "[DONE]"
     try:
+        return json(data)
+    except orjson.JSONDecodeError:
+        return data.decode("utf-8", "replace")
+
+
+# Half of a character beyond U+FFFF, as JSON writes it, without its other half.
+HALF = re.compile(r"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]..")
+
+
+def json(data: bytes) -> Any:
+    """JSON, with U+FFFD for each half of a character; raises ValueError when it is none."""
+    try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
         text = data.decode("utf-8", "replace")
-    if "\ufffd" not in text:
-        return text
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
+        mended = HALF.sub("\ufffd", text)
+        if "\ufffd" not in mended:
+            raise
+    return orjson.loads(mended)
 
 
 class Lines:

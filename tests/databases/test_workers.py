@@ -30,12 +30,22 @@ def settings_of_environment(kind: str, tmp_path: Path) -> Iterator[dict[str, str
 
 
 @pytest.fixture
-def started(state: State, settings_of_environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[[], Node]]:
-    """Starts four workers behind one port, which then know what the test has made so far."""
+def workers() -> int:
+    return 4
+
+
+ONE_AND_FOUR = pytest.mark.parametrize("workers", [1, 4])
+
+
+@pytest.fixture
+def started(
+    state: State, settings_of_environment: dict[str, str], tmp_path: Path, workers: int
+) -> Iterator[Callable[[], Node]]:
+    """Starts workers behind one port, which then know what the test has made so far."""
     nodes: list[Node] = []
 
     def start() -> Node:
-        nodes.append(Node(settings_of_environment, workers=4, folder=tmp_path))
+        nodes.append(Node(settings_of_environment, workers=workers, folder=tmp_path))
         nodes[-1].start()
         return nodes[-1]
 
@@ -62,6 +72,7 @@ def until(check: Callable[[], bool], seconds: float) -> bool:
     return check()
 
 
+@ONE_AND_FOUR
 def test_two_hundred_at_once_pay_for_exactly_a_hundred_whichever_worker_serves_them(
     state: State, vendor: FakeVendor, channel: Any, person: Any, setting: Any, started: Callable[[], Node]
 ) -> None:
@@ -80,6 +91,7 @@ def test_two_hundred_at_once_pay_for_exactly_a_hundred_whichever_worker_serves_t
         assert ledger.balance(session, crowd.id) == 0
 
 
+@ONE_AND_FOUR
 def test_killed_workers_lose_no_charge_double_none_and_hold_nothing_for_ever(
     state: State, vendor: FakeVendor, channel: Any, person: Any, started: Callable[[], Node]
 ) -> None:
@@ -137,7 +149,7 @@ def test_an_orderly_end_finishes_what_was_begun_and_gives_everything_back(
     olga = person("olga", quota=10**8)
     node = started()
     running = [gevent.spawn(post, node.url, olga.key, STREAMED) for _ in range(8)]
-    gevent.sleep(0.2)
+    assert until(lambda: len(vendor.asked) == 8, 10)
     assert node.stop() == 0
     assert all(greenlet.get().body.endswith(b"data: [DONE]\n\n") for greenlet in running)
     assert sums(state)["held"] == 0

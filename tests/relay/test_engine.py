@@ -224,6 +224,14 @@ def test_usage_on_a_chunk_with_words_is_read_and_the_words_are_kept(
     assert (logged()[0].prompt_tokens, logged()[0].completion_tokens) == (7, 9)
 
 
+@BOTH
+def test_half_a_character_costs_the_character_and_not_the_answer(say: Any, vendor: FakeVendor, channel: Any, how: Any) -> None:
+    channel(**how)
+    vendor.says(json.dumps(chat("cut")).replace('"cut"', r'"cut \ud83d"').encode(), stream("one \ud83d two"))
+    assert say().json["choices"][0]["message"]["content"].startswith("cut ")
+    assert words(say(stream=True).text.replace("[DONE]", "{}")).startswith("one")
+
+
 CHUNKS = (
     b'{"choices":[{"index":0,"delta":{"content":"A"}}]}',
     b'{"choices":[{"index":0,"delta":{"content":"B"},"finish_reason":"stop"}]}',
