@@ -1,6 +1,12 @@
 """Many people do the same thing at once, on every kind of database: one wins, and the others are told so."""
 
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -30,7 +36,7 @@ def state(databases: Databases, settings: Config) -> State:
     return made
 
 
-def at_once(function: Callable[..., Any], *args: Any, **more: Any) -> tuple[list[Any], list[str]]:
+def at_once(function: Callable[..., Any], *args: Any, times: int = AT_ONCE, **more: Any) -> tuple[list[Any], list[str]]:
     """What those who won got, and why the others were refused."""
 
     def attempt() -> Any:
@@ -39,7 +45,7 @@ def at_once(function: Callable[..., Any], *args: Any, **more: Any) -> tuple[list
         except Refused as refused:
             return refused
 
-    tries = [gevent.spawn(attempt) for _ in range(AT_ONCE)]
+    tries = [gevent.spawn(attempt) for _ in range(times)]
     gevent.joinall(tries, raise_error=True)
     got = [each.value for each in tries]
     return [value for value in got if not isinstance(value, Refused)], [value.code for value in got if isinstance(value, Refused)]
@@ -58,9 +64,28 @@ def person(state: State, name: str = "alice", password: str = "correct-horse") -
 def test_a_code_has_one_winner(state: State) -> None:
     alice = person(state)
     [made] = topups.create_codes(state, ROOT, "one", 500)
-    won, refused = at_once(topups.redeem, state, Actor(alice.id, "alice"), made.key)
-    assert won == [500] and refused == ["redeem_used"] * (AT_ONCE - 1)
+    won, refused = at_once(topups.redeem, state, Actor(alice.id, "alice"), made.key, times=50)
+    assert won == [500] and refused == ["redeem_used"] * 49
     assert balance(state, alice.id) == 500
+
+
+def test_fifty_tries_of_two_processes_have_one_winner(state: State, settings: Config, tmp_path: Path) -> None:
+    people_ = [person(state, f"user{n}").id for n in range(5)]
+    [made] = topups.create_codes(state, ROOT, "one", 500)
+    environ = {"INSTANCE_PATH": settings.instance_path, "LOG_DIR": "", "SQL_DSN": settings.sql_dsn}
+    asked = {"environ": environ, "key": made.key, "go": str(tmp_path / "go"), "users": people_ * 5}
+    command = [sys.executable, str(Path(__file__).parent.parent / "redeeming.py"), json.dumps(asked)]
+    path = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent.parent)}
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=path) for _ in range(2)]
+    assert [each.stdout.readline() for each in processes] == ["ready\n"] * 2  # type: ignore[union-attr]
+    (tmp_path / "go").touch()
+    said = [json.loads(each.communicate(timeout=60)[0]) for each in processes]
+    outcomes = Counter(outcome for tries in said for outcome, _, _ in tries)
+    assert outcomes == {"500": 1, "redeem_used": 49}
+    first_end = min(end for tries in said for _, _, end in tries)
+    under_way = [sum(began < first_end for _, began, _ in tries) for tries in said]
+    assert sum(under_way) >= 20 and min(under_way) > 0, "they did not really try at once"
+    assert sum(balance(state, id) for id in people_) == 500
 
 
 def test_a_top_up_with_a_key_counts_once(state: State) -> None:
