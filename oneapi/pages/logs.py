@@ -50,7 +50,7 @@ def _view(span: spans.Span) -> lists.View:
     extra = {"range": span.name if span.name != "24h" else ""}
     if span.name == "custom":
         extra |= {"from": str(span.since), "to": str(span.until)}
-    return lists.View(view.path, view.args, view.sort, 1, PAGE, "-id", 0, extra)
+    return lists.View(view.path, view.args, view.sort, 1, lists.SIZES[0], "-id", 0, extra)
 
 
 def _wanted(view: lists.View, span: spans.Span) -> LogFilter:

@@ -280,7 +280,13 @@ def _logs(session: Session, owners: list[Any], now: int, rng: random.Random) -> 
         Log(user_id=owners[0][0], created_at=now - 700, type=1, username="root", content="通过兑换码充值 $20.00", quota=20 * UNIT)
     )
     rows.append(
-        Log(user_id=owners[-1][0], created_at=now - 2500, type=3, username="intern", content="管理员将用户额度修改为 $0.20")
+        Log(
+            user_id=owners[-1][0],
+            created_at=now - 2500,
+            type=3,
+            username="intern",
+            content="管理员将用户额度从 ＄1.000000 额度修改为 ＄0.200000 额度",
+        )
     )
     session.add_all(sorted(rows, key=lambda row: row.created_at))
 
