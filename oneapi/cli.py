@@ -221,7 +221,7 @@ def create_token(username: str, quota: int, unlimited: bool, days: int | None, *
     row = _named(state, username)
     expires = int((datetime.now(UTC) + timedelta(days=days)).timestamp()) if days else -1
     values = {**more, "remain_quota": quota, "unlimited_quota": unlimited, "expired_time": expires}
-    made = tokens.create(state, Actor(row.id, row.username or "", row.role), values)
+    made = tokens.create(state, Actor(row.id, row.username or "", row.role), values, by=SYSTEM)
     click.echo(f"sk-{made.key}")
 
 

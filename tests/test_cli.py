@@ -230,3 +230,30 @@ def test_loading_the_commands_upgrades_nothing(tmp_path: Path) -> None:
     assert flask(tmp_path, "db-upgrade").returncode == 0
     assert "0001 (head)" in flask(tmp_path, "db", "current").stdout
     assert "No new upgrade operations" in flask(tmp_path, "db", "check").stdout
+
+
+def test_an_operator_gets_from_an_empty_folder_to_a_working_gateway(tmp_path: Path) -> None:
+    """Every command as it is typed, one after the other, each in a process of its own."""
+    folder, channels = tmp_path / "fresh", tmp_path / "channels.json"
+    assert "run `flask db-upgrade`, first" in flask(folder, "create-user", "zoe", "--password", "long-enough").stderr
+    channels.write_text(json.dumps([{"type": 1, "name": "one", "key": "sk-a", "models": "gpt-4o"}]))
+    for words, said in (
+        (("db-upgrade",), "create the file"),
+        (("reset-root-password", "--password", "brand-new-1"), "root is root and has the new password."),
+        (("create-user", "zoe", "--password", "long-enough", "--quota", "500"), "user 2: zoe"),
+        (("create-token", "zoe", "--unlimited"), "sk-"),
+        (("channels", "import", str(channels)), "1 of 1 channels"),
+        (("channels", "export", str(tmp_path / "out.yaml")), "1 channels in"),
+        (("job", "sweep"), "sweep: done"),
+        (("ledger", "verify"), "Every balance is explained."),
+        (("backup", str(tmp_path / "copy.db")), "copy.db holds"),
+    ):
+        done = flask(folder, *words)
+        assert done.returncode == 0 and said in done.stdout, (words, done.stdout, done.stderr)
+    assert [row["name"] for row in yaml.safe_load((tmp_path / "out.yaml").read_text())] == ["one"]
+    with servers.opened(servers.configured(folder)) as databases, databases.transaction() as session:
+        acts = [(row.action, row.actor_name) for row in session.query(audit.Audit).order_by(audit.Audit.id)]
+        root = session.query(user.User).filter_by(role=100).one()
+        assert bcrypt.checkpw(b"brand-new-1", root.password.encode()) and not root.must_change_password
+    named = ("user.reset_root_password", "user.create", "user.set_quota", "token.create", "channel.create")
+    assert acts == [(name, "system") for name in named]

@@ -5,7 +5,7 @@ import string
 from collections.abc import Mapping
 from typing import Any
 
-from oneapi.actions import Actor, act
+from oneapi.actions import Actor, act, record
 from oneapi.db import Session
 from oneapi.messages import Refused
 from oneapi.models import channel, ledger, token
@@ -27,13 +27,16 @@ def new_key() -> str:
     return "".join(secrets.choice(LETTERS) for _ in range(48))
 
 
-def create(state: State, actor: Actor, values: Mapping[str, Any]) -> Token:
-    """A new token of the actor's; raises Refused."""
+def create(state: State, actor: Actor, values: Mapping[str, Any], *, by: Actor | None = None) -> Token:
+    """A new token of the actor's; raises Refused. `by` is who makes it when that is somebody else: it is written down."""
     given = {name: value for name, value in values.items() if name in WRITABLE}
     given["subnet"] = given.get("subnet") or ""
     _check(given)
     with act(state, "tokens") as session:
-        return add(session, actor.id, int(state.clock()), **given)
+        made = add(session, actor.id, int(state.clock()), **given)
+        if by is not None:
+            record(session, state, by, "token.create", made.id, after={"user_id": actor.id, "name": made.name})
+    return made
 
 
 def add(session: Session, user_id: int, now: int, **values: Any) -> Token:
