@@ -102,7 +102,7 @@ def db_upgrade() -> None:
 @click.command("log-indexes")
 @_plainly
 def log_indexes() -> None:
-    """Make the indexes that a large table of logs still lacks. It can be stopped and started again."""
+    """Make the indexes that large tables, above all the logs, still lack. It can be stopped and started again."""
     databases = _opened()[1]
     migrate.require(databases)
     for name in migrate.log_indexes(databases):

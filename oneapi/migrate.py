@@ -87,11 +87,13 @@ def plan(databases: Databases) -> list[str]:
 
 
 def log_indexes(databases: Databases) -> Iterator[str]:
-    """Make the indexes that a large logs table still lacks, one after the other; what is done stays done when stopped."""
-    with _connected(databases.log_engine) as connection:
-        for index in schema.missing_indexes(connection, Base.metadata.tables["logs"]):
-            yield str(index.name)
-            schema.create_index_online(connection, index)
+    """Make the indexes that large tables still lack, one after the other; what is done stays done when stopped."""
+    for engine, only in _parts(databases):
+        with _connected(engine) as connection:
+            for table in schema.present(connection, Base.metadata, only or None):
+                for index in schema.missing_indexes(connection, table):
+                    yield str(index.name)
+                    schema.create_index_online(connection, index)
 
 
 def hash_of(access_token: str) -> str:

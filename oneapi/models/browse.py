@@ -8,7 +8,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from oneapi.models.audit import Audit
 from oneapi.models.channel import Channel
-from oneapi.models.ledger import Entry, Lease, Worker
+from oneapi.models.ledger import MOVES, Entry, Lease, Worker
 from oneapi.models.lists import begins, named
 from oneapi.models.redemption import Redemption
 from oneapi.models.token import Token
@@ -196,7 +196,7 @@ def invited(session: Session, user_id: int) -> int:
 
 def movements(session: Session, user_id: int, *, before: int = 0, limit: int = 25) -> list[Entry]:
     """What moved a balance other than consumption, newest first."""
-    query = select(Entry).where(Entry.user_id == user_id, Entry.kind != "consume", Entry.amount != 0)
+    query = select(Entry).where(Entry.user_id == user_id, Entry.kind.in_(MOVES), Entry.amount != 0)
     if before:
         query = query.where(Entry.id < before)
     return list(session.scalars(query.order_by(Entry.id.desc()).limit(limit)))

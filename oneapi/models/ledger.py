@@ -14,20 +14,22 @@ from oneapi.models import user
 from oneapi.models.base import Base, Count, Id, Missing
 from oneapi.models.token import Token
 
+MOVES = ("opening", "topup", "redeem", "gift", "adjust")  # every kind but consumption
+
 
 class Entry(Base):
     """`amount` is signed quota: negative for what was consumed. `written_off` is what a request cost beyond the balance."""
 
     __tablename__ = "ledger"
     __table_args__ = (
-        Index("idx_ledger_user", "user_id", "id"),
+        Index("idx_ledger_user_kind", "user_id", "kind", "id"),
         {"sqlite_autoincrement": True, "mysql_charset": "utf8mb4"},
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     request_id: Mapped[str] = mapped_column(String(64), unique=True)  # also of top-ups: their idempotency key
     created_at: Mapped[int] = mapped_column(Count)
-    kind: Mapped[str] = mapped_column(String(16))  # opening, consume, topup, redeem, gift, adjust
+    kind: Mapped[str] = mapped_column(String(16))  # one of MOVES, or consume
     user_id: Mapped[int] = mapped_column(Count)
     token_id: Mapped[int] = mapped_column(Count, default=0)
     channel_id: Mapped[int] = mapped_column(Count, default=0)
@@ -94,6 +96,11 @@ def move(
     except (IntegrityError, _Short):
         return False
     return True
+
+
+def moment(session: Session, request_id: str) -> int:
+    """When a request was charged, UTC seconds; 0 for none of this id."""
+    return session.scalar(select(Entry.created_at).where(Entry.request_id == request_id[:64], Entry.kind == "consume")) or 0
 
 
 def by_key(session: Session, kind: str, key: str) -> Entry | None:

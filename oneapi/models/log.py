@@ -25,11 +25,12 @@ class Log(Base):
     __table_args__ = (
         Index("idx_created_at_type", "created_at", "type"),
         Index("index_username_model_name", "model_name", "username"),
+        Index("idx_logs_user", "user_id", "id"),  # a person's own, newest first
         {"sqlite_autoincrement": True, "mysql_charset": "utf8mb4"},
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
-    user_id: Mapped[int | None] = mapped_column(Count, index=True)
+    user_id: Mapped[int | None] = mapped_column(Count)
     created_at: Mapped[int | None] = mapped_column(Count)
     type: Mapped[int | None] = mapped_column(Count)
     content: Mapped[str | None] = mapped_column(LongText)

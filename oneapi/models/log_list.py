@@ -3,12 +3,15 @@
 import re
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from oneapi.models.base import Missing
 from oneapi.models.lists import begins
 from oneapi.models.log import Log
+
+DEEP = 20_000  # entries of the key that one page looks at; filters without an index could else read millions
+SLACK = 3600  # seconds by which an entry may have been written later than its time says
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +32,22 @@ class LogFilter:
     min_ms: int = 0
     errors: bool = False
 
+    @property
+    def key(self) -> ColumnElement[bool] | None:
+        """The one condition by whose index entries are found."""
+        keys = ((Log.user_id, self.user_id), (Log.token_name, self.token), (Log.channel_id, self.channel),
+                (Log.model_name, self.model))  # fmt: skip
+        return next((column == value for column, value in keys if value), None)
+
     def conditions(self) -> list[ColumnElement[bool]]:
+        """All conditions. Those beside the key are written so that no planner takes another index than that of key or id."""
         exact = ((Log.user_id, self.user_id), (Log.type, self.type), (Log.model_name, self.model), (Log.token_name, self.token),
                  (Log.username, self.username), (Log.channel_id, self.channel))  # fmt: skip
-        wanted: list[ColumnElement[bool]] = [column == value for column, value in exact if value]
+        wanted = [func.coalesce(column, type(value)()) == value for column, value in exact if value]
         if self.since:
-            wanted.append(Log.created_at >= self.since)
+            wanted.append(Log.created_at + 0 >= self.since)
         if self.until:
-            wanted.append(Log.created_at < self.until)
+            wanted.append(Log.created_at + 0 < self.until)
         if self.stream:
             wanted.append(Log.is_stream.is_(self.stream == "1"))
         if self.min_quota:
@@ -44,15 +55,45 @@ class LogFilter:
         if self.min_ms:
             wanted.append(Log.elapsed_time >= self.min_ms)
         if self.q:
-            wanted.append(
-                or_(Log.request_id == self.q, begins(Log.model_name, self.q), Log.token_name == self.q, Log.username == self.q)
-            )
-        return wanted
+            named = (begins(Log.model_name, self.q), Log.token_name == self.q, Log.username == self.q)
+            wanted.append(or_(Log.request_id == self.q, *named))
+        return wanted if self.key is None else [self.key, *wanted]
 
 
-def logs(session: Session, wanted: LogFilter, *, before: int = 0, after: int = 0, limit: int = 50) -> list[Log]:
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The ids among which entries are looked for: from `low` to `high`, both left out. Beyond `low` there may be `more`."""
+
+    low: int = 0
+    high: int = 0  # 0 is the present
+    more: bool = False
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        return ([Log.id > self.low] if self.low else []) + ([Log.id < self.high] if self.high else [])
+
+
+ALL = Stretch()
+
+
+def stretch(session: Session, wanted: LogFilter, *, before: int = 0, deep: int = DEEP) -> Stretch:
+    """Where to look for a page: at the `deep` newest entries of the key before an id, and not beyond the filter's times.
+
+    Entries are written in the order of their times but for those that waited for a database that was away: SLACK is for them.
+    """
+    early = select(Log.id).where(Log.created_at < wanted.since - SLACK).order_by(Log.created_at.desc()).limit(1).scalar_subquery()
+    late = select(Log.id).where(Log.created_at >= wanted.until + SLACK).order_by(Log.created_at).limit(1).scalar_subquery()
+    low, high = session.execute(select(early if wanted.since else literal(0), late if wanted.until else literal(0))).one()
+    high = min(filter(None, (before, high)), default=0)
+    floor = select(Log.id).where(*Stretch(0, high).conditions(), *([] if wanted.key is None else [wanted.key]))
+    found = session.scalar(floor.order_by(Log.id.desc()).offset(deep).limit(1)) or 0
+    return Stretch(max(low or 0, found), high, found > (low or 0))
+
+
+def logs(
+    session: Session, wanted: LogFilter, *, among: Stretch = ALL, before: int = 0, after: int = 0, limit: int = 50
+) -> list[Log]:
     """Newest first. `before` and `after` are ids: lists of logs page by key, never by offset."""
-    query = select(Log).where(*wanted.conditions())
+    query = select(Log).where(*wanted.conditions(), *among.conditions())
     if before:
         query = query.where(Log.id < before)
     if after:
@@ -72,10 +113,13 @@ FIRST = re.compile(r'"first_ms": ?(\d+)')
 SUMMED = 20_000  # a filter that the roll-ups do not know is summed over so many of the newest entries
 
 
-def latencies(session: Session, wanted: LogFilter, limit: int = 2000) -> list[tuple[int, int, int | None]]:
+def latencies(
+    session: Session, wanted: LogFilter, among: Stretch = ALL, limit: int = 2000
+) -> list[tuple[int, int, int | None]]:
     """(seconds, milliseconds, milliseconds to the first token) of the newest requests: what percentiles are taken from."""
     head = func.substr(Log.detail, 1, 800)  # the first token's time stands near the beginning of the detail
-    query = select(Log.created_at, Log.elapsed_time, Log.is_stream, head).where(*wanted.conditions(), Log.type == 2)
+    where = (*wanted.conditions(), *among.conditions(), Log.type + 0 == 2)
+    query = select(Log.created_at, Log.elapsed_time, Log.is_stream, head).where(*where)
     rows = session.execute(query.order_by(Log.id.desc()).limit(limit))
     return [(int(at or 0), int(ms), _first(detail) if stream else None) for at, ms, stream, detail in rows]
 
@@ -85,10 +129,11 @@ def _first(detail: str | None) -> int | None:
     return int(found[1]) if found else None
 
 
-def sums(session: Session, wanted: LogFilter) -> tuple[int, int, int, int]:
+def sums(session: Session, wanted: LogFilter, among: Stretch = ALL) -> tuple[int, int, int, int]:
     """(requests, quota, tokens in, tokens out) of the newest SUMMED requests that pass."""
     columns = (Log.quota, Log.prompt_tokens, Log.completion_tokens)
-    newest = select(*columns).where(*wanted.conditions(), Log.type == 2).order_by(Log.id.desc()).limit(SUMMED).subquery()
+    where = (*wanted.conditions(), *among.conditions(), Log.type + 0 == 2)
+    newest = select(*columns).where(*where).order_by(Log.id.desc()).limit(SUMMED).subquery()
     found = session.execute(select(func.count(), *(func.coalesce(func.sum(c), 0) for c in newest.c))).one()
     requests, quota, prompt, completion = map(int, found)
     return requests, quota, prompt, completion

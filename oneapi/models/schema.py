@@ -67,6 +67,12 @@ def tables(connection: Connection) -> set[str]:
     return set(inspect(connection).get_table_names())
 
 
+def present(connection: Connection, metadata: MetaData, only: Iterable[str] | None = None) -> list[Table]:
+    """Our tables that are there, in order."""
+    found = tables(connection)
+    return [t for t in metadata.sorted_tables if t.name in found and (only is None or t.name in set(only))]
+
+
 def large(connection: Connection, name: str) -> bool:
     """Whether the table has so many rows that an index on it would make people wait."""
     quoted = connection.dialect.identifier_preparer.quote(name)

@@ -68,6 +68,11 @@ def top_people(session: Session, since: int, until: int, *, limit: int = 8) -> t
     return found, int(rows[0][2]) if rows else 0
 
 
+def many(session: Session, limit: int = 50_000) -> bool:
+    """Whether there are so many roll-ups that summing them up makes people wait."""
+    return session.scalar(select(Hour.hour).order_by(Hour.hour).offset(limit).limit(1)) is not None
+
+
 def any_request(session: Session) -> bool:
     """Whether anything was ever served."""
     return session.scalar(select(Hour.hour).limit(1)) is not None

@@ -11,12 +11,11 @@ from flask_babel import gettext as _
 from oneapi import access
 from oneapi.access import GuardedBlueprint, actor
 from oneapi.actions import options
-from oneapi.db import db
 from oneapi.fields import Invalid
 from oneapi.messages import Refused
 from oneapi.models import browse
 from oneapi.models.user import Role
-from oneapi.pages import complaints
+from oneapi.pages import complaints, recent
 from oneapi.pages.prices import figure
 from oneapi.pages.render import back, done, page, sheet, toast
 
@@ -27,13 +26,14 @@ LIMITS = ("rpm", "tpm", "concurrency")
 
 def _people() -> Counter[str]:
     found = Counter[str]()
-    for _role, _status, group, count in browse.user_facets(db.session()):
+    for _role, _status, group, count in recent.unchanged("users", "facets", browse.user_facets):
         found[group] += count
     return found
 
 
 def _lanes() -> Counter[str]:
-    return Counter(group for lane in access.state().snapshot.lanes.values() for group in lane.groups)
+    lanes = access.state().snapshot.lanes.values()
+    return recent.unchanged("channels", "groups", lambda _session: Counter(group for lane in lanes for group in lane.groups))
 
 
 @bp.route("/group", allow=Role.ROOT)

@@ -16,10 +16,10 @@ from oneapi import access
 from oneapi.access import GuardedBlueprint, actor
 from oneapi.actions import logs as deeds
 from oneapi.db import db
-from oneapi.models import log, log_list, usage
+from oneapi.models import account, ledger, log, log_list, usage
 from oneapi.models.log_list import LogFilter
 from oneapi.models.user import Role
-from oneapi.pages import charts, explain, lists, spans, texts
+from oneapi.pages import charts, explain, lists, recent, spans, texts
 from oneapi.pages.overview import cell
 from oneapi.pages.render import done, fragment, page, toast
 
@@ -54,20 +54,22 @@ def _view(span: spans.Span) -> lists.View:
 
 
 def _wanted(view: lists.View, span: spans.Span) -> LogFilter:
-    own = {} if _admin() else {"user_id": current_user.id}
+    whose = view.number("user_id") or 0 if _admin() else current_user.id
+    named = account.by_username(db.session(), view["user"]) if _admin() and view["user"] and not whose else None
+    at = ledger.moment(db.session(), view["q"]) if view["q"] else 0
     return LogFilter(
-        since=span.since,
-        until=span.until if span.name == "custom" else 0,
+        since=at or span.since,
+        until=at + 1 if at else span.until if span.name == "custom" else 0,
         q=view["q"],
         type=view.number("type") or 0,
         model=view["model"],
         token=view["token"],
-        username=view["user"] if _admin() else "",
+        username=view["user"] if _admin() and named is None else "",
         channel=(view.number("channel") or 0) if _admin() else 0,
         stream=view["stream"],
         min_quota=view.number("min_quota") or 0,
         min_ms=view.number("min_ms") or 0,
-        **(own or {"user_id": view.number("user_id") or 0}),
+        user_id=named.id if named is not None else whose,
     )
 
 
@@ -79,9 +81,11 @@ def index() -> Response:
     with access.state().databases.logs() as session:
         if request.args.get("format") == "csv":
             return Response(_csv(wanted), mimetype="text/csv", headers={"Content-Disposition": "attachment; filename=logs.csv"})
-        rows = log_list.logs(session, wanted, before=request.args.get("before", type=int) or 0, limit=PAGE + 1)
-        speeds = log_list.latencies(session, wanted)
-    shown: dict[str, Any] = {"rows": rows[:PAGE], "more": len(rows) > PAGE, "view": view}
+        among = log_list.stretch(session, wanted, before=request.args.get("before", type=int) or 0)
+        rows = log_list.logs(session, wanted, among=among, limit=PAGE + 1)
+        speeds = log_list.latencies(session, wanted, among)
+    older = rows[PAGE - 1].id if len(rows) > PAGE else among.low + 1 if among.more else 0
+    shown: dict[str, Any] = {"rows": rows[:PAGE], "older": older, "view": view}
     if request.headers.get("HX-Target") == "older":
         return fragment("logs/index.html", "rows", open=0, **shown, **_columns(False))
     opened, every = _opened(), _sums(view, span)
@@ -92,7 +96,7 @@ def index() -> Response:
         "list",
         span=span,
         ranges=spans.WORDS,
-        stats=_stats(sums, speeds, wanted),
+        stats=_stats(sums, speeds, wanted, among),
         chart=_chart(sums, speeds, span),
         live="live" in request.args,
         facets=_facets(rows, every or []),
@@ -148,23 +152,23 @@ def _rollup(view: lists.View) -> dict[str, Any] | None:
 
 def _sums(view: lists.View, span: spans.Span) -> list[usage.Sum] | None:
     filters = _rollup(view)
-    return (
-        None
-        if filters is None
-        else usage.series(db.session(), span.since, span.until, step=span.step, offset=span.offset, **filters)
-    )
+    if filters is None:
+        return None
+    return recent.sums(("series", span.key, *filters.items()), lambda session: usage.series(
+        session, span.since, span.until, step=span.step, offset=span.offset, **filters
+    ))  # fmt: skip
 
 
-def _stats(sums: list[usage.Sum] | None, speeds: Speeds, wanted: LogFilter) -> dict[str, Any]:
+def _stats(sums: list[usage.Sum] | None, speeds: Speeds, wanted: LogFilter, among: log_list.Stretch) -> dict[str, Any]:
     """Totals from the roll-ups where these know the filters, else from the newest entries; these give percentiles too."""
     times, firsts = sorted(ms for _at, ms, _f in speeds), sorted(f for _at, _ms, f in speeds if f)
     total = usage.Sum(0, "", 0, 0, 0, 0, 0)
     if sums is None:
         with access.state().databases.logs() as session:
-            total = usage.Sum(0, "", *log_list.sums(session, wanted), 0)
+            total = usage.Sum(0, "", *log_list.sums(session, wanted, among), 0)
     for s in sums or ():
         total = charts.plus(total, s)
-    cut = sums is None and total.requests >= log_list.SUMMED
+    cut = sums is None and (among.more or total.requests >= log_list.SUMMED)
     half, most = _percentile(times, 0.5), _percentile(times, 0.95)
     return {"p50": half, "p95": most, "first": _percentile(firsts, 0.5), "sums": total, "cut": cut}
 

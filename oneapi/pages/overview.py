@@ -15,7 +15,7 @@ from oneapi.db import db
 from oneapi.models import browse, usage
 from oneapi.models.usage import Sum
 from oneapi.models.user import Role
-from oneapi.pages import charts, checklist, shell, spans, texts
+from oneapi.pages import charts, checklist, recent, shell, spans, texts
 from oneapi.pages.render import page
 
 bp = GuardedBlueprint("overview", __name__)
@@ -35,7 +35,9 @@ def index() -> Response:
     metric = metric if metric in METRICS else "spend"
     whose = None if everyone else current_user.id
     # Question 1: this span and the one before it, in one go.
-    sums = usage.series(db.session(), span.since - span.length, span.until, step=span.step, offset=span.offset, user_id=whose)
+    sums = recent.sums(("both", span.key, whose), lambda session: usage.series(
+        session, span.since - span.length, span.until, step=span.step, offset=span.offset, user_id=whose
+    ))  # fmt: skip
     now, before = [s for s in sums if s.key >= span.since - span.step], [s for s in sums if s.key < span.since - span.step]
     if request.args.get("format") == "csv":
         return _csv(now, span)
@@ -96,8 +98,8 @@ def _keys() -> list[Any]:
 
 
 def _everyone(span: spans.Span) -> dict[str, Any]:
-    people, active = usage.top_people(db.session(), span.since, span.until, limit=6)
-    lanes = usage.top(db.session(), span.since, span.until, "channel_id", limit=6)
+    people, active = recent.sums(("people", span.key), lambda session: usage.top_people(session, span.since, span.until, limit=6))
+    lanes = recent.sums(("lanes", span.key), lambda session: usage.top(session, span.since, span.until, "channel_id", limit=6))
     known = access.state().snapshot.lanes
     return {
         "people": [(s.key, name, s) for name, s in people],

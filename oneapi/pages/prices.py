@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Response, abort, request
+from flask import Response, request
 from flask_babel import gettext as _
 
-from oneapi import access, settings
+from oneapi import access
 from oneapi.access import GuardedBlueprint, actor
 from oneapi.actions import options
 from oneapi.catalog import prices
@@ -16,10 +16,10 @@ from oneapi.catalog.prices import Price
 from oneapi.fields import Invalid
 from oneapi.messages import Refused
 from oneapi.models.user import Role
-from oneapi.pages import complaints, lists
-from oneapi.pages import settings as options_page
+from oneapi.pages import complaints, lists, recent
 from oneapi.pages.render import back, done, page, sheet, toast
 from oneapi.relay import meter
+from oneapi.state import Snapshot
 
 bp = GuardedBlueprint("prices", __name__)
 
@@ -46,14 +46,20 @@ class Row:
     channels: int
 
 
-def _rows() -> list[Row]:
-    state = access.state()
+def _served(snapshot: Snapshot) -> tuple[dict[str, int], dict[str, int]]:
+    """Of every model the type of the first channel that has it, and how many enabled ones have it."""
     types: dict[str, int] = {}
     counts: dict[str, int] = {}
-    for lane in state.snapshot.lanes.values():
+    for lane in snapshot.lanes.values():
         for model in lane.models:
             types.setdefault(model, lane.type)
             counts[model] = counts.get(model, 0) + lane.enabled
+    return types, counts
+
+
+def _rows() -> list[Row]:
+    state = access.state()
+    types, counts = recent.unchanged("channels", "models", lambda _session: _served(state.snapshot))
     set_ = {model for name in TABLES.values() for model in getattr(state.settings, name)}
     table = meter.overrides(state.settings)
     return [_row(model, types.get(model, 1), counts.get(model, 0), model in set_, table) for model in sorted({*types, *set_})]
@@ -96,10 +102,21 @@ def _form(model: str, errors: Mapping[str, str] | None = None) -> dict[str, Any]
         "title": model or _("Price of another model"),
         "row": row,
         "values": values,
+        "usual": _usual(row.built_in),
         "errors": errors or {},
         "form": request.form,
         "dollars": _per_million(),
     }
+
+
+def _usual(price: Price | None) -> dict[str, str]:
+    """The built-in figures by field, as the form shows them in empty fields."""
+    if price is None:
+        return dict.fromkeys(TABLES.values(), "")
+    found = {"model_ratio": price.ratio, "completion_ratio": price.completion}
+    for field, part in (("cache_ratio", price.cached), ("audio_ratio", price.audio_in), ("image_ratio", price.image_in)):
+        found[field] = part / price.ratio if part is not None and price.ratio else 1.0
+    return {name: f"{found[name]:.6g}" if name in found else "" for name in TABLES.values()}
 
 
 @bp.route("/price/edit", allow=Role.ROOT)
@@ -112,7 +129,8 @@ def save() -> Response:
     """Set or clear the figures of one model; empty fields leave it to the catalogue."""
     model = request.form.get("model", "").strip()
     errors: dict[str, str] = {} if model else {"model": _("Name a model.")}
-    figures = {name: figure(request.form.get(name, ""), name, errors) for name in TABLES.values()}
+    cleared = request.form.get("then") == "reset"
+    figures = {name: None if cleared else figure(request.form.get(name, ""), name, errors) for name in TABLES.values()}
     if not errors:
         errors = _store({model: figures})
     if errors:
@@ -152,55 +170,7 @@ def _store(changes: Mapping[str, Mapping[str, float | None]]) -> dict[str, str]:
     return {}
 
 
-@bp.route("/price/bulk", methods=["POST"], allow=Role.ROOT)
-def bulk() -> Response:
-    """Multiply, or give back to the catalogue, the ticked models."""
-    models, action, errors = request.form.getlist("ids"), request.form.get("action"), dict[str, str]()
-    if action == "reset":
-        errors = _store({model: dict.fromkeys(TABLES.values()) for model in models})
-    elif action == "multiply":
-        factor = figure(request.form.get("value", ""), "value", errors)
-        if factor is None:
-            errors["value"] = _("Give a number of 0 or more.")
-        if factor is not None and not errors:
-            errors = _store(_multiplied(models, factor))
-    else:
-        abort(400)
-    toast(" ".join(errors.values()) if errors else _("%(n)s prices changed", n=len(models)), "bad" if errors else "ok")
-    return done(back("/price"))
-
-
-def _multiplied(models: list[str], factor: float) -> dict[str, dict[str, float | None]]:
+def multiplied(models: list[str], factor: float) -> dict[str, float]:
+    """Input ratios of models that have a price, times a factor; what follows from them follows."""
     prices_now = {row.model: row.price for row in _rows()}
-    return {model: {"model_ratio": round(price.ratio * factor, 6)} for model in models if (price := prices_now.get(model))}
-
-
-@bp.route("/price/json", allow=Role.ROOT)
-def tables() -> Response:
-    return _tables()
-
-
-def _tables(errors: Mapping[str, str] | None = None) -> Response:
-    now = access.state().settings
-    texts = {
-        key: request.form.get(key) if errors else json.dumps(getattr(now, name), ensure_ascii=False, indent=1)
-        for key, name in TABLES.items()
-    }
-    fields = [settings.BY_KEY[key] for key in TABLES]
-    return page("prices/json.html", "list", status=422 if errors else 200, fields=fields, texts=texts, errors=errors or {})
-
-
-@bp.route("/price/json", methods=["POST"], allow=Role.ROOT)
-def save_tables() -> Response:
-    errors = options_page.store(settings.BY_KEY[key] for key in TABLES)
-    if errors:
-        return _tables(errors)
-    toast(_("Prices saved"))
-    return done("/price")
-
-
-@bp.route("/price/export.json", allow=Role.ROOT)
-def export() -> Response:
-    now = access.state().settings
-    text = json.dumps({key: getattr(now, name) for key, name in TABLES.items()}, ensure_ascii=False, indent=1)
-    return Response(text, mimetype="application/json", headers={"Content-Disposition": "attachment; filename=prices.json"})
+    return {model: round(price.ratio * factor, 6) for model in models if (price := prices_now.get(model))}

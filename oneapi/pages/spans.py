@@ -33,6 +33,12 @@ class Span:
         return self.until - self.since
 
     @property
+    def key(self) -> tuple[str, int, int, int]:
+        """What two asked at different moments have in common when they mean the same stretch."""
+        fixed = (self.since, self.until) if self.name == "custom" else (0, 0)
+        return (self.name, self.offset, *fixed)
+
+    @property
     def step(self) -> int:
         """The width of a bar: hours to two days, days to ninety, else weeks."""
         return HOUR if self.length <= 2 * DAY else DAY if self.length <= 92 * DAY else 7 * DAY

@@ -16,7 +16,7 @@ from oneapi.messages import Refused
 from oneapi.models import browse, ledger, user
 from oneapi.models.base import Missing
 from oneapi.models.user import Role, User
-from oneapi.pages import complaints, lists, texts
+from oneapi.pages import complaints, lists, recent, texts
 from oneapi.pages.render import back, done, fragment, page, sheet, toast
 
 bp = GuardedBlueprint("users", __name__)
@@ -27,18 +27,26 @@ FILTERS: dict[str, Any] = {"q": None, "role": ("1", "10", "100"), "status": ("1"
 @bp.route("/user", allow=Role.ADMIN)
 def index() -> Response:
     view = lists.view("/user", FILTERS, browse.USER_SORTS)
-    rows, total = browse.users(db.session(), view.args, view.sort, offset=view.offset, limit=view.size)
+    found = recent.unchanged("users", "facets", browse.user_facets)
+    total = None if view["q"] else _known(found, view)
+    rows, total = browse.users(db.session(), view.args, view.sort, offset=view.offset, limit=view.size, total=total)
     extra: dict[str, Any] = {}
     if id := request.args.get("edit", type=int):
         extra = {"opened": "users/form.html", **_form(_row(id))}
     elif "add" in request.args:
         extra = {"opened": "users/form.html", **_form(None)}
-    return page("users/index.html", "list", view=view.counted(total), rows=rows, may=may, **_facets(), **extra)
+    return page("users/index.html", "list", view=view.counted(total), rows=rows, may=may, **_facets(found), **extra)
 
 
-def _facets() -> dict[str, Any]:
+def _known(found: list[tuple[int, int, str, int]], view: lists.View) -> int:
+    """How many people these filters leave, as the facets tell."""
+    wanted = (view["role"], view["status"], view["group"])
+    return sum(n for *facet, n in found if all(w in ("", str(f)) for w, f in zip(wanted, facet, strict=True)))
+
+
+def _facets(found: list[tuple[int, int, str, int]]) -> dict[str, Any]:
     roles, statuses, groups = Counter[int](), Counter[int](), Counter[str]()
-    for role, status, group, count in browse.user_facets(db.session()):
+    for role, status, group, count in found:
         roles[role] += count
         statuses[status] += count
         groups[group] += count

@@ -252,8 +252,9 @@ def test_a_large_logs_table_gets_its_indexes_by_a_command_of_its_own(
     migrate.upgrade(legacy, settings, now=NOW)
     has = lambda: {i["name"] for i in inspect(legacy.log_engine).get_indexes("logs")}  # noqa: E731
     assert name not in has()
-    assert list(migrate.log_indexes(legacy)) == [name]
-    assert name in has()
+    made = list(migrate.log_indexes(legacy))
+    assert {name, "idx_logs_user", "idx_channels_tag"} <= set(made)  # and those of any other table that is large
+    assert {name, "idx_logs_user"} <= has()
     assert list(migrate.log_indexes(legacy)) == []
 
 

@@ -1,0 +1,222 @@
+"""The lists of the pages on every kind of database: what they show, and that what they ask does not grow with what there is."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import servers
+from flask import Flask
+from sqlalchemy import event, insert
+
+from oneapi import config, create_app, jobs
+from oneapi.db import Databases
+from oneapi.models import browse, ledger, log_list, usage, version
+from oneapi.models.ledger import Entry, Lease
+from oneapi.models.log import Log
+from oneapi.models.log_list import LogFilter
+from oneapi.models.rollup import Hour
+from oneapi.models.user import User
+
+ACCESS = "0123456789abcdef" * 2
+NOW = 1_700_000_000
+PAGES = (
+    "/dashboard", "/dashboard?scope=all", "/dashboard?scope=all&range=90d&metric=tokens", "/token", "/token?q=a&sort=-last",
+    "/topup", "/log", "/log?range=all&q=nothing", "/log?range=90d&user=alice&stream=1&min_quota=5&min_ms=5",
+    "/log?type=1&range=1h", "/channel", "/channel?q=fake&status=1&type=1&group=default&tag=x&model=gpt-4o&sort=-used",
+    "/channel?page=9", "/user", "/user?q=a&role=1&status=1&group=default&sort=-balance", "/user?page=9", "/redemption",
+    "/redemption?q=a&status=1&sort=-amount", "/audit", "/audit?q=nothing&noun=user", "/group", "/price", "/pricing", "/job",
+    "/system", "/setting/general", "/playground", "/palette?q=ali", "/user/edit",
+)  # fmt: skip
+
+
+@pytest.fixture
+def app(kind: str, tmp_path: Path) -> Iterator[Flask]:
+    with servers.fresh(kind, tmp_path, "_lists") as dsn:
+        environ = {"INSTANCE_PATH": str(tmp_path), "LOG_DIR": "", "SQL_DSN": dsn, "INITIAL_ROOT_ACCESS_TOKEN": ACCESS}
+        environ |= dict.fromkeys(("GLOBAL_API_RATE_LIMIT", "GLOBAL_WEB_RATE_LIMIT", "CRITICAL_RATE_LIMIT"), "0")
+        made = create_app(config.load(environ))
+        made.config["TESTING"] = True
+        yield made
+        jobs.stop()
+        made.extensions["oneapi.relay"].ledger.stop()
+        made.extensions["oneapi"].databases.dispose()
+
+
+@pytest.fixture
+def root(app: Flask, person: Callable[..., Any]) -> Any:
+    """Root at a browser."""
+    rootling, client = person("rootling", role=100), app.test_client()
+    token = re.search(r'name="csrf_token" value="([^"]+)"', client.get("/login").text)[1]  # type: ignore[index]
+    client.post("/login", data={"csrf_token": token, "username": "rootling", "password": rootling.password})
+    return client
+
+
+@contextmanager
+def questions(databases: Databases) -> Iterator[list[str]]:
+    """The statements that are executed meanwhile."""
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        asked.append(statement)
+
+    event.listen(databases.engine, "before_cursor_execute", note)
+    yield asked
+    event.remove(databases.engine, "before_cursor_execute", note)
+
+
+def requests(state: Any, count: int, **values: Any) -> None:
+    """Log rows, one a minute up to NOW, or up to `at`."""
+    at = values.pop("at", NOW)
+    rows = [
+        {"user_id": 7, "created_at": at - 60 * (count - n), "type": 2, "username": "alice", "token_name": "key", "quota": n,
+         "model_name": "gpt-4o", "channel_id": 3, "request_id": f"r{n}", "elapsed_time": 5} | values
+        for n in range(count)
+    ]  # fmt: skip
+    with state.databases.logs() as session:
+        session.execute(insert(Log), rows)
+
+
+def entry(request: str, **values: Any) -> dict[str, Any]:
+    """A ledger row of a request."""
+    return {
+        "request_id": request, "created_at": NOW, "kind": "consume", "user_id": 7, "amount": -1, "token_id": 0, "channel_id": 0,
+        "written_off": 0, "actor_id": 0, "note": "",
+    } | values  # fmt: skip
+
+
+def test_every_page_opens(app: Flask, state: Any, root: Any, person: Any, channel: Any) -> None:
+    person("alice"), channel(tag="x")
+    with state.databases.transaction() as session:
+        session.add(Lease(worker="w", kind="user", owner_id=2, serial=1, amount=500, spent=20, created_at=NOW))
+        session.add(Hour(hour=int(state.clock()) // 3600 * 3600, user_id=2, token_id=1, channel_id=1, model_name="gpt-4o",
+                         requests=3, quota=50, prompt_tokens=2, completion_tokens=3, elapsed_time=9))  # fmt: skip
+    requests(state, 60)
+    failed = [(path, answer.status_code) for path in PAGES if (answer := root.get(path)).status_code != 200]
+    assert failed == []
+    assert "alice" in root.get("/user").text
+
+
+def test_a_list_of_people_counts_without_reading_them(app: Flask, state: Any, root: Any) -> None:
+    """However many there are: the total comes from what was counted when somebody last changed, and one page is read."""
+    with state.databases.transaction() as session:
+        session.execute(insert(User), [{"username": f"u{n:04}", "password": "x", "aff_code": f"a{n}"} for n in range(300)])
+        version.bump(session, "users")
+    state.refresh()
+    root.get("/user")
+    with questions(state.databases) as asked:
+        said = root.get("/user?page=3", headers={"HX-Request": "true", "HX-Target": "list"}).text
+    assert "302" in said and "u0245" in said
+    assert len([s for s in asked if "FROM users" in s]) == 2  # who asks, and the page
+    assert not [s for s in asked if "count(" in s and "users" in s]
+    assert len(asked) <= 3
+
+
+def test_a_new_person_is_counted_at_once(app: Flask, root: Any, person: Any) -> None:
+    before = root.get("/user").text
+    person("newcomer")
+    after = root.get("/user").text
+    shown = lambda text: re.search(r"(\d+) user", text).group(1)  # type: ignore[union-attr]  # noqa: E731
+    assert int(shown(after)) == int(shown(before)) + 1
+
+
+def test_totals_and_pages_agree(state: Any, person: Any) -> None:
+    for n in range(7):
+        person(f"p{n}")
+    with state.databases.transaction() as session:
+        rows, total = browse.users(session, {"q": "p"}, "-name", offset=2, limit=3)
+        assert ([u.username for u, _held in rows], total) == (["p4", "p3", "p2"], 7)
+        assert browse.users(session, {"q": "p"}, "name", offset=50, limit=3) == ([], 7)
+        assert browse.users(session, {"q": "p"}, "name", offset=0, limit=2, total=99)[1] == 99
+
+
+def test_what_is_held_is_a_whole_number(state: Any, alice: Any) -> None:
+    """PostgreSQL's sums of integers are decimals, and no page can divide those by what is configured."""
+    with state.databases.transaction() as session:
+        session.add(Lease(worker="w", kind="user", owner_id=alice.id, serial=1, amount=500, spent=20, created_at=NOW))
+    with state.databases.transaction() as session:
+        ((_row, held),) = browse.users(session, {"q": "alice"}, "id", offset=0, limit=5)[0]
+        assert (type(held), held) == (int, 480)
+
+
+def test_the_wallet_shows_movements_behind_thousands_of_requests(state: Any, alice: Any) -> None:
+    with state.databases.transaction() as session:
+        ledger.move(session, alice.id, 5, kind="topup", now=NOW)
+        session.execute(insert(Entry), [entry(f"r{n}", user_id=alice.id) for n in range(3000)])
+    with state.databases.transaction() as session:
+        assert [m.kind for m in browse.movements(session, alice.id, limit=5)] == ["topup", "opening"]
+
+
+def look(state: Any, wanted: LogFilter, *, before: int = 0, deep: int) -> tuple[list[int], log_list.Stretch]:
+    with state.databases.logs() as session:
+        among = log_list.stretch(session, wanted, before=before, deep=deep)
+        return [row.quota for row in log_list.logs(session, wanted, among=among, limit=10)], among
+
+
+def test_a_rare_filter_looks_at_so_many_entries_and_offers_to_go_on(state: Any) -> None:
+    requests(state, 500)
+    wanted, found, before, turns = LogFilter(since=NOW - 10**6, q="r7"), [], 0, 0
+    while True:
+        rows, among = look(state, wanted, before=before, deep=100)
+        found, turns = found + rows, turns + 1
+        if not among.more:
+            break
+        before = among.low + 1
+    assert (found, turns) == ([7], 5)
+
+
+def test_a_key_finds_its_own_entries_however_far_they_lie(state: Any) -> None:
+    requests(state, 3, user_id=8, username="bob", channel_id=4, token_name="rare", model_name="o3")
+    requests(state, 400)
+    for wanted in (LogFilter(user_id=8), LogFilter(channel=4), LogFilter(token="rare"), LogFilter(model="o3")):
+        assert look(state, wanted, deep=50)[0] == [2, 1, 0]
+
+
+def test_a_span_of_the_past_is_found_at_once(state: Any) -> None:
+    """Though entries between it and the present are many more than a page looks at."""
+    requests(state, 2000)
+    rows, _among = look(state, LogFilter(since=NOW - 60 * 1500, until=NOW - 60 * 1490), deep=200)
+    assert rows == [509, 508, 507, 506, 505, 504, 503, 502, 501, 500]
+
+
+def test_an_entry_that_was_written_late_is_in_its_span(state: Any) -> None:
+    """As after the database was away for most of an hour: the entries of that time come after those of later minutes."""
+    requests(state, 300, at=NOW - 60 * 100)
+    with state.databases.logs() as session:
+        session.add(Log(user_id=7, created_at=NOW - 60 * 150, type=2, model_name="gpt-4o", quota=999))
+    requests(state, 100)
+    for span in ((NOW - 60 * 151, NOW - 60 * 149), (NOW - 60 * 151, 0)):
+        assert 999 in [row.quota for row in every(state, LogFilter(since=span[0], until=span[1]))]
+
+
+def every(state: Any, wanted: LogFilter) -> list[Log]:
+    with state.databases.logs() as session:
+        return log_list.logs(session, wanted, among=log_list.stretch(session, wanted), limit=1000)
+
+
+def test_a_request_is_found_by_its_id_at_any_depth(app: Flask, state: Any, root: Any) -> None:
+    requests(state, 30)
+    with state.databases.transaction() as session:
+        session.execute(insert(Entry), [entry("r3", created_at=NOW - 60 * 27)])
+    said = root.get("/log?q=r3", headers={"HX-Request": "true", "HX-Target": "list"}).text  # years outside the last 24 hours
+    assert len(re.findall(r'<tr id="log-', said)) == 1
+
+
+def test_many_roll_ups_are_summed_once(app: Flask, state: Any, root: Any) -> None:
+    hour = int(state.clock()) // 3600 * 3600 - 7200
+    ones = dict.fromkeys(("requests", "quota", "prompt_tokens", "completion_tokens", "elapsed_time"), 1)
+    rows = [
+        {"hour": hour - n % 24 * 3600, "user_id": n, "token_id": n, "channel_id": 1, "model_name": "gpt-4o"} | ones
+        for n in range(50_001)
+    ]
+    with state.databases.transaction() as session:
+        assert not usage.many(session)
+        session.execute(insert(Hour), rows)
+    with questions(state.databases) as first:
+        said = root.get("/dashboard?scope=all").text
+    with questions(state.databases) as second:
+        assert root.get("/dashboard?scope=all").text.count("50,001") == said.count("50,001") > 0
+    summed = lambda asked: [s for s in asked if "sum(usage_hours" in s]  # noqa: E731
+    assert len(summed(first)) == 3 and not summed(second)
