@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import parse_qs, quote
 
 import certifi
-import psycopg
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Engine, event, make_url, text
@@ -50,7 +49,7 @@ def url(dsn: str, *, sqlite_path: str, name: str = "SQL_DSN") -> URL:
     dsn = dsn.strip()
     try:
         found = _parse(dsn) if dsn else URL.create("sqlite", database=sqlite_path)
-    except (ArgumentError, ValueError, psycopg.Error):  # their messages quote the DSN, password and all
+    except (ArgumentError, ValueError):  # their messages quote the DSN, password and all
         found = None
     if found is None or not (found.database or found.query.get("service")):
         raise Invalid({name.lower(): f"{name}: {ADVICE}"})
@@ -80,6 +79,8 @@ def _escaped(rest: str) -> str:
 
 
 def _postgresql(at: URL) -> URL:
+    import psycopg  # here, because without PostgreSQL it would be 8 MB for nothing
+
     known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
     strange = {k: v for k, v in at.query.items() if k not in known}
     settings = [f"-c {k}={v}" for k, v in strange.items() if not GO_ONLY.fullmatch(k)]

@@ -4,13 +4,8 @@ import logging
 from typing import Any
 
 import gevent
-import redis
 from gevent import Greenlet
 from gevent.event import Event
-from redis.cluster import ClusterNode, RedisCluster
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException, RedisError
-from redis.sentinel import Sentinel
 
 from oneapi.config import Config
 from oneapi.db import TROUBLE
@@ -23,7 +18,13 @@ RETRY_SECONDS = 1.0
 TIMEOUT = 3.0
 STOP_SECONDS = 1.0
 
-AWAY = (RedisError, RedisClusterException, OSError)  # whatever says that Redis cannot be asked just now
+
+def away() -> tuple[type[Exception], ...]:
+    """Whatever says that Redis cannot be asked just now. Loaded where it is used: it is 6 MB."""
+    from redis.exceptions import RedisClusterException, RedisError
+
+    return (RedisError, RedisClusterException, OSError)
+
 
 _running: list["Fanout"] = []
 
@@ -45,8 +46,12 @@ def client(config: Config, **more: Any) -> Any:
     options = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT, **more}
     if not where:
         return None
+    from redis import Redis
+    from redis.cluster import ClusterNode, RedisCluster
+    from redis.sentinel import Sentinel
+
     if "://" in where:
-        return redis.Redis.from_url(where, **options)
+        return Redis.from_url(where, **options)
     nodes = [_place(part) for part in where.split(",") if part.strip()]
     if config.redis_password:
         options["password"] = config.redis_password
@@ -55,7 +60,7 @@ def client(config: Config, **more: Any) -> Any:
         return Sentinel(nodes, sentinel_kwargs=guards).master_for(config.redis_master_name, **options)
     if len(nodes) > 1:
         return RedisCluster(startup_nodes=[ClusterNode(*node) for node in nodes], **options)
-    return redis.Redis(*nodes[0], **options)
+    return Redis(*nodes[0], **options)
 
 
 def _place(text: str) -> tuple[str, int]:
@@ -68,7 +73,7 @@ def tell(config: Config) -> None:
     try:
         if (connection := client(config)) is not None:
             connection.publish(TOPIC, "1")
-    except AWAY as error:
+    except away() as error:
         log.warning("Redis did not take a change (%s); the others see it within two seconds", type(error).__name__)
 
 
@@ -77,7 +82,7 @@ def health(config: Config) -> str:
     try:
         connection = client(config)
         return "not used" if connection is None else "answers" if connection.ping() else "does not answer"
-    except AWAY as error:
+    except away() as error:
         return f"does not answer: {type(error).__name__}"
 
 
@@ -123,7 +128,7 @@ class Fanout:
     def _tell(self) -> None:
         try:
             self._connection().publish(TOPIC, "1")
-        except AWAY as error:
+        except away() as error:
             log.warning("Redis did not take a change (%s); other processes see it within two seconds", type(error).__name__)
 
     def _listen(self) -> None:
@@ -132,7 +137,7 @@ class Fanout:
             try:
                 self._receive()
                 told = False
-            except AWAY as error:
+            except away() as error:
                 if not told:
                     log.warning("Redis is away (%s); changes are read from the database every second", type(error).__name__)
                     told = True
@@ -148,7 +153,7 @@ class Fanout:
             while not self._ending.is_set():
                 message = subscription.get_message(timeout=TIMEOUT)
                 if message is None and asked:
-                    raise RedisConnectionError("no answer to a ping")
+                    raise ConnectionError("no answer to a ping")
                 asked = message is None
                 if message is None:
                     subscription.ping()  # a silent connection may be a dead one

@@ -14,7 +14,7 @@ from limits.storage import storage_from_string
 from limits.strategies import MovingWindowRateLimiter, RateLimiter
 
 from oneapi.config import Config
-from oneapi.fanout import AWAY, TIMEOUT
+from oneapi.fanout import TIMEOUT, away
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Limits:
                 if getattr(strategy, question)(item, "rateLimit", mark, key):
                     return 0
                 return max(1, math.ceil(strategy.get_window_stats(item, "rateLimit", mark, key).reset_time - time.time()))
-            except (StorageError, *AWAY) as error:
+            except failures() as error:
                 log.warning("rate limits: Redis does not answer (%s), counting in this process", error)
                 self.retry_at = time.monotonic() + RETRY_SECONDS  # or every request would wait for it
         return 0
@@ -75,10 +75,14 @@ class Limits:
         if self._shared is None:
             try:
                 self._shared = MovingWindowRateLimiter(storage_from_string(self.uri, **self.options))
-            except AWAY as error:
+            except away() as error:
                 log.warning("rate limits: Redis does not answer (%s), counting in this process", type(error).__name__)
                 self.retry_at = time.monotonic() + RETRY_SECONDS
         return self._shared
+
+
+def failures() -> tuple[type[Exception], ...]:
+    return (StorageError, *away())
 
 
 def storage_uri(config: Config) -> str:

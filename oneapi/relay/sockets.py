@@ -45,9 +45,9 @@ class Link:
     def receive(self) -> bytes:
         """Wait, then read what has come; b"" is the end. Waiting first saves a recv that fails for nearly every message."""
         sock = self.sock
-        event = sock._read_event
+        event, wait = sock._read_event, sock.hub.wait  # not sock._wait: we set no time-out on sockets
         while True:
-            sock._wait(event)
+            wait(event)
             try:
                 size = self.read_into(BUFFER)
             except ssl.SSLWantWriteError:
