@@ -1,9 +1,12 @@
 """A database that the Go project left, opened in place: its people come in as before, and the whole API works on it."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 import servers
 from contract import CALLS, Api, World, hold
@@ -13,7 +16,7 @@ from flask import Flask
 from oneapi import config, create_app, jobs, migrate
 from oneapi.models import ledger, user
 
-ROOT_ACCESS_TOKEN = "0123456789abcdef" * 2
+ACCESS_TOKENS = {"root": "0123456789abcdef" * 2, "alice": "fedcba9876543210" * 2}  # alice is an administrator
 LIMITS = dict.fromkeys(("GLOBAL_API_RATE_LIMIT", "GLOBAL_WEB_RATE_LIMIT", "CRITICAL_RATE_LIMIT"), "0")
 
 
@@ -46,6 +49,15 @@ def test_the_whole_api_works_on_it(app: Flask, state: Any, person: Any, channel:
         assert ledger.differences(session) == []
 
 
+@pytest.mark.parametrize("who", ["root", "alice"])
+def test_scripts_of_the_old_project_go_on_working(app: Flask, served: str, who: str) -> None:
+    """With the access tokens that the old project had given out, over HTTP, and as it wrote them."""
+    command = [sys.executable, str(Path(__file__).parent.parent / "fixtures" / "old_script.py"), served, ACCESS_TOKENS[who]]
+    script = gevent.spawn(subprocess.run, command, capture_output=True, text=True, timeout=100)
+    done = script.get()
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
 def test_its_people_come_in_as_before(app: Flask) -> None:
     client = app.test_client()
     for name in ("alice", "alice@example.com"):
@@ -63,7 +75,7 @@ def test_a_root_who_kept_the_factory_password_is_led_to_a_new_one(app: Flask) ->
     assert client.post("/api/user/login", json=signing_in).get_json()["success"]
     assert client.get("/api/channel/").status_code == 403
     assert client.get("/dashboard").location == client.get("/setting/general").location == "/password"
-    operator = {"Authorization": ROOT_ACCESS_TOKEN}
+    operator = {"Authorization": ACCESS_TOKENS["root"]}
     assert app.test_client().get("/api/option/", headers=operator).get_json()["success"], "what an operator set up goes on"
     assert client.put("/api/user/self", json={"password": "one of my own"}).get_json()["success"]
     assert client.get("/api/channel/").get_json()["success"]
