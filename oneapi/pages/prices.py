@@ -109,8 +109,12 @@ def _form(model: str, errors: Mapping[str, str] | None = None) -> dict[str, Any]
     }
 
 
+def usual(model: str, type: int = 1) -> dict[str, str]:
+    """The built-in figures of a model by field, as texts; what is not known is empty."""
+    return _usual(prices.price(model, type))
+
+
 def _usual(price: Price | None) -> dict[str, str]:
-    """The built-in figures by field, as the form shows them in empty fields."""
     if price is None:
         return dict.fromkeys(TABLES.values(), "")
     found = {"model_ratio": price.ratio, "completion_ratio": price.completion}

@@ -187,7 +187,24 @@ on("input", "[data-sift]", (e, field) => {
   tally();
 });
 
+// Ratios and dollars of one model: either is typed, the other follows, and all follow the input ratio.
+const shown = (number) => (Number.isFinite(number) ? String(+number.toPrecision(8)) : "");
+function priced(form, typed = null) {
+  const per = Number(form.dataset.prices), field = (name) => form.elements[name];
+  const worth = (name) => Number(field(name).value || field(name).placeholder || NaN);
+  const base = (name) => (name === "model_ratio" ? per : per * worth("model_ratio"));
+  const name = typed?.dataset.dollars;
+  if (name) field(name).value = typed.value.trim() === "" ? "" : shown(Number(typed.value) / base(name));
+  for (const money of $$("[data-dollars]", form)) {
+    const ratio = field(money.dataset.dollars), value = base(money.dataset.dollars) * worth(money.dataset.dollars);
+    money.placeholder = ratio.value ? "" : shown(value);
+    if (money !== typed) money.value = ratio.value ? shown(value) : "";
+  }
+}
+on("input", "form[data-prices] input", (e, field) => priced(field.form, field));
+
 export function enhance() {
+  $$("form[data-prices]").forEach((form) => priced(form));
   follow();
   tally();
   $$("select[data-search]").forEach(searched);

@@ -413,10 +413,6 @@ on("click", "[data-preset]", (e, b) => {
   field.value = b.dataset.value;
   field.dispatchEvent(new Event("input", { bubbles: true }));
 });
-on("input", "[data-ratio]", (e, field) => {
-  const other = document.getElementById(field.dataset.ratio);
-  if (other) other.value = field.value === "" ? "" : +(Number(field.value) * Number(field.dataset.by)).toPrecision(8);
-});
 on("click", "[data-generate]", (e, b) => {
   const field = document.getElementById(b.dataset.generate);
   const letters = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";

@@ -72,10 +72,8 @@ def test_a_price_is_set_and_given_back(browse: Any, root: Any, channel: Any, sta
     assert "no price" in browser.get("/price?show=unpriced").text
     browser.post("/price/edit", model="my-model", model_ratio="0.5", completion_ratio="2", call_price="")
     assert state.settings.model_ratio == {"my-model": 0.5} and state.settings.completion_ratio == {"my-model": 2}
-    browser.post("/price/bulk", action="multiply", value="2", ids=["my-model"])
-    assert state.settings.model_ratio == {"my-model": 1.0}
-    browser.post("/price/bulk", action="reset", ids=["my-model"])
-    assert state.settings.model_ratio == {}
+    browser.post("/price/edit", model="my-model", model_ratio="0.7", then="reset")
+    assert state.settings.model_ratio == {} and state.settings.completion_ratio == {}
     assert browser.post("/price/edit", model="my-model", model_ratio="-1").status_code == 422
 
 
@@ -84,7 +82,7 @@ def test_price_tables_are_pasted_whole_or_not_at_all(browse: Any, root: Any, sta
     tables = dict.fromkeys(("ModelRatio", "CompletionRatio", "CacheRatio", "AudioRatio", "ImageRatio", "CallPrice"), "{}")
     bad = browser.post("/price/json", **tables | {"ModelRatio": '{"a": 1}', "CallPrice": '{"a": 1,}'})
     assert bad.status_code == 422 and "remove the comma" in bad.text and state.settings.model_ratio == {}
-    assert browser.post("/price/json", **tables | {"ModelRatio": '{"a": 1}'}).status_code == 303
+    assert browser.post("/price/json", **tables | {"ModelRatio": '{"a": 1}', "then": "save"}).status_code == 303
     assert state.settings.model_ratio == {"a": 1} and '"a": 1' in browser.get("/price/export.json").text
 
 
