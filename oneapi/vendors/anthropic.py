@@ -3,9 +3,8 @@
 from typing import Any
 
 from oneapi.vendors import messages_protocol, openai
-from oneapi.vendors.contract import ModelList, Protocol, Vendor
+from oneapi.vendors.contract import ModelList, Protocol, Vendor, bearer
 from oneapi.vendors.messages_request import body
-from oneapi.vendors.signing import header
 from oneapi.wire import Call, Reply, Request
 
 VERSION = "2023-06-01"  # the later one takes no temperature from any model; a client may ask for it
@@ -39,16 +38,31 @@ def names(reply: Reply, call: Call) -> list[str] | Request:
     return models(call)
 
 
+def sign(request: Request, call: Call) -> Request:
+    """A key; or, where Azure serves Claude, an Entra token, which is a JSON Web Token."""
+    if call.key.startswith("eyJ"):
+        return bearer(request, call)
+    request.headers["x-api-key"] = call.key
+    return request
+
+
+def sign_compatible(request: Request, call: Call) -> Request:
+    """The address that speaks OpenAI's protocol wants a key as OpenAI does, the list of models as Anthropic does."""
+    return bearer(request, call) if request.method == "POST" else sign(request, call)
+
+
+MODELS = ModelList(models, names)
 VENDORS = (
     Vendor(
         14, "anthropic", "Anthropic", "https://api.anthropic.com",
         protocols={"chat": Protocol(build, messages_protocol.parse, messages_protocol.stream, fail=messages_protocol.fail)},
-        sign=header("x-api-key"),
+        sign=sign,
         compatible=Vendor(
-            14, "anthropic-compatible", "Anthropic (OpenAI)", "https://api.anthropic.com", owned_by="anthropic",
+            14, "anthropic-compatible", "Anthropic (OpenAI)", "https://api.anthropic.com", {"chat": openai.OPENAI},
+            sign=sign_compatible, model_list=MODELS, owned_by="anthropic",
             documents="https://platform.claude.com/docs/en/api/openai-sdk",
         ),
-        model_list=ModelList(models, names),
+        model_list=MODELS,
         owned_by="anthropic",
         documents="https://platform.claude.com/docs/en/api/messages",
     ),

@@ -6,13 +6,15 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Be
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
 from oneapi.fields import Field
-from oneapi.vendors import bedrock_invoke, converse_protocol, converse_request, messages_protocol, openai, sigv4
+from oneapi.vendors import bedrock_invoke, converse_protocol, converse_request, messages_protocol, sigv4
 from oneapi.vendors.contract import ModelList, Protocol, Vendor
+from oneapi.vendors.quirks import adapted, reasoning_name
+from oneapi.vendors.tagged import apart
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
 Json = dict[str, Any]
@@ -102,10 +104,10 @@ def rank(call: Call) -> Request:
     return Request(address(call, "invoke"), bedrock_invoke.ranking(call))
 
 
-def build_openai(call: Call) -> Request:
+def placed(request: Request, call: Call) -> Request:
     """https://docs.aws.amazon.com/bedrock/latest/userguide/inference-chat-completions.html"""
     root = host(call)
-    return Request(f"{root}{'' if 'bedrock-mantle' in root else '/openai'}/v1/chat/completions", openai.body_of(call))
+    return replace(request, url=f"{root}{'' if 'bedrock-mantle' in root else '/openai'}/v1/chat/completions")
 
 
 def sign(request: Request, call: Call) -> Request:
@@ -126,7 +128,9 @@ def sign(request: Request, call: Call) -> Request:
 
 
 def models(call: Call) -> Request:
-    """The region's base models first, then its inference profiles, page by page."""
+    """The region's base models first, then its inference profiles, page by page; Mantle has a list as OpenAI has it."""
+    if "bedrock-mantle" in host(call):
+        return Request(host(call) + "/v1/models", None, method="GET")
     page = call.memo.get("page")
     path = "/foundation-models" if page is None else f"/inference-profiles?maxResults=1000{page}"
     return Request(host(call, "bedrock") + path, None, method="GET")
@@ -134,6 +138,8 @@ def models(call: Call) -> Request:
 
 def names(reply: Reply, call: Call) -> list[str] | Request:
     answer = reply.json()
+    if "data" in answer:
+        return [model["id"] for model in answer["data"]]
     found = call.memo.setdefault("models", [])
     first = "modelSummaries" in answer
     found += [model["modelId"] for model in answer.get("modelSummaries") or ()]
@@ -144,6 +150,7 @@ def names(reply: Reply, call: Call) -> list[str] | Request:
     return models(call)
 
 
+LIKE_OPENAI = adapted(reasoning_name, apart("<reasoning>", "</reasoning>"), place=placed, fail=converse_protocol.fail)
 FIELDS = (
     Field("region", str, "", "Region", "Such as us-west-2."),
     Field("ak", str, "", "Access key", "AWS IAM access key, or a Bedrock API key with no secret key beside it.", secret=True),
@@ -154,6 +161,7 @@ FIELDS = (
         choices=("converse", "invoke"),
     ),
 )  # fmt: skip
+MODELS = ModelList(models, names)
 VENDORS = (
     Vendor(
         33, "bedrock", "AWS Bedrock",
@@ -170,11 +178,11 @@ VENDORS = (
         key_parts=KEY_PARTS,
         compatible=Vendor(
             33, "bedrock-compatible", "AWS Bedrock (OpenAI)",
-            protocols={"chat": Protocol(build_openai, openai.parse, openai.stream, native=True, fail=converse_protocol.fail)},
-            sign=sign, fields=FIELDS, key_parts=KEY_PARTS,
+            protocols={"chat": LIKE_OPENAI},
+            sign=sign, fields=FIELDS, key_parts=KEY_PARTS, model_list=MODELS,
             documents="https://docs.aws.amazon.com/bedrock/latest/userguide/inference-chat-completions.html",
         ),
-        model_list=ModelList(models, names),
+        model_list=MODELS,
         owned_by="aws",
         documents="https://docs.aws.amazon.com/bedrock/latest/APIReference/welcome.html",
     ),

@@ -8,6 +8,7 @@ from oneapi.vendors import balances, gemini_media, gemini_protocol, gemini_reque
 from oneapi.vendors.contract import ModelList, Protocol, Vendor
 from oneapi.vendors.gemini_request import address, root
 from oneapi.vendors.signing import header
+from oneapi.vendors.tagged import apart
 from oneapi.wire import Call, Reply, Request
 
 BASE = "https://generativelanguage.googleapis.com"
@@ -54,10 +55,12 @@ PROTOCOLS = {
     "image_edits": Protocol(draw, gemini_media.pictures, fail=google_errors.fail),
 }
 
-# Google's OpenAI-compatible address numbers no tool calls, ends them with "stop" and leaves reasoning out of what it counts.
+# Google's OpenAI-compatible address numbers no tool calls, ends them with "stop", leaves reasoning out of what it counts and
+# writes thoughts into the answer.
 PLAIN = Protocol(openai.build, openai.parse, openai.stream, native=True, fail=google_errors.fail)
+MENDS = (quirks.tool_finish, quirks.reasoning_counted, apart("<thought>", "</thought>"))
 LIKE_OPENAI = {
-    "chat": quirks.adapted(quirks.tool_finish, quirks.reasoning_counted, fail=google_errors.fail),
+    "chat": quirks.adapted(*MENDS, fail=google_errors.fail),
     "embeddings": PLAIN,
     "images": PLAIN,
 }

@@ -43,6 +43,7 @@ VENDORS = (
         29, "groq", "Groq", "https://api.groq.com/openai",
         {**dict.fromkeys(openai.PATHS, PLAIN), "chat": CHAT},
         drop=("logit_bias", "logprobs", "top_logprobs"), model_list=balances.MODELS, owned_by="groq",
+        offers=("chat", "speech", "transcriptions", "translations"),
         documents="https://console.groq.com/docs/openai",
     ),
 )  # fmt: skip

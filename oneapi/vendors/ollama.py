@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from oneapi.vendors import asks, openai, pieces, shapes
+from oneapi.vendors import asks, openai, pieces, quirks, shapes
 from oneapi.vendors.contract import ModelList, Protocol, Vendor, bearer, failure
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
@@ -175,7 +175,9 @@ VENDORS = (
         inline_images=True, sign=sign,
         compatible=Vendor(
             30, "ollama-openai", "Ollama (OpenAI)", "http://localhost:11434", sign=sign, inline_images=True, owned_by="ollama",
-            protocols=dict.fromkeys(("chat", "completions", "embeddings"), openai.OPENAI),
+            protocols={
+                "chat": quirks.adapted(quirks.reasoning_name), **dict.fromkeys(("completions", "embeddings"), openai.OPENAI),
+            },
             model_list=PULLED, documents="https://docs.ollama.com/api/openai-compatibility",
         ),
         model_list=PULLED,

@@ -39,6 +39,7 @@ VENDORS = (
         # It is told our title and localhost, as https://openrouter.ai/docs/app-attribution wants it of apps without a site.
         headers={"HTTP-Referer": "http://localhost:3000", "X-Title": "One API"},
         balance=balances.OPENROUTER, model_list=balances.MODELS, owned_by="openrouter",
+        offers=("chat", "completions", "embeddings"),
         documents="https://openrouter.ai/docs/api-reference/overview",
     ),
 )  # fmt: skip

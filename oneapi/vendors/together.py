@@ -49,6 +49,7 @@ VENDORS = (
             "images": adapted(body=pixels, fail=fail),
         },
         rename={"max_completion_tokens": "max_tokens"}, model_list=balances.MODELS, owned_by="together.ai",
+        offers=("chat", "completions", "embeddings", "images", "speech", "transcriptions", "translations", "rerank"),
         documents="https://docs.together.ai/reference/chat-completions-1",
     ),
 )  # fmt: skip

@@ -4,6 +4,7 @@ https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -17,8 +18,10 @@ from oneapi.vendors import (
     messages_protocol,
     messages_request,
     openai,
+    quirks,
 )
 from oneapi.vendors.contract import Exchange, ModelList, Protocol, Vendor
+from oneapi.vendors.tagged import apart
 from oneapi.vendors.vertex_place import KEY_PARTS, account, host, place
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
@@ -49,7 +52,7 @@ def build(call: Call) -> Request:
             body = openai.body_of(call) | {"model": call.model.rpartition("/")[2]}
             return Request(address(call, "mistralai", "streamRawPredict" if call.streaming else "rawPredict"), body)
         case "openapi":
-            return build_openapi(call)
+            return LIKE_OPENAI.build(call)
     return Request(
         address(call, "google", "streamGenerateContent?alt=sse" if call.streaming else "generateContent"),
         gemini_request.body(call),
@@ -62,9 +65,15 @@ def _claude(call: Call) -> Request:
     return Request(address(call, "anthropic", "streamRawPredict" if call.streaming else "rawPredict"), body, beta)
 
 
-def build_openapi(call: Call) -> Request:
+def openapi(request: Request, call: Call) -> Request:
     """https://cloud.google.com/vertex-ai/generative-ai/docs/migrate/openai/overview"""
-    return Request(f"{place(call)}/endpoints/openapi/chat/completions", openai.body_of(call))
+    return replace(request, url=f"{place(call)}/endpoints/openapi/chat/completions")
+
+
+# As Google's other OpenAI-compatible address does it, and in the same words.
+LIKE_OPENAI = quirks.adapted(
+    quirks.tool_finish, quirks.reasoning_counted, apart("<thought>", "</thought>"), place=openapi, fail=google_errors.fail
+)
 
 
 PARSE = {"anthropic": messages_protocol.parse, "google": gemini_protocol.parse}
@@ -138,6 +147,7 @@ FIELDS = (
     Field("vertex_ai_project_id", str, "", "Project", "The project's id; empty means the one in the credentials."),
     Field("vertex_ai_adc", str, "", "Credentials", "A service account's JSON key, or an API key.", secret=True, multiline=True),
 )
+MODELS = ModelList(models, names)
 VENDORS = (
     Vendor(
         42, "vertex", "VertexAI",
@@ -155,11 +165,11 @@ VENDORS = (
         key_parts=KEY_PARTS,
         compatible=Vendor(
             42, "vertex-compatible", "VertexAI (OpenAI)",
-            protocols={"chat": Protocol(build_openapi, openai.parse, openai.stream, native=True, fail=google_errors.fail)},
-            sign=sign, exchange=EXCHANGE, fields=FIELDS, key_parts=KEY_PARTS, owned_by="google",
+            protocols={"chat": LIKE_OPENAI},
+            sign=sign, exchange=EXCHANGE, fields=FIELDS, key_parts=KEY_PARTS, model_list=MODELS, owned_by="google",
             documents="https://cloud.google.com/vertex-ai/generative-ai/docs/migrate/openai/overview",
         ),
-        model_list=ModelList(models, names),
+        model_list=MODELS,
         owned_by="google",
         documents="https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest",
     ),

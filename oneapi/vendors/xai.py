@@ -25,6 +25,7 @@ VENDORS = (
         45, "xai", "xAI", "https://api.x.ai",
         {**dict.fromkeys(openai.PATHS, PLAIN), "chat": adapted(reasoning_counted, fail=fail)},
         drop=("quality", "size", "style", "logit_bias"), model_list=balances.MODELS, owned_by="xai",
+        offers=("chat", "completions", "images"),
         documents="https://docs.x.ai/docs/api-reference",
     ),
 )  # fmt: skip

@@ -73,7 +73,7 @@ def test_the_sdk_sends_our_request(case: Path, client: Make, recorder: Recorder)
         list(asking.messages.create(**body, stream=True, extra_body=sampling))
     else:
         asking.messages.create(**body, extra_body=sampling)
-    assert ours["url"] == "https://api.anthropic.com" + recorder.last.path
+    assert ours["url"] == load(case / "ask.json").get("base_url", "https://api.anthropic.com") + recorder.last.path
     assert ours["body"] == recorder.last.json()
     assert ours["headers"]["anthropic-version"] == recorder.last.headers["anthropic-version"]
 
