@@ -16,6 +16,7 @@ from oneapi.models.user import Status as UserStatus
 from oneapi.models.user import User, matching
 
 Sorts = Mapping[str, Any]
+DEEP = 20_000
 
 
 def _page(
@@ -246,19 +247,23 @@ def unused_codes(session: Session) -> tuple[int, int]:
 # The audit trail
 
 
-def audits(session: Session, args: Mapping[str, str], *, before: int = 0, limit: int = 50) -> list[Audit]:
-    query = select(Audit)
+def audits(session: Session, args: Mapping[str, str], *, before: int = 0, limit: int = 50) -> tuple[list[Audit], int]:
+    """(some acts, newest first, and before which id older ones may be): DEEP acts are looked at, as no index serves a search."""
+    bound = [Audit.id < before] if before else []
+    low = session.scalar(select(Audit.id).where(*bound).order_by(Audit.id.desc()).offset(DEEP).limit(1)) or 0
+    query = select(Audit).where(Audit.id > low, *bound)
     if args.get("noun"):
         query = query.where(Audit.noun == args["noun"])
     if q := args.get("q"):
         query = query.where(or_(contains(Audit.actor_name, q), contains(Audit.action, q), Audit.noun_id == q))
-    if before:
-        query = query.where(Audit.id < before)
-    return list(session.scalars(query.order_by(Audit.id.desc()).limit(limit)))
+    rows = list(session.scalars(query.order_by(Audit.id.desc()).limit(limit + 1)))
+    return rows[:limit], rows[limit - 1].id if len(rows) > limit else low + 1 if low else 0
 
 
 def audit_nouns(session: Session) -> list[str]:
-    return [noun for noun in session.scalars(select(Audit.noun).distinct().limit(50)) if noun]
+    """What the newest acts were about."""
+    newest = select(Audit.noun).order_by(Audit.id.desc()).limit(DEEP).subquery()
+    return [noun for noun in session.scalars(select(newest.c.noun).distinct().limit(50)) if noun]
 
 
 def token_left(session: Session, row: Token) -> int:

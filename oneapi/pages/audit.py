@@ -21,8 +21,8 @@ PAGE = 50
 @bp.route("/audit", allow=Role.ROOT)
 def index() -> Response:
     view = lists.view("/audit", {"q": None, "noun": None})
-    rows = browse.audits(db.session(), view.args, before=request.args.get("before", type=int) or 0, limit=PAGE + 1)
-    shown: dict[str, Any] = {"rows": [_shown(row) for row in rows[:PAGE]], "more": len(rows) > PAGE, "view": view}
+    rows, older = browse.audits(db.session(), view.args, before=request.args.get("before", type=int) or 0, limit=PAGE)
+    shown: dict[str, Any] = {"rows": [_shown(row) for row in rows], "older": older, "view": view}
     if request.headers.get("HX-Target") == "older":
         return fragment("audit/index.html", "rows", **shown)
     return page("audit/index.html", "list", nouns=[(n, n, None) for n in browse.audit_nouns(db.session())], **shown)

@@ -21,7 +21,7 @@ from oneapi.messages import Refused
 from oneapi.models import browse, channel
 from oneapi.models.channel import Channel, Status
 from oneapi.models.user import Role
-from oneapi.pages import channel_form, complaints, lists, runs, texts
+from oneapi.pages import channel_form, complaints, lists, recent, runs, texts
 from oneapi.pages.overview import cell
 from oneapi.pages.render import back, done, fragment, page, rendered, toast
 from oneapi.relay import meter
@@ -51,8 +51,9 @@ def _view() -> lists.View:
 @bp.route("/channel", allow=Role.ADMIN)
 def index() -> Response:
     view = _view()
-    rows, total = browse.channels(db.session(), view.args, view.sort, offset=view.offset, limit=view.size)
-    facets = browse.channel_facets(db.session())
+    facets = recent.unchanged("channels", "facets", browse.channel_facets)
+    total = None if view["q"] or view["group"] or view["model"] else _known(facets, view)
+    rows, total = browse.channels(db.session(), view.args, view.sort, offset=view.offset, limit=view.size, total=total)
     extra: dict[str, Any] = {}
     if id := request.args.get("edit", type=int):
         extra = {"opened": "channels/form.html", **channel_form.data(channel.get(db.session(), id))}
@@ -97,6 +98,12 @@ def kinds() -> list[tuple[str, str]]:
 def unpriced(row: Channel) -> set[str]:
     table = meter.overrides(access.state().settings)
     return {model for model in row.model_names() if prices.price(model, row.type, table) is None}
+
+
+def _known(facets: list[tuple[int, int, str, int]], view: lists.View) -> int:
+    """How many channels the filters by status, type and tag leave."""
+    wanted = (view["status"], view["type"], view["tag"])
+    return sum(n for *facet, n in facets if all(w in ("", str(f)) for w, f in zip(wanted, facet, strict=True)))
 
 
 def _facets(facets: list[tuple[int, int, str, int]]) -> dict[str, Any]:
