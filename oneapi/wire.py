@@ -22,7 +22,8 @@ CALL_KINDS = (
 class VendorError(Exception):
     """A vendor failed us. `kind` (one of KINDS) decides the consequences; `message` is for people.
 
-    `status` and `code` are the vendor's own, for logs and exact rules; `retry_after` is in seconds.
+    `status` and `code` are the vendor's own, for logs and exact rules; `retry_after` is in seconds; `date` is the vendor's
+    clock as its answer told it (the HTTP header), where the relay noted it.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class VendorError(Exception):
         super().__init__(message)
         self.kind, self.message, self.status, self.code = kind, message, status, code
         self.type, self.param, self.retry_after = type, param, retry_after
+        self.date = ""
 
 
 @dataclass(frozen=True, slots=True)

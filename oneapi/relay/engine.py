@@ -2,7 +2,9 @@
 
 import logging
 import time
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import gevent
 
@@ -12,6 +14,7 @@ from oneapi.relay import answers, framing, media, meter, policy, routing, transp
 from oneapi.relay.answers import Served
 from oneapi.relay.ask import Ask, elapsed
 from oneapi.relay.bill import Bill
+from oneapi.relay.clocks import dated
 from oneapi.relay.gateway import Gateway
 from oneapi.relay.refusal import Refused
 from oneapi.state import Lane, Tier, Tiers
@@ -21,6 +24,7 @@ from oneapi.wire import Call, Reply, Request, VendorError
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
+Result = TypeVar("Result")
 
 POLL_SECONDS = 600.0  # how long a vendor's task may take
 
@@ -49,7 +53,7 @@ def _tell(gateway: Gateway, ask: Ask, bill: Bill) -> Served:
         bill.reserve(lane, model)
         key, began = gateway.health.key(lane), time.monotonic()
         try:
-            served = _with_fresh_secret(gateway, ask, bill, lane, model, key)
+            served = once_more(gateway, lane, key, partial(_attempt, gateway, ask, bill, lane, model, key))
         except VendorError as error:
             _note(ask, lane, began, error.status, error.kind)
             gateway.health.failed(lane, error, key)
@@ -106,14 +110,18 @@ def _note(ask: Ask, lane: Lane, began: float, status: int, kind: str) -> None:
 # -- one attempt ----------------------------------------------------------------------------------------------------
 
 
-def _with_fresh_secret(gateway: Gateway, ask: Ask, bill: Bill, lane: Lane, model: str, key: str) -> Served:
-    """One attempt; a short-lived token that the vendor refuses is dropped, and a new one tried once."""
+def once_more(gateway: Gateway, lane: Lane, key: str, attempt: Callable[[], Result]) -> Result:
+    """An attempt, and one more where credentials were refused that can be better: a short-lived token that is renewed, a
+    signature that was made by a clock other than the vendor's."""
     try:
-        return _attempt(gateway, ask, bill, lane, model, key)
+        return attempt()
     except VendorError as error:
-        if error.kind != "auth" or not gateway.secrets.forget(lane.id, key):
+        if error.kind != "auth":
             raise
-    return _attempt(gateway, ask, bill, lane, model, key)
+        stale, late = gateway.secrets.forget(lane.id, key), gateway.clocks.learned(lane.id, error.date)
+        if not (stale or late):
+            raise
+    return attempt()
 
 
 def _attempt(gateway: Gateway, ask: Ask, bill: Bill, lane: Lane, model: str, key: str) -> Served:
@@ -146,7 +154,7 @@ def call_for(gateway: Gateway, ask: Ask, lane: Lane, model: str, key: str) -> Ca
     config = lane.config if not vendor.key_parts else lane.config | contract.key_fields(vendor, key, lane.config)
     return Call(
         ask.kind, body, model, lane.base_url, key, ask.streaming, config, ask.path, ask.query, ask.headers, ask.files, "", ask.id,
-        ask.model, gateway.state.clock(), vendor,
+        ask.model, gateway.clocks.now(lane.id), vendor,
     )  # fmt: skip
 
 
@@ -184,15 +192,16 @@ def exchanged(
     deadline = time.monotonic() + (gateway.state.config.relay_timeout or POLL_SECONDS)
     while True:
         reply = transport.send(request, gateway.route(lane, request.url, False), client)
-        if reply.status >= 400:
-            raise vendors.guarded_fail(protocol, reply, call)
-        result = vendors.guarded_parse(protocol, _Quick(reply.status, reply.headers, reply.body), call)
+        with dated(reply.headers):
+            if reply.status >= 400:
+                raise vendors.guarded_fail(protocol, reply, call)
+            result = vendors.guarded_parse(protocol, _Quick(reply.status, reply.headers, reply.body), call)
         if not isinstance(result, Request):
             return reply, result
         if time.monotonic() + result.wait > deadline:
             raise VendorError("timeout", "The vendor's task did not end in time.")
         gevent.sleep(result.wait)
-        call.now = gateway.state.clock()  # signatures are good for minutes
+        call.now = gateway.clocks.now(lane.id)  # signatures are good for minutes
         request = prepared(gateway, lane, protocol, call, result)
 
 
@@ -226,19 +235,13 @@ def _opened(
 ) -> Served | Request:
     """The answer to one streaming request, or the request that must follow it."""
     incoming = transport.open_stream(request, gateway.route(lane, request.url, True), ask.client)
+    failed = lambda error: gateway.health.failed(lane, error, call.key)  # noqa: E731
     try:
-        if incoming.status >= 400:
-            reply = _Quick(incoming.status, incoming.headers, incoming.read())
-            raise vendors.guarded_fail(protocol, reply, call)
-        served = answers.begun(
-            ask,
-            bill,
-            protocol,
-            call,
-            incoming,
-            request.framing or protocol.framing,
-            lambda error: gateway.health.failed(lane, error, call.key),
-        )
+        with dated(incoming.headers):
+            if incoming.status >= 400:
+                reply = _Quick(incoming.status, incoming.headers, incoming.read())
+                raise vendors.guarded_fail(protocol, reply, call)
+            served = answers.begun(ask, bill, protocol, call, incoming, request.framing or protocol.framing, failed)
     except BaseException:
         incoming.close()
         raise

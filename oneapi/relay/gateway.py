@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from oneapi.catalog import prices
 from oneapi.relay import meter
+from oneapi.relay.clocks import Clocks
 from oneapi.relay.health import Health
 from oneapi.relay.ledger import Ledger
 from oneapi.relay.limits import Board
@@ -24,6 +25,7 @@ class Gateway:
         self.ledger = Ledger(state)
         self.health = Health(state)
         self.secrets = Secrets()
+        self.clocks = Clocks(lambda: state.clock())
         self.answered: Counter[tuple[str, int]] = Counter()  # (kind of call, status) → how many, for /metrics
         self._board: Board | None = None
         state.listeners.append(lambda topic: self.secrets.clear() if topic == "channels" else None)

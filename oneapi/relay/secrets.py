@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from gevent.lock import BoundedSemaphore
 
+from oneapi.relay.clocks import dated
 from oneapi.vendors import guarded_exchange
 from oneapi.vendors.contract import Exchange
 from oneapi.wire import Call, Reply, Request
@@ -30,7 +31,8 @@ class Secrets:
             if token:
                 return token
             reply = send(exchange.build(call))
-            token, lifetime = guarded_exchange(exchange, reply, call)
+            with dated(reply.headers):
+                token, lifetime = guarded_exchange(exchange, reply, call)
             self._tokens[at] = (token, time.monotonic() + max(lifetime - MARGIN, lifetime / 2))
             return token
 

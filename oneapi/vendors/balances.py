@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from oneapi.vendors.contract import Balance, ModelList, failure
 from oneapi.vendors.openai import address
@@ -19,6 +20,10 @@ def place(call: Call, path: str) -> str:
     """A path beside the channel's own, wherever its base URL points."""
     base = call.base_url if path.startswith("/v1/") else call.base_url.removesuffix("/v1")
     return address(base, path, call.vendor is not None and call.vendor.strip_v1)
+
+
+def host(call: Call) -> str:
+    return urlsplit(call.base_url).hostname or ""
 
 
 def read(reply: Reply, call: Call) -> Any:
@@ -98,11 +103,11 @@ def _deepseek(answer: Any, call: Call) -> tuple[float, str]:
 def _siliconflow(answer: Any, call: Call) -> tuple[float, str]:
     if answer["code"] != 20000:
         raise VendorError("server", answer.get("message") or f"error {answer['code']}", status=200, code=str(answer["code"]))
-    return money(answer["data"]["totalBalance"], "CNY" if ".cn" in call.base_url else "USD")
+    return money(answer["data"]["totalBalance"], "CNY" if host(call).endswith(".cn") else "USD")
 
 
 def _moonshot(answer: Any, call: Call) -> tuple[float, str]:
-    return money(answer["data"]["available_balance"], "USD" if call.base_url.endswith(".ai") else "CNY")
+    return money(answer["data"]["available_balance"], "CNY" if host(call).endswith(".cn") else "USD")
 
 
 def _openai_sb(answer: Any, call: Call) -> tuple[float, str]:
@@ -128,12 +133,18 @@ DEEPSEEK = asking("/user/balance", _deepseek)  # https://api-docs.deepseek.com/a
 MOONSHOT = asking("/v1/users/me/balance", _moonshot)  # https://platform.moonshot.cn/docs/api/balance
 STEPFUN = asking("/v1/accounts", field("balance", currency="CNY"))
 OPENAI_SB = Balance(
-    lambda call: Request(place(call, f"/sb-api/user/status?api_key={call.key}"), method="GET"),
+    lambda call: Request(place(call, f"/sb-api/user/status?api_key={quote(call.key, safe='')}"), method="GET"),
     lambda reply, call: _openai_sb(read(reply, call), call),
 )
-AIPROXY = Balance(
-    lambda call: Request("https://aiproxy.io/api/report/getUserOverview", headers={"Api-Key": call.key}, method="GET"), _aiproxy
-)
+
+
+def _overview(call: Call) -> Request:
+    """The site tells it, which stands beside the API's address."""
+    site = call.base_url.removesuffix("/v1").replace("://api.", "://", 1)
+    return Request(f"{site}/api/report/getUserOverview", headers={"Api-Key": call.key}, method="GET")
+
+
+AIPROXY = Balance(_overview, _aiproxy)
 
 
 def _novita(call: Call) -> Request:

@@ -109,7 +109,7 @@ VENDORS = (
     ),
     Vendor(
         32, "stepfun", "StepFun", "https://api.stepfun.com", with_chat(STEPFUN), rename=OLD_LIMIT, balance=balances.STEPFUN,
-        offers=("chat", "images", "image_edits", "speech", "transcriptions"),
+        offers=("chat", "images", "image_edits", "speech", "transcriptions"), voice="cixingnansheng",
         model_list=balances.MODELS, owned_by="stepfun", documents="https://platform.stepfun.com/docs/api-reference/chat",
     ),
     Vendor(
@@ -124,7 +124,7 @@ VENDORS = (
     ),
     Vendor(
         44, "siliconflow", "SiliconFlow", "https://api.siliconflow.cn", SILICONFLOW,
-        rename=OLD_LIMIT, offers=("chat", "embeddings", "images", "speech", "transcriptions", "rerank"),
+        rename=OLD_LIMIT, offers=("chat", "embeddings", "images", "speech", "transcriptions", "rerank"), voice="{model}:alex",
         balance=balances.SILICONFLOW, model_list=balances.MODELS, owned_by="siliconflow",
         documents="https://docs.siliconflow.cn/cn/api-reference/chat-completions/chat-completions",
     ),

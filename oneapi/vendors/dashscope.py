@@ -194,7 +194,7 @@ VENDORS = (
     Vendor(
         17, "dashscope", "Alibaba DashScope", "https://dashscope.aliyuncs.com",
         {**media.PROTOCOLS, "chat": Protocol(build, parse, stream, fail=fail)}, sign=pieces.at_home(), fields=FIELDS,
-        compatible=COMPATIBLE, prefer_compatible=True, model_list=MODELS, owned_by="ali",
+        compatible=COMPATIBLE, prefer_compatible=True, model_list=MODELS, owned_by="ali", voice="Cherry",
         documents="https://help.aliyun.com/en/model-studio/qwen-api-via-dashscope",
     ),
 )  # fmt: skip

@@ -66,7 +66,7 @@ COMPATIBLE = Vendor(
     17, "dashscope", "Alibaba DashScope", "https://dashscope.aliyuncs.com",
     {**media.PROTOCOLS, "chat": CHAT, "completions": PLAIN, "embeddings": PLAIN},
     rename={"max_completion_tokens": "max_tokens"}, sign=pieces.at_home(), fields=FIELDS,
-    model_list=MODELS, owned_by="ali",
+    model_list=MODELS, owned_by="ali", voice="Cherry",
     documents="https://help.aliyun.com/zh/model-studio/qwen-api-via-openai-chat-completions",
 )  # fmt: skip
 VENDORS = (

@@ -69,7 +69,7 @@ CHAT = adapted(
 VENDORS = (
     Vendor(
         27, "minimax", "MiniMax", "https://api.minimaxi.com", {"chat": CHAT, **minimax_media.protocols(CODES)},
-        model_list=balances.MODELS, owned_by="minimax",
+        model_list=balances.MODELS, owned_by="minimax", voice="male-qn-qingse",
         documents="https://platform.minimaxi.com/docs/api-reference/text-openai-api",
     ),
 )  # fmt: skip

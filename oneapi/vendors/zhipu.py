@@ -165,7 +165,7 @@ VENDORS = (
             "rerank": Protocol(build_rerank, parse_rerank, fail=fail),
             "speech": AUDIO, "transcriptions": AUDIO,
         },
-        sign=pieces.at_home(sign), refuses_usage=True, owned_by="zhipu", key_label="API key (id.secret)",
+        sign=pieces.at_home(sign), refuses_usage=True, owned_by="zhipu", voice="tongtong", key_label="API key (id.secret)",
         fields=(Field("auth", str, "key", "Authorization", "The key as it is, or a token signed with it for old deployments.",
                       choices=("key", "jwt")),),
         documents="https://docs.bigmodel.cn/api-reference/模型-api/对话补全",

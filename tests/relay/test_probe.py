@@ -43,6 +43,52 @@ def test_the_kind_follows_the_model(
     assert vendor.asked[0].path == path
 
 
+@pytest.mark.parametrize(
+    ("type", "model", "kind"),
+    [
+        (44, "FunAudioLLM/CosyVoice2-0.5B", "speech"), (49, "qwen3-asr-flash", "transcriptions"),
+        (49, "qwen-image-edit-plus", "image_edits"), (49, "qwen-image-plus", "images"),
+        (49, "omni-moderation-latest", "chat"), (27, "speech-2.6-hd", "speech"),
+        (40, "doubao-seededit-3-0-i2i-250628", "image_edits"), (15, "tao-8k", "embeddings"), (34, "bot-1", "chat"),
+    ],
+)  # fmt: skip
+def test_the_kind_is_one_that_the_vendor_offers(
+    state: State, channel: Callable[..., int], type: int, model: str, kind: str
+) -> None:
+    number = channel(type=type, models=model, key="ak|sk" if type == 15 else "k")
+    assert probe.kind_of(model, state.snapshot.lanes[number]) == kind
+
+
+def test_a_test_speaks_with_a_voice_that_the_vendor_has(state: State, channel: Callable[..., int], vendor: FakeVendor) -> None:
+    vendor.says(b"ID3 sound", content_type="audio/mpeg")
+    assert probe.test(state, channel(type=44, models="FunAudioLLM/CosyVoice2-0.5B")).ok
+    assert vendor.asked[0].json["voice"] == "FunAudioLLM/CosyVoice2-0.5B:alex"
+
+
+def test_a_test_of_an_edit_uploads_a_picture(state: State, channel: Callable[..., int], vendor: FakeVendor) -> None:
+    vendor.says({"created": 1, "data": [{"url": "https://img.example/1.png"}]})
+    assert probe.test(state, channel(type=40, models="doubao-seededit-3-0-i2i-250628")).ok
+    assert vendor.asked[0].json["image"].startswith("data:image/png;base64,iVBOR")
+
+
+def test_a_streamed_test_follows_the_vendor_to_where_the_stream_is(
+    state: State, channel: Callable[..., int], vendor: FakeVendor
+) -> None:
+    number = channel(type=46, models="meta/llama")
+    where = {"id": "p1", "status": "starting", "urls": {"get": f"{vendor.url}/get", "stream": f"{vendor.url}/stream"}}
+    vendor.says(where, (b"event: output\ndata: Hello\n\n", b"event: done\ndata: {}\n\n"))
+    result = probe.test(state, number, stream=True)
+    assert (result.ok, result.message) == (True, "Hello"), result.message
+    assert [asked.path for asked in vendor.asked][-1] == "/stream"
+
+
+def test_a_stream_of_lines_can_be_tested(state: State, channel: Callable[..., int], vendor: FakeVendor) -> None:
+    """The old ChatGLM models stream in a framing of their own."""
+    vendor.says((b"event:add\nid:77\ndata:Par\n\n", b"event:finish\nid:77\ndata:is.\n\n"))
+    result = probe.test(state, channel(type=16, models="chatglm_pro", key="id.secret"), stream=True)
+    assert (result.ok, result.message) == (True, "Paris."), result.message
+
+
 def test_speech_is_sound(state: State, channel: Callable[..., int], vendor: FakeVendor) -> None:
     vendor.says(b"ID3 sound", content_type="audio/mpeg")
     result = probe.test(state, channel(models="tts-1"))

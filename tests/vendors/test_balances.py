@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from oneapi import vendors
+from oneapi.vendors import balances
+from oneapi.vendors.contract import Vendor
 from oneapi.wire import Call, Reply, Request, VendorError
 
 NOON = 1700049600.0  # 2023-11-15
@@ -38,6 +40,8 @@ CASES = [
     ("openai-sb", "", {"data": {"credit": "12345"}},
      "https://api.openai-sb.com/sb-api/user/status?api_key=sk-test", (1.2345, "CNY")),
     ("aiproxy", "", {"success": True, "data": {"totalPoints": 9}}, "https://aiproxy.io/api/report/getUserOverview", (9, "")),
+    ("aiproxy", "http://mirror.example", {"success": True, "data": {"totalPoints": 9}},
+     "http://mirror.example/api/report/getUserOverview", (9, "")),
     ("api2gpt", "", {"total_remaining": 3}, "https://api.api2gpt.com/dashboard/billing/credit_grants", (3, "CNY")),
     ("aigc2d", "https://m.example", {"total_available": 4}, "https://m.example/dashboard/billing/credit_grants", (4, "")),
     ("siliconflow", "", {"code": 20000, "data": {"totalBalance": "88.5"}},
@@ -51,6 +55,8 @@ CASES = [
     ("moonshot", "", {"data": {"available_balance": 49.6}}, "https://api.moonshot.cn/v1/users/me/balance", (49.6, "CNY")),
     ("moonshot", "https://api.moonshot.ai", {"data": {"available_balance": 5}},
      "https://api.moonshot.ai/v1/users/me/balance", (5, "USD")),
+    ("moonshot", "https://api.moonshot.ai/v1", {"data": {"available_balance": 5}},
+     "https://api.moonshot.ai/v1/users/me/balance", (5, "USD")),
     ("novita", "", {"availableBalance": "25000"}, "https://api.novita.ai/openapi/v1/billing/balance/detail", (2.5, "USD")),
     ("stepfun", "", {"balance": 1.5}, "https://api.stepfun.com/v1/accounts", (1.5, "CNY")),
     ("openrouter", "", {"data": {"total_credits": 10, "total_usage": 2.5}}, "https://openrouter.ai/api/v1/credits", (7.5, "USD")),
@@ -62,6 +68,18 @@ def test_a_balance_is_asked_for_and_read(slug: str, base_url: str, answer: Any, 
     requests, found = balance(call_of(slug, base_url), reply(answer))
     assert [(request.method, request.url) for request in requests] == [("GET", url)]
     assert (pytest.approx(found[0]), found[1]) == amount
+
+
+def test_every_vendor_that_tells_a_balance_is_asked_here() -> None:
+    """A new row with a balance needs a case above; DeepL's, which counts characters, is in test_lists."""
+    asked = {case[0] for case in CASES} | {place[0] for place in DASHBOARDS} | {"deepl"}
+    assert {row.slug for row in vendors.REGISTRY.values() if row.balance} == asked
+
+
+def test_a_key_in_an_address_is_quoted() -> None:
+    call = call_of("openai-sb")
+    call.key = "sb-a&b=c/d"
+    assert balance(call)[0][0].url == "https://api.openai-sb.com/sb-api/user/status?api_key=sb-a%26b%3Dc%2Fd"
 
 
 def test_points_are_asked_for_with_the_key_in_a_header_of_their_own() -> None:
@@ -122,6 +140,8 @@ LISTS = [
     ("novita", "https://api.novita.ai/v3/openai/models"),
     ("baidu-v2", "https://qianfan.baidubce.com/v2/models"),
     ("ali-bailian", "https://dashscope.aliyuncs.com/compatible-mode/v1/models"),
+    ("dashscope", "https://dashscope.aliyuncs.com/compatible-mode/v1/models"),
+    ("minimax", "https://api.minimaxi.com/v1/models"),
     ("gemini-openai", "https://generativelanguage.googleapis.com/v1beta/openai/models"),
     ("azure", "https://r1.openai.azure.com/openai/deployments?api-version=2022-12-01"),
 ]
@@ -135,6 +155,25 @@ def test_models_are_listed_in_the_vendors_place(slug: str, url: str) -> None:
     request = call.vendor.model_list.build(call)
     assert (request.method, request.url) == ("GET", url)
     assert vendors.guarded_models(call.vendor, reply({"data": [{"id": "a"}, {"id": "b"}]}), call) == ["a", "b"]
+
+
+def test_alibabas_models_are_listed_wherever_the_base_url_points() -> None:
+    for base in ("https://w.example", "https://w.example/api/v1", "https://w.example/compatible-mode/v1"):
+        call = call_of("dashscope", base)
+        assert call.vendor.model_list.build(call).url == "https://w.example/compatible-mode/v1/models"
+
+
+PLAIN = [row for vendor in vendors.REGISTRY.values() for row in (vendor, vendor.compatible) if row and row.model_list]
+PLAIN = [row for row in PLAIN if row.model_list and row.model_list.parse is balances.MODELS.parse]
+
+
+@pytest.mark.parametrize("row", PLAIN, ids=lambda row: f"{row.id}-{row.slug}")
+def test_every_list_in_openais_form_is_asked_for_at_the_channels_own_address(row: Vendor) -> None:
+    call = Call("chat", {}, "", "https://mirror.example", "sk-test", config={"user_id": "acc"}, now=NOON, vendor=row)
+    assert row.model_list
+    request = row.model_list.build(call)
+    assert request.method == "GET" and request.url.startswith("https://mirror.example/") and request.url.endswith("/models")
+    assert vendors.guarded_models(row, reply({"object": "list", "data": [{"id": "a"}]}), call) == ["a"]
 
 
 def test_names_of_models_come_bare_from_lists_of_any_shape() -> None:
