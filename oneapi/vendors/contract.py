@@ -76,8 +76,11 @@ def failure(reply: Reply, call: Call, codes: Mapping[str, str] = CODE_KINDS) -> 
     code, type_, param = error.get("code"), error.get("type"), error.get("param")
     named = (code, type_, error.get("status"), error.get("reason"))
     kind = next((codes[str(name)] for name in named if str(name) in codes), None)
+    kind = kind or status_kind(reply.status)
+    if kind == "bad_request" and "maximum context length" in message:  # vLLM and its like have no code for it
+        kind = "too_long"
     return VendorError(
-        kind or status_kind(reply.status),
+        kind,
         message or f"bad response status code {reply.status}",
         status=reply.status,
         code="" if code is None else str(code),
