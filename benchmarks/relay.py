@@ -162,7 +162,8 @@ def compare(servers: dict[str, tuple[int, int]], flags: argparse.Namespace) -> N
             line = f"  {name:8} {cost:8.1f} us CPU a {what}  {1e6 / cost:9,.0f} a second and core"
             line += f"  p50 {p50:8.3f} ms  p99 {p99:8.3f} ms  errors {middle(found, 'errors'):.0f}"
             if unit == "pieces":
-                grown = (middle(found, "memory") - idle[name]) / case["clients"] * 1000
+                # of the first round: at its end clients leave, and counting what they got loads a vocabulary
+                grown = (found[0]["memory"] - idle[name]) / case["clients"] * 1000
                 line += f"  in time {middle(found, 'in_time'):.1%}  {grown:.1f} MB per 1,000 streams"
             print(line)
         print(f"  ratio    {per_unit(rounds['nginx'], unit) / per_unit(rounds['one-api'], unit):.2f} of nginx")
