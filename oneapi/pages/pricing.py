@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from flask import Response, abort, request
@@ -18,7 +19,7 @@ from oneapi.pages import lists, makers, snippets
 from oneapi.pages.render import htmx, page
 from oneapi.relay import probe
 from oneapi.relay.refusal import Refused
-from oneapi.state import Lane
+from oneapi.state import Tiers
 
 bp = GuardedBlueprint("pricing", __name__)
 
@@ -38,16 +39,17 @@ class Offer:
     ratio: float  # the group's
     per_unit: float
     kind: str = "chat"
-    lanes: tuple[Lane, ...] = ()
+    tiers: Tiers = ()
 
     @property
     def channels(self) -> int:
-        return len(self.lanes)
+        return sum(len(tier.lanes) for tier in self.tiers)
 
-    @property
+    @cached_property
     def rested(self) -> int:
         """How many of the channels rest after failures."""
-        return sum(access.state().gateway.health.resting(lane) for lane in self.lanes)
+        resting = access.state().gateway.health.resting
+        return sum(resting(lane) for tier in self.tiers for lane in tier.lanes)
 
     def dollars(self, figure: float | None, *, base: bool = False) -> float | None:
         """Ratio units as dollars for a million tokens."""
@@ -94,8 +96,7 @@ def offer(model: str, group: str) -> Offer | None:
     except Refused:
         price = None
     ratio, per_unit = state.settings.group_ratio.get(group, 1.0), state.settings.quota_per_unit
-    lanes = tuple(lane for tier in tiers for lane in tier.lanes)
-    return Offer(model, makers.maker(model), price, ratio, per_unit, probe.kind_of(model, lane), lanes)
+    return Offer(model, makers.maker(model), price, ratio, per_unit, probe.kind_of(model, lane), tiers)
 
 
 def groups() -> list[str]:
