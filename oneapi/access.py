@@ -244,6 +244,12 @@ def _forgery(guard: Guard) -> str:
     return "csrf" if guard.dialect == "page" and request.method not in SAFE_METHODS and _forged() else ""
 
 
+def require_ready() -> None:
+    """Raise Refused when whoever is signed in has yet to change the first password: for open routes that change an account."""
+    if current_user.is_authenticated and current_user.must_change_password:
+        raise messages.Refused("must_change_password")
+
+
 def guards(app: Flask) -> dict[tuple[str, str], Guard]:
     """The guard of every (method, path) that has one."""
     return {

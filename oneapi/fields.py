@@ -64,7 +64,7 @@ class Field:
             return "true" if value else "false"
         if self.type is dict:
             return json.dumps(value, ensure_ascii=False)
-        return str(value)
+        return str(value).removesuffix(".0") if self.type is float else str(value)
 
     def _convert(self, text: str) -> Any:
         if self.type is bool:

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Mapping
 from functools import cache
+from math import isfinite
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,7 @@ GROUP_RATIO = {"default": 1, "vip": 1, "svip": 1}
 def ratios(value: dict[str, Any]) -> str | None:
     """A check for tables of name → number."""
     for name, number in value.items():
-        if isinstance(number, bool) or not isinstance(number, (int, float)) or number != number:
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or not isfinite(number):
             return f"the value of {name!r} must be a number."
         if number < 0:
             return f"the value of {name!r} must not be negative."

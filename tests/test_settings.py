@@ -21,9 +21,9 @@ OLD = {
     "SMTPToken": "", "MessagePusherAddress": "", "MessagePusherToken": "", "SystemName": "One API",
     "ServerAddress": "http://localhost:3000", "Logo": "", "Footer": "", "Notice": "", "About": "", "HomePageContent": "",
     "TopUpLink": "", "ChatLink": "", "Theme": "default", "QuotaForNewUser": "0", "QuotaForInviter": "0", "QuotaForInvitee": "0",
-    "QuotaRemindThreshold": "1000", "PreConsumedQuota": "500", "QuotaPerUnit": "500000.0", "DisplayInCurrencyEnabled": "true",
+    "QuotaRemindThreshold": "1000", "PreConsumedQuota": "500", "QuotaPerUnit": "500000", "DisplayInCurrencyEnabled": "true",
     "DisplayTokenStatEnabled": "true", "LogConsumeEnabled": "true", "ApproximateTokenEnabled": "false", "RetryTimes": "0",
-    "ChannelDisableThreshold": "5.0", "AutomaticDisableChannelEnabled": "false", "AutomaticEnableChannelEnabled": "false",
+    "ChannelDisableThreshold": "5", "AutomaticDisableChannelEnabled": "false", "AutomaticEnableChannelEnabled": "false",
     "ModelRatio": "{}", "CompletionRatio": "{}", "GroupRatio": '{"default": 1, "vip": 1, "svip": 1}',
 }  # fmt: skip
 
@@ -80,6 +80,7 @@ def test_the_theme_of_the_environment_counts_until_one_is_chosen() -> None:
         ("GroupRatio", {"a": "1"}, "'a' must be a number"),
         ("GroupRatio", {"a": -0.5}, "must not be negative"),
         ("GroupRatio", '{"a": NaN}', "must be a number"),
+        ("ModelRatio", '{"a": Infinity}', "must be a number"),
         ("GroupLimits", {"a": {"rpd": 1}}, "rpm, tpm and concurrency"),
         ("GroupLimits", {"a": {"rpm": -1}}, "whole numbers"),
         ("RetryTimes", "-1", "from 0"),
@@ -98,8 +99,12 @@ def test_what_is_typed_is_checked_before_it_is_stored(key: str, value: object, p
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("RegisterEnabled", True), ("GroupRatio", {"组": 1.5}), ("SystemName", "我的"), ("SMTPPort", 25)]
-)
+    ("key", "value"),
+    [
+        ("RegisterEnabled", True), ("GroupRatio", {"组": 1.5}), ("SystemName", "我的"), ("SMTPPort", 25),
+        ("ChannelDisableThreshold", 0.25), ("QuotaPerUnit", 1e22), ("QuotaPerUnit", 500000),
+    ],
+)  # fmt: skip
 def test_stored_texts_come_back_as_they_were(key: str, value: object) -> None:
     stored = settings.stored_text(key, value)
     assert settings.BY_KEY[key].parse(stored) == value

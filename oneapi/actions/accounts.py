@@ -18,7 +18,7 @@ from oneapi.state import State
 
 LONGEST_USERNAME, LONGEST_DISPLAY_NAME, LONGEST_EMAIL = 12, 20, 50
 LETTERS = string.ascii_letters + string.digits
-GONE_SECONDS = 10 * 365 * 86400  # how long a closed account's e-mail and identities earn no second gift
+GONE_SECONDS = 10 * 365 * 86400  # how long an account's e-mail and identities earn no second gift
 GONE_PLACE_SECONDS = 180 * 86400  # the same for the network it was closed from
 
 
@@ -93,8 +93,11 @@ def open_account(session: Session, state: State, row: User, *, inviter: User | N
         return False
     while not account.set_aff_code(session, row.id, "".join(secrets.choice(LETTERS) for _ in range(4))):
         pass
-    if not code.known(session, "gone", marks(row, ip), now=now):  # whoever closed an account gets no gifts for coming back
+    known = marks(row)  # whoever closed an account, or only took this identity off it, gets no gifts for coming back
+    if not code.known(session, "gone", known + marks(User(), ip), now=now):
         _give(session, state, row, inviter)
+    for mark in known:
+        code.issue(session, "gone", mark, mark, expires_at=now + GONE_SECONDS)
     tokens.ensure_default(session, row.id, now)
     session.refresh(row)
     return True

@@ -60,6 +60,8 @@ def unbind(slug: str) -> Response:
 
 def _finish(slug: str, *, sign_in: bool = False) -> Response:
     here = access.actor()
+    if not sign_in:
+        access.require_ready()
     if sign_in or not current_user.is_authenticated:
         here = access.Actor(ip=here.ip, language=here.language)
     came = login.finish(access.state(), access.session, here, slug, request.args, typed=sign_in)

@@ -71,6 +71,7 @@ def wechat() -> Response:
 
 def _finish(name: str, args: dict[str, str], *, typed: bool = False) -> Response:
     try:
+        access.require_ready()
         came = login.finish(access.state(), session, actor(), name, args, typed=typed)
     except Refused as error:
         return _failed(error)
@@ -92,5 +93,7 @@ def unbind(name: str) -> Response:
 
 
 def _failed(error: Refused) -> Response:
+    if error.code == "must_change_password":
+        return access.refuse(error.code)
     toast(" ".join(complaints.of(error).values()), "bad")
     return done(PROFILE if current_user.is_authenticated else "/login")

@@ -83,7 +83,7 @@ def test_a_link_with_somebody_elses_wechat_code_does_nothing(client, wechat, peo
 @pytest.mark.parametrize("code, said", [("999999", "验证码错误或已过期"), ("", "无效的参数")])
 def test_a_wrong_wechat_code_is_refused(client, wechat, code, said):
     answer = client.get(f"/api/oauth/wechat?code={code}", headers=CHINESE).get_json()
-    assert answer == {"success": False, "message": said}
+    assert answer == {"success": False, "message": said} | ({} if code else {"errors": {"code": said}})
 
 
 def test_a_wechat_server_that_refuses_us_is_quoted(client, wechat, setting):
@@ -286,6 +286,28 @@ def test_a_login_that_the_old_project_kept_for_somebody_else_cannot_be_bound(cli
     change("bob", github_id="octocat")
     enter(client, "alice", PASSWORDS["alice"])
     assert travel(client, "github")["refused"] == "provider_bound"
+
+
+def test_taking_an_identity_off_and_coming_back_with_it_earns_nothing(client, app, github, people, setting, state):
+    setting(QuotaForNewUser=500)
+    first = people(travel(client, "github")["id"])
+    assert first["quota"] == 500
+    assert client.put("/api/user/self", json={"password": "a-new-password"}).get_json()["success"]
+    assert client.delete("/api/oauth/github").get_json()["success"]
+    github.emails = []  # the address stays with the first account
+    again = people(travel(app.test_client(), "github")["id"])
+    assert again["id"] != first["id"] and again["quota"] == 0
+
+
+def test_who_must_choose_a_password_binds_nothing_before(client, lark, people, change):
+    change("root", must_change_password=True)
+    enter(client, "root", PASSWORDS["root"])
+    state = client.get("/api/oauth/state").get_json()["data"]
+    code = lark.authorize({"query": {}}, "").partition("code=")[2].partition("&")[0]
+    answer = client.get(f"/api/oauth/lark?code={code}&state={state}", headers=CHINESE)
+    assert (answer.status_code, answer.get_json()["message"]) == (403, "请先修改初始密码")
+    assert people(username="root")["lark_id"] is None and lark.asked == []
+    assert client.get("/api/oauth/wechat/bind?code=1").status_code == client.delete("/api/oauth/lark").status_code == 403
 
 
 def test_the_last_way_in_stays(client, github, state, people):

@@ -9,6 +9,8 @@ import gevent
 import pytest
 from fake_mail import Mailbox
 
+from oneapi.models.user import User
+
 LINK = re.compile(r">https?://[^/]+(/user/reset\?[^<]+)<")
 
 
@@ -42,6 +44,14 @@ def test_a_first_password_is_changed_before_anything_else(browse: Any, person: A
     assert browser.post("/password", password="long enough", confirm="another one").status_code == 422
     assert browser.post("/password", password="long enough", confirm="long enough").location == "/dashboard"
     assert browser.get("/dashboard").status_code == 200
+
+
+def test_nothing_is_linked_before_the_first_password_is_changed(browse: Any, person: Any, wechat: Any, state: Any) -> None:
+    newcomer = person("newcomer", must_change_password=True)
+    browser = browse(newcomer)
+    assert browser.post("/oauth/wechat", code="123").location == "/password"
+    with state.databases.transaction() as session:
+        assert session.get(User, newcomer.id).wechat_id is None
 
 
 def test_the_page_of_an_ended_session_says_so(browse: Any) -> None:
