@@ -100,10 +100,10 @@ def preferences() -> Response:
     if current_user.is_authenticated and kept:
         with act(access.state()) as session:
             user.prefer(session, current_user.id, **kept)
-    if "HX-Request" in request.headers and "lang" not in form:
-        answer.headers.pop("HX-Location", None)
-    elif "HX-Request" in request.headers:
-        answer.headers["HX-Refresh"] = "true"
+    if "HX-Request" in request.headers:
+        answer.headers.pop("HX-Location", None)  # htmx would follow it and forget about the refresh
+        if "lang" in form:
+            answer.headers["HX-Refresh"] = "true"
     return answer
 
 

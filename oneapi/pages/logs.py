@@ -189,7 +189,7 @@ def _chart(sums: list[usage.Sum] | None, speeds: Speeds, span: spans.Span) -> ch
     step = max(60, (span.until - since) // 60)
     for at, _ms, _f in speeds:
         counts[at - at % step] = counts.get(at - at % step, 0) + 1
-    pattern = "%H:%M" if span.length <= spans.DAY else "%D %H:%M"
+    pattern = "%H:%M" if span.length < 2 * spans.DAY else "%D %H:%M"
     return charts.histogram(
         counts, list(range(since - since % step, span.until, step)), step, word=gettext("requests"), pattern=pattern
     )

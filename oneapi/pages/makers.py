@@ -21,5 +21,11 @@ def kinds() -> dict[str, str]:
     }  # fmt: skip
 
 
+def shown(model: str) -> str:
+    """The company's name in the reader's language."""
+    name = maker(model)
+    return _(name) if name else ""
+
+
 def init(app: Flask) -> None:
-    app.jinja_env.filters["maker"] = maker
+    app.jinja_env.filters["maker"] = shown
