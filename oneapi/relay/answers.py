@@ -72,9 +72,10 @@ def _charge_raw(ask: Ask, bill: Bill, reply: Reply) -> None:
 
 def _charge_heard(ask: Ask, bill: Bill, used: Usage | None, text: str) -> None:
     """Transcripts without reported tokens are paid by the tokens of their text, as prompt tokens of the model."""
-    if used is None:
+    if used is None or not (used.prompt or used.completion):
         assert bill.tariff is not None
-        used = Usage(count.tokens(text, bill.tariff.model), estimated=True)
+        flagged = used.flagged if used is not None else ""
+        used = Usage(count.tokens(text, bill.tariff.model), estimated=True, flagged=flagged)
     bill.text(used, str, "complete")
 
 

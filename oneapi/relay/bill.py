@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -82,10 +83,11 @@ class Bill:
         if not self.open:
             return
         assert self.tariff is not None and self.lane is not None
-        if used is None or not (used.prompt or used.completion):
-            model, flagged = self.tariff.model, used.flagged if used is not None else ""
-            used = meter.estimate(self.ask.kind, self.ask.body, model, said(), self.gateway.state.settings)
-            used.flagged = flagged
+        if used is None or not used.prompt or meter.doubtful(used):
+            told = used or SAID_NOTHING
+            ours = meter.estimate(self.ask.kind, self.ask.body, self.tariff.model, said(), self.gateway.state.settings)
+            prompt, completion = told.prompt or ours.prompt, told.completion or ours.completion
+            used = replace(told, prompt=prompt, completion=completion, estimated=True)
         self.settle(meter.tokens(self.tariff, used), used, end, wait=wait)
 
     def _row(self, charge: Charge, used: Usage, end: str) -> settlement.Row:

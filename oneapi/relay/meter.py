@@ -75,6 +75,8 @@ def usage(report: Any) -> Usage | None:
     prompt = _number(report, ("prompt_tokens", "input_tokens"), flags)
     completion = _number(report, ("completion_tokens", "output_tokens"), flags)
     total = _number(report, ("total_tokens",), flags)
+    if not total and prompt and _first(report, ("completion_tokens", "output_tokens")) is None:
+        flags.append("completion_tokens were missing")
     if total and not prompt and not completion:
         prompt = total
     elif total > prompt + completion and not completion:
@@ -95,16 +97,27 @@ def usage(report: Any) -> Usage | None:
     )  # fmt: skip
 
 
+def doubtful(used: Usage) -> bool:
+    """Whether a report said nothing credible of the answer, which then has to be counted."""
+    return not used.completion and ("completion_tokens" in used.flagged or "output_tokens" in used.flagged)
+
+
 def _plain(report: Json) -> Usage | None:
     """The usual report, sane and without finer classes, read quickly; None for every other."""
     prompt, completion = report.get("prompt_tokens"), report.get("completion_tokens")
-    if type(prompt) is not int or type(completion) is not int or not 0 < prompt < 1 << 40 or not 0 < completion < 1 << 40:
+    if type(prompt) is not int or type(completion) is not int:
+        return None
+    if not 0 < prompt <= MOST_TOKENS or not 0 < completion <= MOST_TOKENS:
         return None
     if report.get("total_tokens") != prompt + completion:
         return None
     if report.get("prompt_tokens_details") or report.get("completion_tokens_details"):
         return None
     return Usage(prompt, completion)
+
+
+def _first(report: Json, names: tuple[str, ...]) -> Any:
+    return next((report[name] for name in names if report.get(name) is not None), None)
 
 
 def _number(report: Json, names: tuple[str, ...], flags: list[str]) -> int:
@@ -197,7 +210,7 @@ def pictures(tariff: Tariff, body: Json, answer: Json) -> Charge:
             used.image_completion = used.completion - used.audio_completion
         return tokens(tariff, used)
     drawn = answer.get("data")
-    return drawings(tariff, body, len(drawn) if isinstance(drawn, list) and drawn else whole(body.get("n"), 1))
+    return drawings(tariff, body, len(drawn) if isinstance(drawn, list) else whole(body.get("n"), 1))
 
 
 def drawings(tariff: Tariff, body: Json, n: int) -> Charge:

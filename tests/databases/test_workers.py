@@ -38,9 +38,7 @@ ONE_AND_FOUR = pytest.mark.parametrize("workers", [1, 4])
 
 
 @pytest.fixture
-def started(
-    state: State, settings_of_environment: dict[str, str], tmp_path: Path, workers: int
-) -> Iterator[Callable[[], Node]]:
+def started(state: State, settings_of_environment: dict[str, str], tmp_path: Path, workers: int) -> Iterator[Callable[[], Node]]:
     """Starts workers behind one port, which then know what the test has made so far."""
     nodes: list[Node] = []
 

@@ -88,10 +88,11 @@ def test_forms_with_files_travel_as_forms(
     assert logged()[0].quota > 0
 
 
+@pytest.mark.parametrize("report", [None, {"total_tokens": -5}, {"type": "duration", "seconds": 3}, "nothing"])
 def test_a_transcript_is_paid_by_its_words_at_the_models_price(
-    client: FlaskClient, alice: Any, vendor: FakeVendor, everything: int, logged: Any
+    client: FlaskClient, alice: Any, vendor: FakeVendor, everything: int, logged: Any, report: Any
 ) -> None:
-    vendor.says({"text": "hello you"})
+    vendor.says({"text": "hello you", "usage": report})
     form = {"model": "whisper-1", "file": (io.BytesIO(b"x"), "a.wav")}
     client.post("/v1/audio/transcriptions", data=form, headers=alice.headers)
     row = logged()[0]

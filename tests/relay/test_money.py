@@ -53,6 +53,13 @@ def test_pictures_cost_what_the_worked_examples_say(
     assert charges() == [cost]
 
 
+def test_no_picture_costs_nothing(say: Any, vendor: FakeVendor, channel: Any, charges: Any) -> None:
+    channel(models="dall-e-2")
+    vendor.says({"created": 1, "data": []})
+    assert say("/v1/images/generations", model="dall-e-2", prompt="a cat").status_code == 200
+    assert charges() == [0]
+
+
 def test_speech_is_paid_by_the_character(say: Any, vendor: FakeVendor, channel: Any, charges: Any) -> None:
     channel(models="tts-1")
     vendor.says(b"ID3 sound", content_type="audio/mpeg")
@@ -163,13 +170,17 @@ def test_a_stream_without_usage_is_counted_by_us(say: Any, vendor: FakeVendor, c
 
 
 ABSURD: list[tuple[dict[str, Any], int, int]] = [  # usage, least and most prompt + completion tokens that may be charged
-    ({"prompt_tokens": -5, "completion_tokens": 10}, 10, 10),
-    ({"prompt_tokens": "100", "completion_tokens": 10}, 10, 10),
-    ({"prompt_tokens": 1e300, "completion_tokens": 10}, 10, 10),
+    ({"prompt_tokens": -5, "completion_tokens": 10}, 18, 18),  # our own count of the prompt is 8
+    ({"prompt_tokens": "100", "completion_tokens": 10}, 18, 18),
+    ({"prompt_tokens": 1e300, "completion_tokens": 10}, 18, 18),
+    ({"completion_tokens": 10}, 18, 18), ({"prompt_tokens": 0, "completion_tokens": 10}, 18, 18),
+    ({"prompt_tokens": 10, "completion_tokens": -3}, 12, 14), ({"prompt_tokens": 10}, 12, 14),
+    ({"prompt_tokens": 10**11, "completion_tokens": 10, "total_tokens": 10**11 + 10}, 18, 18),
+    ({"prompt_tokens": 10, "completion_tokens": 10**11, "total_tokens": 10**11 + 10}, 12, 14),
     ({"prompt_tokens": None, "completion_tokens": None}, 2, 40),
     ({"prompt_tokens": -1, "completion_tokens": -1}, 2, 40),
     ({"prompt_tokens": [], "completion_tokens": {}}, 2, 40),
-    ({"prompt_tokens": True, "completion_tokens": 10}, 10, 10),
+    ({"prompt_tokens": True, "completion_tokens": 10}, 18, 18),
     ({"prompt_tokens": 10, "completion_tokens": 0, "prompt_tokens_details": {"cached_tokens": 1000}}, 10, 10),
     ({"prompt_tokens": 10, "completion_tokens": 0, "prompt_tokens_details": "none"}, 10, 10),
     ({}, 2, 40),
