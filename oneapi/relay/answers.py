@@ -181,11 +181,12 @@ def as_chunks(answer: Json, usage: bool) -> list[Json]:
     }
     chunks = []
     for choice in answer.get("choices") or ():
-        delta = dict(choice.get("message") or {})
+        delta = {k: v for k, v in (choice.get("message") or {}).items() if k != "role" and v not in (None, "")}
         if delta.get("tool_calls"):
             delta["tool_calls"] = [{"index": i, **tool} for i, tool in enumerate(delta["tool_calls"])]
         index, reason = choice.get("index", 0), choice.get("finish_reason") or "stop"
-        chunks.append(head | {"choices": [{"index": index, "delta": delta, "finish_reason": None}]})
+        for said in ({"role": "assistant", "content": ""}, delta):
+            chunks.append(head | {"choices": [{"index": index, "delta": said, "finish_reason": None}]})
         chunks.append(head | {"choices": [{"index": index, "delta": {}, "finish_reason": reason}]})
     return [*chunks, head | {"choices": [], "usage": answer.get("usage")}] if usage else chunks
 
@@ -211,7 +212,7 @@ class Chunks:
         except VendorError as error:
             self.failed(error)
             self._settle("idle_timeout" if error.kind == "timeout" else "vendor_broke")
-            yield dialect.event(dialect.error(scrubbed(error.message or error.kind), "server_error", "stream_broken"))
+            yield dialect.event(broken(error))
             return
         except ClientLeft:
             self._settle("client_left")
@@ -316,6 +317,13 @@ def scrubbed(message: str, lane: Lane | None = None, key: str = "") -> str:
     if lane is not None and (host := urlsplit(lane.base_url).hostname):
         message = message.replace(host, "the vendor")
     return _SECRETS.sub("***", message)[:2000]
+
+
+def broken(error: VendorError) -> Json:
+    """What the client reads when a stream breaks in the middle: the vendor's own words, unless they are about our account."""
+    ours = error.kind in ("auth", "quota")
+    type, code = ("", "") if ours else (error.type, error.code)
+    return dialect.error(scrubbed(error.message or error.kind), type or "server_error", code or "stream_broken")
 
 
 SATURATED = "当前分组上游负载已饱和，请稍后再试"
