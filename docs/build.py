@@ -95,6 +95,7 @@ def vendor_page() -> str:
         f"# What works with which vendor\n\n{NOTE}"
         "● proven by a case in `tests/wire/`, balances and model lists by one in `tests/vendors/`; ○ passes through\n"
         "untouched in OpenAI's own form, if the address the channel points at knows it; · not offered, by the vendor or by us.\n"
+        "A proxy channel (43) carries any request to any path as it is: `tests/vendors/test_proxy.py`.\n"
         "No vendor was called from here: the cases are written from the vendors' documentation, each names its page, and where\n"
         "a vendor has an official SDK its requests and stream parser are compared in `tests/oracles/`.\n\n"
         + table(heads, vendor_rows())

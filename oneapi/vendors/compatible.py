@@ -22,6 +22,11 @@ def beside(request: Request, call: Call) -> Request:
     return replace(request, url=f"{host}/openai/v1/rerank")
 
 
+def beta(request: Request, call: Call) -> Request:
+    """DeepSeek completes text between two others at this address only. https://api-docs.deepseek.com/guides/fim_completion"""
+    return replace(request, url=call.base_url.removesuffix("/v1").removesuffix("/beta") + "/beta/completions")
+
+
 # https://platform.moonshot.cn/docs/api/errors: an empty account is told under 429.
 MOONSHOT_CODES = {
     "exceeded_current_quota_error": "quota", "rate_limit_reached_error": "rate_limited", "resource_not_found_error": "no_model",
@@ -113,7 +118,7 @@ VENDORS = (
         model_list=balances.MODELS, owned_by="stepfun", documents="https://platform.stepfun.com/docs/api-reference/chat",
     ),
     Vendor(
-        36, "deepseek", "DeepSeek", "https://api.deepseek.com", with_chat(DEEPSEEK), {"completions": "/beta/completions"},
+        36, "deepseek", "DeepSeek", "https://api.deepseek.com", {**with_chat(DEEPSEEK), "completions": adapted(place=beta)},
         rename=OLD_LIMIT, offers=("chat", "completions"),
         balance=balances.DEEPSEEK, model_list=balances.MODELS, owned_by="deepseek", documents="https://api-docs.deepseek.com/",
     ),

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from oneapi.fields import Field
-from oneapi.vendors import asks, openai, pieces, quirks, shapes
-from oneapi.vendors.contract import Protocol, Vendor, bearer
+from oneapi.vendors import asks, balances, openai, pieces, quirks, shapes
+from oneapi.vendors.contract import ModelList, Protocol, Vendor, bearer
 from oneapi.vendors.zhipu_v3 import CODES, address, build_v3, parse_v3, sampling, stream_v3, token, troubled
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
@@ -154,6 +154,11 @@ def build_audio(call: Call) -> Request:
     return replace(openai.build(call), url=address(call, PATHS[call.kind]))
 
 
+def ask_models(call: Call) -> Request:
+    return Request(address(call, "/models"), method="GET")
+
+
+MODELS = ModelList(ask_models, balances.MODELS.parse)
 AUDIO = Protocol(build_audio, openai.parse, fail=fail)
 VENDORS = (
     Vendor(
@@ -165,7 +170,8 @@ VENDORS = (
             "rerank": Protocol(build_rerank, parse_rerank, fail=fail),
             "speech": AUDIO, "transcriptions": AUDIO,
         },
-        sign=pieces.at_home(sign), refuses_usage=True, owned_by="zhipu", voice="tongtong", key_label="API key (id.secret)",
+        sign=pieces.at_home(sign), refuses_usage=True, model_list=MODELS, owned_by="zhipu", voice="tongtong",
+        key_label="API key (id.secret)",
         fields=(Field("auth", str, "key", "Authorization", "The key as it is, or a token signed with it for old deployments.",
                       choices=("key", "jwt")),),
         documents="https://docs.bigmodel.cn/api-reference/模型-api/对话补全",

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from oneapi import vendors
+from oneapi.vendors import balances
 from oneapi.vendors.contract import Vendor
 from oneapi.wire import Call, Reply, Request, VendorError
 
@@ -67,7 +68,54 @@ def test_replicate_lists_the_collections_it_can_ask() -> None:
     assert [url.rpartition("/")[2] for url in asked] == ["language-models", "text-to-image"]
 
 
-@pytest.mark.parametrize("slug", ["ollama", "cohere", "cloudflare", "deepl", "replicate", "cohere-openai", "ollama-openai"])
+def test_zhipu_lists_wherever_the_base_url_points() -> None:
+    names, asked = listed("zhipu", {"object": "list", "data": [{"id": "glm-4.6"}]})
+    assert (names, asked) == (["glm-4.6"], ["https://open.bigmodel.cn/api/paas/v4/models"])
+    row = vendors.by_slug("zhipu")
+    assert row.model_list
+    for base in ("https://api.z.ai/api", "https://api.z.ai/api/paas/v4"):
+        call = Call("chat", {}, "", base, "k", vendor=row)
+        assert row.model_list.build(call).url == "https://api.z.ai/api/paas/v4/models"
+
+
+def test_coze_lists_the_published_bots_of_every_workspace() -> None:
+    def page(total: int, *ids: str) -> dict[str, Any]:
+        return {"code": 0, "msg": "", "data": {"items": [{"id": id, "name": "n"} for id in ids], "total": total}}
+
+    spaces = {"code": 0, "msg": "", "data": {"total_count": 2, "workspaces": [{"id": "w1"}, {"id": "w2"}]}}
+    full = page(51, *(str(n) for n in range(50)))
+    names, asked = listed("coze", spaces, full, page(51, "50"), page(1, "x"))
+    assert (len(names), names[0], names[-2:]) == (52, "bot-0", ["bot-50", "bot-x"])
+    assert asked[0] == "https://api.coze.com/v1/workspaces?page_num=1&page_size=50"
+    where = "https://api.coze.com/v1/bots?workspace_id=w{}&page_size=50&page_index={}&publish_status=published_online"
+    assert asked[1:] == [where.format(1, 1), where.format(1, 2), where.format(2, 1)]
+    assert listed("coze", {"code": 0, "data": {"workspaces": []}})[0] == []
+
+
+def test_a_refusal_under_http_200_is_an_error_of_a_list_too() -> None:
+    with pytest.raises(VendorError) as caught:
+        listed("coze", {"code": 4100, "msg": "authentication is invalid"})
+    assert caught.value.kind == "auth"
+
+
+# Vendors whose lists have a form of their own, with a test in this file, test_model_lists or test_balances (Azure).
+OWN = {
+    "azure", "anthropic", "gemini", "ollama", "bedrock", "coze", "cohere", "cloudflare", "deepl", "vertex", "replicate",
+}  # fmt: skip
+
+
+def test_every_list_of_a_form_of_its_own_has_a_test() -> None:
+    rows = [row for vendor in vendors.REGISTRY.values() for row in (vendor, vendor.compatible) if row and row.model_list]
+    own = [row.slug for row in rows if row.model_list and row.model_list.parse is not balances.MODELS.parse]
+    assert {slug.removesuffix("-openai").removesuffix("-compatible") for slug in own} == OWN
+
+
+REFUSING = [
+    "coze", "zhipu", "ollama", "cohere", "cloudflare", "deepl", "replicate", "cohere-openai", "ollama-openai",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("slug", REFUSING)
 def test_a_refused_list_is_an_error(slug: str) -> None:
     row = next(row for one in vendors.REGISTRY.values() for row in (one, one.compatible) if row and row.slug == slug)
     with pytest.raises(VendorError) as caught:
