@@ -24,9 +24,12 @@ def free_port() -> int:
 
 
 class Node:
-    """One started server; `with Node(environment, workers=4) as node:` ends it whatever happens."""
+    """One started server; `with Node(environment, workers=4) as node:` ends it whatever happens. No workers: app.py."""
 
     def __init__(self, environment: Mapping[str, str], *, workers: int = 1, folder: Path | None = None):
+        self.command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"] if workers else [
+            sys.executable, "app.py",
+        ]  # fmt: skip
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "LC_ALL")}
@@ -45,10 +48,9 @@ class Node:
         self.kill()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]
         with self.output.open("ab") as log:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                self.command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
         deadline = time.monotonic() + START_SECONDS
         while not self.ready():

@@ -87,6 +87,9 @@ def candidates(gateway: Gateway, ask: Ask) -> Tiers:
         return (Tier((lane,), (1,)),)
     tiers = snapshot.candidates.get((caller.group, ask.model))
     if tiers is None:
+        gateway.state.refresh()  # another process may have made the channel a moment ago
+        tiers = gateway.state.snapshot.candidates.get((caller.group, ask.model))
+    if tiers is None:
         raise nobody(ask)
     return tiers
 
