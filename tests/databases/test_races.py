@@ -94,6 +94,14 @@ def test_a_top_up_with_a_key_counts_once(state: State) -> None:
     assert (len(won), refused, balance(state, alice.id)) == (AT_ONCE, [], 70)
 
 
+def test_keys_of_top_ups_differ_in_case_accents_and_blanks(state: State) -> None:
+    alice = person(state)
+    for key in ("key", "KEY", "kéy", "key ", "x" * 41, "x" * 42):
+        for _ in range(2):
+            topups.top_up(state, ROOT, alice.id, 10, key=key)
+    assert balance(state, alice.id) == 60
+
+
 def test_a_top_up_without_a_key_counts_each_time(state: State) -> None:
     alice = person(state)
     at_once(topups.top_up, state, ROOT, alice.id, 1)
