@@ -13,9 +13,10 @@ Json = dict[str, Any]
 
 # Coze says what is wrong under HTTP 200. https://www.coze.com/docs/developer_guides/coze_error_codes
 CODES = {
-    "4000": "bad_request", "4001": "bad_request", "4008": "quota", "4009": "quota", "4011": "quota", "4013": "rate_limited",
-    "4015": "no_model", "4016": "rate_limited", "4019": "quota", "4027": "quota", "4028": "quota", "4100": "auth", "4101": "auth",
-    "4200": "no_model", "4303": "rate_limited", "5000": "server", "700012006": "auth", "700012014": "auth", "702093018": "auth",
+    "4000": "bad_request", "4001": "bad_request", "4008": "rate_limited", "4009": "rate_limited", "4011": "quota",
+    "4013": "rate_limited", "4015": "no_model", "4016": "rate_limited", "4019": "quota", "4027": "quota", "4028": "quota",
+    "4100": "auth", "4101": "auth", "4200": "no_model", "4303": "rate_limited", "5000": "server", "700012006": "auth",
+    "700012014": "auth", "702093018": "auth",
 }  # fmt: skip
 PAGE = 50
 # Types of message parts, and what Coze calls them.
