@@ -35,6 +35,8 @@ def get_self() -> Response:
 def put_self() -> Response:
     """Change one's own user name, display name or password; empty ones stay."""
     given = envelope.decode(CHANGED, exact=True)
+    if not given.get("password"):
+        access.require_ready()  # before the first password is changed, nothing else is
     row = accounts.update_self(access.state(), access.actor(), given)
     if given.get("password") and not current_user.by_token:
         access.sign_in(row)  # a new password ends every other session

@@ -87,6 +87,8 @@ def test_the_first_root_must_choose_a_password(client, person):
     assert client.get("/api/channel/").status_code == 403
     assert client.get("/api/user/self").status_code == 200
     assert client.get("/api/status").get_json()["success"]
+    assert client.put("/api/user/self", json={"display_name": "Boss"}).status_code == 403
+    assert client.delete("/api/user/self").status_code == client.get("/api/user/token").status_code == 403
     said = client.put("/api/user/self", json={"password": root.password}).get_json()
     assert not said["success"]
     assert client.put("/api/user/self", json={"password": "much-better"}).get_json()["success"]
