@@ -228,7 +228,17 @@ def code_conditions(args: Mapping[str, str]) -> list[ColumnElement[bool]]:
         wanted.append(or_(named(Redemption.id, Redemption.name, q), Redemption.key == q))
     if args.get("status"):
         wanted.append(Redemption.status == int(args["status"]))
+    if args.get("name"):
+        wanted.append(Redemption.name == args["name"])
+    if args.get("after"):
+        wanted.append(Redemption.created_time >= int(args["after"]))
     return wanted
+
+
+def code_names(session: Session) -> list[tuple[str, int]]:
+    """The names that batches of codes have, the newest first, with how many each."""
+    asked = select(Redemption.name, func.count()).group_by(Redemption.name).order_by(func.max(Redemption.id).desc()).limit(50)
+    return [(str(name), int(n)) for name, n in session.execute(asked) if name]
 
 
 def code_rows(session: Session, args: Mapping[str, str]) -> list[Redemption]:

@@ -1,8 +1,9 @@
 """Tokens: a client's keys, each with its own budget, expiry, networks, models and limits."""
 
+from collections.abc import Iterable
 from enum import IntEnum
 
-from sqlalchemy import Boolean, delete, select
+from sqlalchemy import Boolean, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from oneapi.models.base import Base, Count, Id, LongText, Missing, Name, code
@@ -36,6 +37,12 @@ class Token(Base):
     requests_per_minute: Mapped[int | None] = mapped_column(Count)
     tokens_per_minute: Mapped[int | None] = mapped_column(Count)
     concurrency: Mapped[int | None] = mapped_column(Count)
+
+
+def last_used(session: Session, user_ids: Iterable[int]) -> dict[int, int]:
+    """When each of these people last used a token; those who never did are left out."""
+    asked = select(Token.user_id, func.max(Token.accessed_time)).where(Token.user_id.in_(list(user_ids)))
+    return {int(id): int(when) for id, when in session.execute(asked.group_by(Token.user_id)) if id and when}
 
 
 def owned(session: Session, id: int, user_id: int) -> Token:

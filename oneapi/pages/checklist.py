@@ -8,16 +8,19 @@ from flask_babel import gettext as _
 from flask_login import current_user
 
 from oneapi import access, vendors
-from oneapi.access import GuardedBlueprint
+from oneapi.access import GuardedBlueprint, actor
+from oneapi.actions import options
 from oneapi.db import db
 from oneapi.models import browse, usage
 from oneapi.models.user import Role
+from oneapi.pages import channel_form
 from oneapi.pages.render import done, fragment
 
 bp = GuardedBlueprint("checklist", __name__)
 
 COMMON = (1, 14, 24, 36, 49, 40, 3, 30)  # vendors offered as tiles
 HIDDEN = "checklist"
+FACTORY = "http://localhost:3000"  # the server address of an installation that was told none
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,17 @@ def steps() -> dict[str, Any] | None:
     if served:
         return None
     keys = bool(lanes) and bool(browse.token_names(db.session(), current_user.id, 1))
-    address = state.settings.server_address
+    address, visited = state.settings.server_address, request.host_url.rstrip("/")
     found = [
         Step("password", _("Change root's first password"), "", not current_user.row.must_change_password),
-        Step("address", _("Confirm the server address"), address, address != "http://localhost:3000", "/setting/general"),
         Step(
-            "channel", _("Add a channel"), _("Choose a provider and paste its key. Saving tests it."), bool(lanes), "/channel/add"
+            "address",
+            _("Confirm the server address"),
+            address,
+            address in (visited, "") or address != FACTORY,
+            "/setting/general",
         ),
+        Step("channel", _("Add a channel"), _("Choose a provider and paste its key."), bool(lanes), "/channel?add=1"),
         Step("key", _("Create an API key"), _("Limit its budget, models, networks and expiry."), keys, "/token/add"),
         Step("request", _("Send the first request"), _("This page notices when it arrives."), served, "/playground"),
     ]
@@ -53,7 +60,8 @@ def steps() -> dict[str, Any] | None:
         "steps": found,
         "done": sum(s.done for s in found),
         "now": next((s.name for s in found if not s.done), ""),
-        "tiles": [vendors.REGISTRY[id] for id in COMMON if id in vendors.REGISTRY],
+        "tiles": [(id, channel_form.vendor_name(id)) for id in COMMON if id in vendors.REGISTRY],
+        "visited": visited,
         "vendors": len(vendors.REGISTRY),
         "sqlite": state.databases.url.get_backend_name() == "sqlite",
         "mail": state.settings.email_verification_enabled and not state.settings.smtp_server,
@@ -69,6 +77,13 @@ def index() -> Response:
         answer.headers["HX-Refresh"] = "true"
         return answer
     return fragment("overview/checklist.html", "checklist", checklist=found)
+
+
+@bp.route("/dashboard/address", methods=["POST"], allow=Role.ROOT)
+def address() -> Response:
+    """Take the address under which root sees this page for the server's own."""
+    options.save(access.state(), actor(), {"ServerAddress": request.host_url.rstrip("/")})
+    return done("/dashboard")
 
 
 @bp.route("/dashboard/checklist", methods=["POST"], allow=Role.ROOT)

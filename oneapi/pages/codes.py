@@ -23,22 +23,28 @@ from oneapi.pages.render import back, done, fragment, page, sheet, tell, toast
 
 bp = GuardedBlueprint("codes", __name__)
 
-FILTERS = {"q": None, "status": ("1", "2", "3")}
+FILTERS: dict[str, Any] = {"q": None, "status": ("1", "2", "3"), "since": ("1", "7", "30"), "name": None}
+
+
+def _wanted(view: lists.View) -> dict[str, str]:
+    """What the filters mean: `since` counts days back from now."""
+    return {**view.args, "after": str(_now() - int(view["since"]) * 86400) if view["since"] else ""}
 
 
 @bp.route("/redemption", allow=Role.ADMIN)
 def index() -> Response:
     view = lists.view("/redemption", FILTERS, browse.CODE_SORTS)
     if request.args.get("format") in ("csv", "txt"):
-        return _file(browse.code_rows(db.session(), view.args), request.args["format"])
-    rows, total = browse.codes(db.session(), view.args, view.sort, offset=view.offset, limit=view.size)
+        return _file(browse.code_rows(db.session(), _wanted(view)), request.args["format"])
+    rows, total = browse.codes(db.session(), _wanted(view), view.sort, offset=view.offset, limit=view.size)
     unused, worth = browse.unused_codes(db.session())
     extra: dict[str, Any] = {}
     if id := request.args.get("edit", type=int):
         extra = {"opened": "codes/form.html", **_form(redemption.get(db.session(), id))}
     elif "add" in request.args:
         extra = {"opened": "codes/form.html", **_form(None)}
-    return page("codes/index.html", "list", view=view.counted(total), rows=rows, unused=unused, worth=worth, now=_now(), **extra)
+    extra |= {"names": [(name, name, n) for name, n in browse.code_names(db.session())], "now": _now()}
+    return page("codes/index.html", "list", view=view.counted(total), rows=rows, unused=unused, worth=worth, **extra)
 
 
 def _now() -> int:
@@ -175,7 +181,7 @@ def keys() -> Response:
 def bulk() -> Response:
     ids, action = request.form.getlist("ids", type=int), request.form.get("action", "")
     if request.form.get("all"):
-        ids = [row.id for row in browse.code_rows(db.session(), lists.view("/redemption", FILTERS).args)]
+        ids = [row.id for row in browse.code_rows(db.session(), _wanted(lists.view("/redemption", FILTERS)))]
     if action == "delete":
         secret = undo.remember(access.state(), actor(), "redemption", ids)
         for id in ids:

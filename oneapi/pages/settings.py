@@ -87,15 +87,8 @@ SECTIONS = (
         "sign-in",
         lazy_gettext("Sign-in"),
         "login",
-        (
-            "PasswordLoginEnabled",
-            "PasswordRegisterEnabled",
-            "RegisterEnabled",
-            "EmailVerificationEnabled",
-            "EmailDomainRestrictionEnabled",
-            "EmailDomainWhitelist",
-            "SelfDeletionEnabled",
-        ),
+        ("PasswordLoginEnabled", "PasswordRegisterEnabled", "RegisterEnabled", "EmailVerificationEnabled")
+        + ("EmailDomainRestrictionEnabled", "EmailDomainWhitelist", "SelfDeletionEnabled"),
     ),
     Section(
         "email",
@@ -154,6 +147,7 @@ TRIED = {"mail": "email", "push": "notices", "webhook": "notices", "oidc": "oidc
 CALLBACKS = ("github", "lark", "oidc")
 DANGEROUS = {"PasswordLoginEnabled": lazy_gettext("People without another way to sign in are locked out.")}
 REMOTE_IMAGES = "https:"
+COMMA_LISTS = ("EmailDomainWhitelist",)  # written one a line, stored with commas
 
 
 @bp.route("/setting", allow=Role.ROOT)
@@ -193,6 +187,9 @@ def _show(shown: Section, errors: Mapping[str, str] | None = None, *, q: str = "
         dangerous=DANGEROUS,
         elsewhere={key: path for path, keys in ELSEWHERE.items() for key in keys},
         callbacks=CALLBACKS,
+        comma_lists=COMMA_LISTS,
+        section_of={key: s for s in SECTIONS for key in s.keys},
+        visited=request.host_url.rstrip("/"),
         unit=now.quota_per_unit,
         hints={f.stored_as: _hint(getattr(now, f.name)) for f in fields if f.secret},
         last=last,
@@ -245,6 +242,8 @@ def store(fields: Iterable[Field]) -> dict[str, str]:
             continue
         elif field.type is dict and (complaint := channel_input.json_complaint(form[field.stored_as])):
             errors[field.stored_as] = complaint
+        elif field.stored_as in COMMA_LISTS:
+            values[field.stored_as] = ",".join(complaints.lines(form[field.stored_as]))
         else:
             values[field.stored_as] = form[field.stored_as].strip() or ("{}" if field.type is dict else "")
     if not errors:

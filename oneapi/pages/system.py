@@ -1,6 +1,7 @@
 """This installation: version, databases, workers, and what the environment decides. Nothing here can be changed."""
 
 import platform
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Response
@@ -34,7 +35,9 @@ def index() -> Response:
         started=state.started_at,
         python=platform.python_version(),
         database=databases.url.get_backend_name(),
-        log_database=databases.log_url.get_backend_name() if databases.separate_logs else "",
+        database_name=_named(databases.engine),
+        place=databases.url.database if databases.url.get_backend_name() == "sqlite" else databases.url.host or "",
+        log_database=_named(databases.log_engine) if databases.separate_logs else "",
         redis=bool(found.redis_conn_string),
         node=found.node_type,
         sealed=bool(found.encryption_key),
@@ -42,3 +45,11 @@ def index() -> Response:
         healthy=databases.healthy(),
         now=int(state.clock()),
     )
+
+
+def _named(engine: Any) -> str:
+    """A database server and its version: SQLite 3.45.1, MariaDB 10.11.6."""
+    dialect = engine.dialect
+    kind = "mariadb" if getattr(dialect, "is_mariadb", False) else dialect.name
+    names = {"sqlite": "SQLite", "mysql": "MySQL", "mariadb": "MariaDB", "postgresql": "PostgreSQL"}
+    return f"{names.get(kind, kind)} {'.'.join(str(part) for part in (dialect.server_version_info or ())[:3])}".strip()

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Response, abort, request
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext
 from flask_login import current_user
 
 from oneapi import access
@@ -13,7 +14,7 @@ from oneapi.access import GuardedBlueprint, actor
 from oneapi.actions import people, topups
 from oneapi.db import db
 from oneapi.messages import Refused
-from oneapi.models import browse, ledger, user
+from oneapi.models import browse, ledger, token, user
 from oneapi.models.base import Missing
 from oneapi.models.user import Role, User
 from oneapi.pages import complaints, lists, recent, texts
@@ -21,6 +22,11 @@ from oneapi.pages.render import back, done, fragment, page, sheet, toast
 
 bp = GuardedBlueprint("users", __name__)
 
+# Columns that may be hidden.
+COLUMNS = (
+    ("group", lazy_gettext("Group")), ("used", lazy_gettext("Used")), ("requests", lazy_gettext("Requests")),
+    ("role", lazy_gettext("Role")), ("linked", lazy_gettext("Linked")), ("active", lazy_gettext("Last active")),
+)  # fmt: skip
 FILTERS: dict[str, Any] = {"q": None, "role": ("1", "10", "100"), "status": ("1", "2"), "group": None}
 
 
@@ -35,7 +41,9 @@ def index() -> Response:
         extra = {"opened": "users/form.html", **_form(_row(id))}
     elif "add" in request.args:
         extra = {"opened": "users/form.html", **_form(None)}
-    return page("users/index.html", "list", view=view.counted(total), rows=rows, may=may, **_facets(found), **extra)
+    extra |= {"hidden": lists.hidden("user", COLUMNS), "columns": COLUMNS, "may": may, **_facets(found)}
+    active = token.last_used(db.session(), [row.id for row, _held in rows])
+    return page("users/index.html", "list", view=view.counted(total), rows=rows, active=active, **extra)
 
 
 def _known(found: list[tuple[int, int, str, int]], view: lists.View) -> int:
@@ -199,13 +207,15 @@ def manage(id: int, action: str) -> Response:
     if "HX-Request" in request.headers and action != "delete":
         db.session().expire_all()
         row = _row(id)
-        return fragment("users/index.html", "row", u=row, held=ledger.balance(db.session(), id) - row.quota, may=may)
+        held = ledger.balance(db.session(), id) - row.quota
+        return fragment("users/index.html", "row", u=row, held=held, may=may, active=token.last_used(db.session(), [id]))
     return done(back("/user"))
 
 
 @bp.route("/user/bulk", methods=["POST"], allow=Role.ADMIN)
 def bulk() -> Response:
     ids, action, changed = request.form.getlist("ids", type=int), request.form.get("action", ""), 0
+    action = request.form.get("what", "") if action == "change" else action
     value = request.form.get("value", "").strip()
     for id in ids:
         row = user.get(db.session(), id)

@@ -203,7 +203,24 @@ function priced(form, typed = null) {
 }
 on("input", "form[data-prices] input", (e, field) => priced(field.form, field));
 
+// What a change of a balance would make of it
+on("input", "form[data-balance] input", (e, field) => {
+  const form = field.form, now = Number(form.dataset.balance), by = Number(form.elements.quota.value || NaN);
+  const after = { add: now + by, subtract: Math.max(0, now - by), set: by }[form.elements.how.value];
+  const money = (quota) => `$${(quota / form.dataset.unit).toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 6 })}`;
+  const note = $("[data-after]", form);
+  note.hidden = !Number.isFinite(after);
+  note.textContent = note.dataset.after.replace("{a}", money(now)).replace("{b}", money(after));
+});
+// A dangerous switch asks when it is off as the form is sent.
+on("change", "[data-dangerous]", (e, field) => {
+  if (field.checked) delete field.form.dataset.confirm;
+  else field.form.dataset.confirm = field.dataset.dangerous;
+});
+
 export function enhance() {
+  const strip = $(".strip"), current = strip && $("[aria-current]", strip);
+  if (current) strip.scrollLeft = current.offsetLeft - strip.offsetLeft - 40;
   $$("form[data-prices]").forEach((form) => priced(form));
   follow();
   tally();

@@ -20,7 +20,7 @@ export function enhance(root) {
 function build(area) {
   const anchor = make("div", "anchor"), box = make("div", "chips"), input = make("input"), list = make("div", "choices");
   const mapped = JSON.parse(area.dataset.mapped || "{}");
-  const label = area.parentNode.querySelector("label");
+  const label = document.querySelector(`label[for="${area.id}"], label[for="${area.id}-input"]`);
   const suggestions = () => (document.getElementById(area.dataset.chips)?.textContent ?? "").split("\n").map((s) => s.trim()).filter(Boolean);
   let values = split(area.value), at = -1;
   input.setAttribute("aria-label", label?.firstChild.textContent.trim() ?? "");
