@@ -125,6 +125,14 @@ document.addEventListener("htmx:afterSwap", (e) => {
   show(drawer());
   $("h2[tabindex]", drawer())?.focus();
 });
+document.addEventListener("htmx:beforeHistoryUpdate", (e) => { // a form opens over its list, and the address keeps both
+  if (e.detail.target?.id !== "drawer") return;
+  const opened = new URL(e.detail.history.path, location.href), kept = new URL(location).searchParams;
+  if (opened.pathname !== location.pathname) return;
+  for (const name of SHEETS) kept.delete(name);
+  for (const [name, value] of opened.searchParams) kept.set(name, value);
+  e.detail.history.path = `${opened.pathname}?${kept}`;
+});
 addEventListener("drawer:close", () => drawer()?.close());
 document.addEventListener("close", (e) => {
   if (e.target.id !== "drawer" || e.target.open) return;
