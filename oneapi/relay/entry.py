@@ -115,6 +115,8 @@ class Entry:
     def answer(self, environ: Environ, path: str, id: str) -> tuple[Served, list[tuple[str, str]]]:
         """What is served and the rate headers that go with it; raises Refused."""
         method = environ["REQUEST_METHOD"]
+        if not path.isascii():  # WSGI hands bytes on as Latin-1
+            path = path.encode("latin-1").decode("utf-8", "replace")
         if path[-1] == "/" and not path.startswith(endpoints.PROXY):
             path = path.rstrip("/")  # both forms have always worked
         endpoint = endpoints.find(path) if method == "POST" else None

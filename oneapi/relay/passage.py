@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from oneapi import vendors
 from oneapi.models import log as table
 from oneapi.models import user
 from oneapi.relay import transport
@@ -37,14 +38,18 @@ def proxy(
         "proxy", asked, "", lane.base_url, gateway.health.key(lane), False, lane.config, f"/{target}",
         environ.get("QUERY_STRING", ""), client_headers(environ), id=id, vendor=lane.vendor,
     )  # fmt: skip
-    request = lane.vendor.sign(lane.vendor.protocols["proxy"].build(call), call)
     began = gateway.state.clock()
     try:
+        request = lane.vendor.sign(vendors.guarded_build(lane.vendor.protocols["proxy"], call), call)
         incoming = transport.open_stream(request, gateway.route(lane, request.url, True), environ.get("oneapi.client"))
     except VendorError as error:
         gateway.health.failed(lane, error, call.key)
         raise refusal(error, lane, call.key) from error
-    write_down(gateway, caller, lane.id, f"{request.method} /{target.partition('?')[0]} {incoming.status}", id, int(began))
+    try:
+        write_down(gateway, caller, lane.id, f"{request.method} /{target} {incoming.status}", id, int(began))
+    except BaseException:  # what cannot be written down is not passed on
+        incoming.close()
+        raise
     headers = [(name, value) for name, value in incoming.headers.items() if name not in NOT_RETURNED]
     return Served(incoming.headers.get("content-type", "application/octet-stream"), Passage(incoming), incoming.status), headers
 

@@ -18,7 +18,7 @@ OURS = {
     "x-oneapi-request-id", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip",
 }  # fmt: skip
 DEFAULT = "Authorization: {key}"
-SAFE = "/:@!$&'()*+,;=~%"  # what may stand in a path as it is
+SAFE = "/:@!$&'()*+,;=~"  # what may stand in a path as it is
 
 
 def build(call: Call) -> Request:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from asks import CHAT, PATH, post
-from fake_vendor import FakeVendor, chat
+from fake_vendor import FakeVendor, chat, stream
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
@@ -300,6 +300,25 @@ def test_an_administrator_reaches_a_proxy_channels_vendor(
     with state.databases.logs() as session:
         rows = session.scalars(select(log.Log).where(log.Log.channel_id == made)).all()
     assert [row.content for row in rows] == ["proxy: PUT /some/where 201"]
+
+
+def test_a_proxied_path_arrives_in_its_own_script(client: FlaskClient, admin: Any, vendor: FakeVendor, channel: Any) -> None:
+    made = channel(type=43, models="", key="raw-key")
+    client.get(f"/v1/oneapi/proxy/{made}/%E6%96%87%E4%BB%B6/%2541/?q=%E6%96%87", headers=admin.headers)
+    assert vendor.asked[0].path.encode("latin-1").decode() == "/文件/%41/" and vendor.asked[0].query == "q=%E6%96%87"
+
+
+def test_a_stream_is_proxied_as_it_comes(client: FlaskClient, admin: Any, vendor: FakeVendor, channel: Any) -> None:
+    made = channel(type=43, models="", key="raw-key")
+    vendor.says(stream("one two"), pause=0.01)
+    got = client.post(f"/v1/oneapi/proxy/{made}/chat", data=b"{}", headers=admin.headers)
+    assert got.content_type == "text/event-stream" and got.data == b"".join(stream("one two"))
+
+
+def test_a_proxied_vendor_that_is_away_is_told_without_its_name(client: FlaskClient, admin: Any, channel: Any) -> None:
+    made = channel(type=43, models="", key="raw-key", base_url="http://127.0.0.1:1")
+    got = client.get(f"/v1/oneapi/proxy/{made}/x", headers=admin.headers)
+    assert (got.status_code, got.json["error"]["code"]) == (502, "vendor_unreachable") and "127.0.0.1" not in got.text
 
 
 def test_the_proxy_route_is_for_administrators_and_proxy_channels(

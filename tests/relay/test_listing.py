@@ -1,6 +1,7 @@
 """Models and budgets, in the shapes OpenAI's clients read."""
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fake_vendor import FakeVendor, chat
@@ -36,6 +37,13 @@ def test_models_have_the_shape_that_clients_know(client: FlaskClient, alice: Any
 
 
 @pytest.mark.usefixtures("channels")
+@pytest.mark.parametrize("name", ["通义千问", "openai/gpt-4o", "my model@v2:latest", "a+b&c=d"])
+def test_a_model_of_any_name_is_found(client: FlaskClient, alice: Any, channel: Any, name: str) -> None:
+    channel(models=f"gpt-4o,{name}")
+    found = client.get(f"/v1/models/{quote(name, safe='')}", headers=alice.headers)
+    assert found.status_code == 200 and found.json["id"] == name and found.json["owned_by"]
+
+
 @pytest.mark.parametrize("model", ["nothing", "secret-model", "gpt-4"])
 def test_a_model_that_cannot_be_used_does_not_exist(client: FlaskClient, alice: Any, model: str) -> None:
     answer = client.get(f"/v1/models/{model}", headers=alice.headers)
