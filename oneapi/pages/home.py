@@ -63,7 +63,7 @@ def _text(template: str, content: str, **data: Any) -> Response:
 def _ways() -> list[str]:
     """The ways to sign in that are on."""
     settings = access.state().settings
-    ways = [_("password")] * settings.password_login_enabled + [providers.title(p) for p in providers.offered()]
+    ways = [_("a password")] * settings.password_login_enabled + [providers.title(p) for p in providers.offered()]
     return ways + [_("WeChat")] * settings.wechat_auth_enabled
 
 

@@ -106,4 +106,4 @@ def test_the_theme_takes_nothing_but_a_colour(client: FlaskClient, setting: Any,
 def test_visitors_see_what_runs_here_and_how_one_signs_in(client: FlaskClient, setting: Any) -> None:
     setting(GitHubClientId="x", GitHubClientSecret="y", GitHubOAuthEnabled=True)
     said = client.get("/").get_data(as_text=True)
-    assert "version 1.0.0" in said and "password, GitHub" in said
+    assert "version 1.0.0" in said and "a password, GitHub" in said
