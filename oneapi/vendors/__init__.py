@@ -13,6 +13,8 @@ from oneapi.wire import Call, Event, Reply, Request, VendorError
 # What an adapter trips over when a vendor's answer is not of the shape it promised.
 TRIPS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
+LISTED = ("annotations", "images")  # which a delta may hold besides tool calls
+
 
 def complete(vendor: Vendor) -> Vendor:
     """The row with OpenAI's protocols where it names none, and its compatible sibling likewise."""
@@ -81,9 +83,37 @@ def guarded_stream(protocol: Protocol, events: Iterable[Event], call: Call) -> I
     if protocol.stream is None:
         raise VendorError("bad_request", "This vendor cannot stream this kind of answer.")
     try:
-        yield from protocol.stream(events, call)
+        yield from _numbered(protocol.stream(events, call))
     except TRIPS as error:
         raise VendorError("garbled", f"The vendor's stream could not be read ({_name(error)}).") from error
+
+
+def _numbered(chunks: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """OpenAI's SDKs gather lists in deltas by `index`, trip over a second piece without one, and join what is said twice."""
+    counts: dict[tuple[int, str], int] = {}
+    called: dict[tuple[int, int], Any] = {}
+    for chunk in chunks:
+        for choice in chunk.get("choices") or ():
+            delta: Any = choice.get("delta") or {}
+            number = choice.get("index", 0)
+            for name in LISTED:
+                for item in delta[name] or () if name in delta else ():
+                    counts[number, name] = counts.get((number, name), -1) + 1
+                    item.setdefault("index", counts[number, name])
+            for tool in delta["tool_calls"] or () if "tool_calls" in delta else ():
+                at = (number, tool.get("index", 0))
+                if at in called and tool.get("id") in (None, "", called[at]):
+                    _unnamed(tool)
+                called.setdefault(at, tool.get("id"))
+        yield chunk
+
+
+def _unnamed(tool: dict[str, Any]) -> None:
+    """Only the first delta of a call says which it is."""
+    for name in ("id", "type"):
+        tool.pop(name, None)
+    if isinstance(function := tool.get("function"), dict):
+        function.pop("name", None)
 
 
 def guarded_fail(protocol: Protocol, reply: Reply, call: Call) -> VendorError:

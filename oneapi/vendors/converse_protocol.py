@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html
 """
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -89,8 +90,12 @@ def _take(block: Json, message: Json) -> None:
     match block:
         case {"text": text}:
             message["content"] = (message["content"] or "") + text
-        case {"citationsContent": {"content": cited}}:
-            message["content"] = (message["content"] or "") + "".join(piece.get("text") or "" for piece in cited)
+        case {"citationsContent": cited}:
+            message["content"] = (message["content"] or "") + "".join(
+                piece.get("text") or "" for piece in cited.get("content") or ()
+            )
+            if notes := _annotations(cited.get("citations") or ()):
+                message.setdefault("annotations", []).extend(notes)
         case {"toolUse": {"toolUseId": id, "name": name, "input": given}}:
             message.setdefault("tool_calls", []).append(shapes.tool_call(id, name, asks.compact(given)))
         case {"reasoningContent": {"reasoningText": {"text": text} as told}}:
@@ -100,8 +105,19 @@ def _take(block: Json, message: Json) -> None:
         case {"reasoningContent": {"redactedContent": data}}:
             thoughts.keep(message, data=data)
         case {"image": {"format": kind, "source": {"bytes": data}}}:
-            url = f"data:image/{kind};base64,{data}"
-            message.setdefault("images", []).append({"type": "image_url", "image_url": {"url": url}})
+            message.setdefault("images", []).append(_picture(kind, data))
+
+
+def _picture(kind: str, data: str) -> Json:
+    return {"type": "image_url", "image_url": {"url": f"data:image/{kind};base64,{data}"}}
+
+
+def _annotations(citations: Iterable[Json]) -> list[Json]:
+    """OpenAI knows citations of web pages only."""
+    pages = [
+        (citation["location"]["web"], citation.get("title")) for citation in citations if "web" in citation.get("location", {})
+    ]
+    return [{"type": "url_citation", "url_citation": {"url": page["url"], "title": title or ""}} for page, title in pages]
 
 
 class _Blocks:
@@ -111,6 +127,7 @@ class _Blocks:
         self.tools: dict[int, int] = {}
         self.thoughts = thoughts.Streamed()
         self.silent: set[int] = set()  # tools that were given nothing yet
+        self.pictures: dict[int, Json] = {}
 
     def begin(self, index: int, start: Json) -> Json | None:
         match start:
@@ -118,6 +135,8 @@ class _Blocks:
                 self.tools[index] = len(self.tools)
                 self.silent.add(index)
                 return {"tool_calls": [shapes.tool_call(id, name, "", index=self.tools[index])]}
+            case {"image": {"format": kind}}:
+                self.pictures[index] = {"kind": kind, "data": b""}
         return None
 
     def go_on(self, index: int, delta: Json) -> Json | None:
@@ -127,6 +146,11 @@ class _Blocks:
             case {"toolUse": {"input": str(text)}} if text and index in self.tools:
                 self.silent.discard(index)
                 return {"tool_calls": [{"index": self.tools[index], "function": {"arguments": text}}]}
+            case {"image": {"source": {"bytes": data}}} if index in self.pictures:
+                self.pictures[index]["data"] += b64decode(data)
+            case {"citation": citation}:
+                notes = _annotations([citation])
+                return {"annotations": notes} if notes else None
             case {"reasoningContent": {"text": text}}:
                 return {"reasoning_content": text} | self.thoughts.delta(index, text=text)
             case {"reasoningContent": {"signature": signature}}:
@@ -136,6 +160,8 @@ class _Blocks:
         return None
 
     def end(self, index: int) -> Json | None:
+        if picture := self.pictures.pop(index, None):
+            return {"images": [_picture(picture["kind"], b64encode(picture["data"]).decode())]}
         if index not in self.silent:
             return self.thoughts.end(index)
         self.silent.discard(index)

@@ -86,7 +86,8 @@ def data_url(url: str) -> tuple[str, str]:
         raise VendorError(
             "bad_request", "image_url.url must be an http(s) address or a data URL of the form data:<type>;base64,<data>."
         )
-    return head[5:-7].partition(";")[0] or "application/octet-stream", data
+    media_type = head[5:-7].partition(";")[0].lower() or "application/octet-stream"
+    return {"image/jpg": "image/jpeg"}.get(media_type, media_type), data  # the first is no type, but clients write it
 
 
 def objects(events: Iterable[Event]) -> Iterator[Json]:

@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+from openai.lib.streaming.chat._completions import ChatCompletionStreamState
+from openai.types.chat import ChatCompletionChunk
 
 from oneapi import vendors
 from oneapi.wire import Call, File, Request
@@ -136,6 +139,10 @@ def streamed(path: Path) -> bool:
 
 
 STREAMS = sorted(path.parent for path in WIRE.glob("*/chat*/reply.*") if streamed(path))
+GATHERED = sorted(
+    path.parent for path in WIRE.glob("*/*/golden.json") if path.read_bytes()[:400].find(b"chat.completion.chunk") > 0
+)
+ENDS = (openai.LengthFinishReasonError, openai.ContentFilterFinishReasonError)  # what the SDK makes of these two reasons
 
 
 @pytest.mark.parametrize("case", STREAMS, ids=[f"{case.parent.name}/{case.name}" for case in STREAMS])
@@ -152,3 +159,21 @@ def test_the_sdk_reads_our_chunks(case: Path, recorder: Recorder) -> None:
             assert all(tool.index is not None for tool in choice.delta.tool_calls or ())
     assert finish in ("stop", "length", "tool_calls", "content_filter")
     assert text == "".join((c["delta"].get("content") or "") for chunk in golden for c in chunk["choices"])
+
+
+@pytest.mark.parametrize("case", GATHERED, ids=[f"{case.parent.name}/{case.name}" for case in GATHERED])
+def test_the_sdk_gathers_our_chunks_into_an_answer(case: Path) -> None:
+    golden = json.loads((case / "golden.json").read_text("utf-8"))
+    if isinstance(golden, dict):  # an error ends it
+        return
+    state = ChatCompletionStreamState()
+    with suppress(*ENDS):
+        for chunk in golden:
+            state.handle_chunk(ChatCompletionChunk.model_validate(chunk))
+        answer = state.get_final_completion()
+        message = answer.choices[0].message
+        deltas = [c["delta"] for chunk in golden for c in chunk["choices"] if not c.get("index")]
+        assert (message.content or "") == "".join(delta.get("content") or "" for delta in deltas)
+        ids = [call["id"] for delta in deltas for call in delta.get("tool_calls") or () if call.get("id")]
+        assert [call.id for call in message.tool_calls or ()] == list(dict.fromkeys(ids))
+        assert all(json.loads(call.function.arguments) is not None for call in message.tool_calls or ())
