@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 import answers
 from answers import misfit
 from flask import Flask
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 
 from oneapi import access, jobs
 from oneapi.actions import SYSTEM, options
@@ -318,6 +318,20 @@ def hold(app: Flask, world: World, vendor: Any, route: str) -> None:
         assert {name for name, _ in parse_qsl(urlsplit(path).query)} <= told["query"], route
         assert set(body or ()) <= told["body"], route
     jobs.wait()
+
+
+def hold_all(app: Flask, world: World, vendor: Any, person: Callable[..., Any]) -> None:
+    """Every route, one after the other; what is wrong with each is told together."""
+    failed: dict[str, str] = {}
+    for route, call in CALLS.items():
+        try:
+            hold(app, world, vendor, route)
+        except (AssertionError, ValidationError) as error:
+            failed[route] = str(error)
+        if call.once:  # whoever called it is gone, or their access token is
+            world.cast["alice"] = person(f"a{world.number()}lina")
+            world.use()
+    assert failed == {}
 
 
 def guard_of(app: Flask, route: str) -> access.Guard:

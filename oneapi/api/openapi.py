@@ -37,6 +37,14 @@ OTHERS: Json = {
         "difference": {},
     },
 }  # fmt: skip
+REFUSED = {
+    "type": "object", "required": ["success", "message"], "additionalProperties": False,
+    "properties": {
+        "success": {"const": False}, "message": {"type": "string"},
+        "errors": {"type": "object", "additionalProperties": {"type": "string"}},
+    },
+}  # fmt: skip
+REFUSAL = {"description": "401, 403, 429 or 500: why not.", "content": {"application/json": {"schema": REFUSED}}}
 MODELS = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
 
 
@@ -74,7 +82,7 @@ def _operation(method: str, path: str, view: Any, guard: Guard) -> Json:
         "operationId": f"{method.lower()}{re.sub(r'[^a-z0-9]+', '_', path.removeprefix('/api'))}".strip("_"),
         "summary": (view.__doc__ or "").strip(), "description": WHO[guard.allow], "tags": [path.split("/")[2]],
         "parameters": inside + asked,
-        "responses": {"200": {"description": "The envelope.", "content": answered}},
+        "responses": {"200": {"description": "The envelope.", "content": answered}, "default": REFUSAL},
         "security": [] if guard.allow is None else [{"access_token": []}],
     }  # fmt: skip
     if view.takes:

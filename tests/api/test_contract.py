@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from contract import CALLS, ELSEWHERE, PASSWORD, ROLES, World, filled, guard_of, hold, other_slash, prepare
+from contract import CALLS, ELSEWHERE, PASSWORD, ROLES, World, filled, guard_of, hold_all, other_slash, prepare
 from fake_mail import Mailbox
 
 from oneapi import access, jobs, messages
@@ -27,9 +27,8 @@ def world(state, alice, admin, root, channel, vendor, as_, mail_port) -> World:
     return World(state, cast, channel, lambda name: as_(cast[name])).furnish(vendor, mail_port)
 
 
-@pytest.mark.parametrize("route", CALLS)
-def test_the_answer(app, world, vendor, route):
-    hold(app, world, vendor, route)
+def test_every_answer(app, world, vendor, person):
+    hold_all(app, world, vendor, person)
 
 
 # Who may not

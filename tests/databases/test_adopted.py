@@ -9,7 +9,7 @@ from typing import Any
 import gevent
 import pytest
 import servers
-from contract import CALLS, Api, World, hold
+from contract import Api, World, hold_all
 from fake_mail import Mailbox
 from flask import Flask
 
@@ -40,11 +40,7 @@ def test_the_whole_api_works_on_it(app: Flask, state: Any, person: Any, channel:
     ask = lambda name: Api(app, cast[name].token if cast[name] else "")  # noqa: E731
     with Mailbox() as box:
         world = World(state, cast, channel, ask).furnish(vendor, box.port)
-        for route, call in CALLS.items():
-            hold(app, world, vendor, route)
-            if call.once:  # whoever called it is gone, or their access token is
-                cast["alice"] = person(f"a{world.number()}lina")
-                world.use()
+        hold_all(app, world, vendor, person)
     with state.databases.transaction() as session:
         assert ledger.differences(session) == []
 
