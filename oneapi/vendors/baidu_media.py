@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import quote
 
-from oneapi.vendors import asks, pieces, shapes
+from oneapi.vendors import pieces, shapes
 from oneapi.vendors.contract import Protocol, failure
 from oneapi.wire import Call, Reply, Request, VendorError
 
@@ -28,6 +28,7 @@ ENDPOINTS = {
     "tao-8k": "tao_8k", "stable-diffusion-xl": "sd_xl", "bce-reranker-base": "bce_reranker_base",
     "bce-reranker-base_v1": "bce_reranker_base",
 }  # fmt: skip
+TEXTS, TEXTS_OF = 16, {"tao-8k": 1}  # to embed at once
 SERVICES = {"chat": "chat", "embeddings": "embeddings", "images": "text2image", "rerank": "reranker"}
 
 
@@ -58,17 +59,19 @@ def fail(reply: Reply, call: Call) -> VendorError:
 
 
 def build_embeddings(call: Call) -> Request:
-    return Request(address(call), {"input": asks.inputs(call.body)} | user(call.body))
+    """https://cloud.baidu.com/doc/WENXINWORKSHOP/s/alj562vvu"""
+    texts = pieces.next_inputs(call, TEXTS_OF.get(call.model.lower(), TEXTS))
+    return Request(address(call), {"input": texts} | user(call.body))
 
 
 def user(body: Json) -> Json:
     return {"user_id": body["user"]} if body.get("user") else {}
 
 
-def parse_embeddings(reply: Reply, call: Call) -> Json:
+def parse_embeddings(reply: Reply, call: Call) -> Json | Request:
     answer = read(reply)
     vectors = [item["embedding"] for item in sorted(answer["data"], key=lambda item: item["index"])]
-    return pieces.embeddings(call, vectors, shapes.usage(answer["usage"]["prompt_tokens"]))
+    return pieces.gathered(call, vectors, answer["usage"]["prompt_tokens"]) or build_embeddings(call)
 
 
 def build_images(call: Call) -> Request:
@@ -86,7 +89,9 @@ def parse_images(reply: Reply, call: Call) -> Json:
 
 
 def build_rerank(call: Call) -> Request:
-    return Request(address(call), {k: call.body[k] for k in ("query", "documents", "top_n") if k in call.body})
+    texts = [pieces.ranked_text(item) for item in call.body["documents"]]
+    limit = {"top_n": call.body["top_n"]} if "top_n" in call.body else {}
+    return Request(address(call), {"query": call.body["query"], "documents": texts, **limit})
 
 
 def parse_rerank(reply: Reply, call: Call) -> Json:

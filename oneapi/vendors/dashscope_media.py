@@ -3,7 +3,7 @@
 from re import compile
 from typing import Any
 
-from oneapi.vendors import asks, pieces, quirks, shapes
+from oneapi.vendors import pieces, quirks, shapes
 from oneapi.vendors.contract import Protocol
 from oneapi.wire import Call, Reply, Request, VendorError
 
@@ -29,6 +29,7 @@ MULTIMODAL = "/services/aigc/multimodal-generation/generation"
 BY_TASK = compile(r"wanx|wan2\.[0-5]|stable-diffusion|flux")
 POLL_SECONDS = 300
 fail = quirks.failing(CODES)
+TEXTS, TEXTS_OF = 10, {"text-embedding-v1": 25, "text-embedding-v2": 25}  # to embed at once
 SEEING = compile(r"multimodal|vision|-vl")
 
 
@@ -70,24 +71,29 @@ def build_embeddings(call: Call) -> Request:
         given: Json = {"contents": [{"text": item} if isinstance(item, str) else item for item in items]}
         path = "/services/embeddings/multimodal-embedding/multimodal-embedding"
     else:
-        given = {"texts": asks.inputs(call.body)}
+        given = {"texts": pieces.next_inputs(call, TEXTS_OF.get(call.model, TEXTS))}
         path = "/services/embeddings/text-embedding/text-embedding"
     sent: Json = {"model": call.model, "input": given} | ({"parameters": parameters} if parameters else {})
     return Request(address(call, path), sent, headers(call))
 
 
-def parse_embeddings(reply: Reply, call: Call) -> Json:
+def parse_embeddings(reply: Reply, call: Call) -> Json | Request:
     answer = read(reply)
     found = sorted(answer["output"]["embeddings"], key=lambda item: item.get("text_index", item.get("index", 0)))
     usage = answer.get("usage") or {}
     tokens = usage.get("total_tokens") or (usage.get("input_tokens") or 0) + (usage.get("image_tokens") or 0)
-    return pieces.embeddings(call, [item["embedding"] for item in found], shapes.usage(tokens))
+    vectors = [item["embedding"] for item in found]
+    if SEEING.search(call.model):
+        return pieces.embeddings(call, vectors, shapes.usage(tokens))
+    return pieces.gathered(call, vectors, tokens) or build_embeddings(call)
 
 
 def build_rerank(call: Call) -> Request:
     body = call.body
     parameters = {k: body[k] for k in ("top_n", "instruct") if k in body}
-    sent = {"model": call.model, "input": {"query": body["query"], "documents": body["documents"]}, "parameters": parameters}
+    sees = SEEING.search(call.model)
+    documents = body["documents"] if sees else [pieces.ranked_text(item) for item in body["documents"]]
+    sent = {"model": call.model, "input": {"query": body["query"], "documents": documents}, "parameters": parameters}
     return Request(address(call, "/services/rerank/text-rerank/text-rerank"), sent, headers(call))
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from oneapi.vendors import asks, pieces, shapes
+from oneapi.vendors import pieces
 from oneapi.vendors.contract import Protocol
 from oneapi.wire import Call, Reply, Request, VendorError
 
@@ -24,6 +24,7 @@ CODES = {
     "InvalidAction": "no_model", "UnsupportedRegion": "bad_request", "InvalidRequest": "bad_request",
     "4000": "server", "4001": "timeout",
 }  # fmt: skip
+TEXTS = 50  # to embed at once. https://cloud.tencent.com/document/api/1729/102832
 IMAGE_NAMES = {
     "n": "Num", "negative_prompt": "NegativePrompt", "seed": "Seed", "style": "Style", "revise": "Revise", "logo_add": "LogoAdd",
 }  # fmt: skip
@@ -55,14 +56,14 @@ def troubled(piece: Json) -> None:
 
 
 def build_embeddings(call: Call) -> Request:
-    return acting(call, "GetEmbedding", {"InputList": asks.inputs(call.body)})
+    return acting(call, "GetEmbedding", {"InputList": pieces.next_inputs(call, TEXTS)})
 
 
-def parse_embeddings(reply: Reply, call: Call) -> Json:
+def parse_embeddings(reply: Reply, call: Call) -> Json | Request:
     """The vectors come in the order of the texts; Index says 0 of each."""
     answer = read(reply)
-    used = shapes.usage(answer["Usage"].get("PromptTokens") or answer["Usage"]["TotalTokens"])
-    return pieces.embeddings(call, [item["Embedding"] for item in answer["Data"]], used)
+    used = answer["Usage"].get("PromptTokens") or answer["Usage"]["TotalTokens"]
+    return pieces.gathered(call, [item["Embedding"] for item in answer["Data"]], used) or build_embeddings(call)
 
 
 def build_images(call: Call) -> Request:

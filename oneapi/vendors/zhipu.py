@@ -13,6 +13,7 @@ from oneapi.wire import Call, Event, Reply, Request, VendorError
 Json = dict[str, Any]
 
 FINISH = {"sensitive": "content_filter", "model_context_window_exceeded": "length"}
+TEXTS = 64  # to embed at once. https://docs.bigmodel.cn/api-reference/模型-api/文本嵌入
 PATHS = {
     "chat": "/chat/completions", "embeddings": "/embeddings", "images": "/images/generations", "rerank": "/rerank",
     "speech": "/audio/speech", "transcriptions": "/audio/transcriptions",
@@ -116,14 +117,15 @@ def tidy(chunks: Iterable[Json]) -> Iterator[Json]:
 
 def build_embeddings(call: Call) -> Request:
     body = {k: v for k, v in call.body.items() if k not in ("encoding_format", "user")}
-    return Request(address(call, PATHS["embeddings"]), body | {"input": asks.inputs(call.body)} | user(call.body))
+    texts = pieces.next_inputs(call, TEXTS)
+    return Request(address(call, PATHS["embeddings"]), body | {"input": texts} | user(call.body))
 
 
-def parse_embeddings(reply: Reply, call: Call) -> Json:
+def parse_embeddings(reply: Reply, call: Call) -> Json | Request:
     answer = reply.json()
     troubled(answer, call, {})
     vectors = [item["embedding"] for item in sorted(answer["data"], key=lambda item: item["index"])]
-    return pieces.embeddings(call, vectors, shapes.usage(answer["usage"]["prompt_tokens"]))
+    return pieces.gathered(call, vectors, answer["usage"]["prompt_tokens"]) or build_embeddings(call)
 
 
 def build_images(call: Call) -> Request:
@@ -140,7 +142,8 @@ def parse_images(reply: Reply, call: Call) -> Json | Request:
 
 
 def build_rerank(call: Call) -> Request:
-    return Request(address(call, PATHS["rerank"]), dict(call.body))
+    texts = [pieces.ranked_text(item) for item in call.body["documents"]]
+    return Request(address(call, PATHS["rerank"]), call.body | {"documents": texts})
 
 
 def parse_rerank(reply: Reply, call: Call) -> Json:

@@ -33,6 +33,16 @@ CASES = [
     "openrouter/chat_reasoning_details", "palm/tools",
     "replicate/chat-polled", "replicate/stream", "replicate/image-base64",
     "together/images", "vertex/gemini-express", "xai/chat_stream",
+    "ai360/tools_stream", "ali-bailian/tools_stream", "ali-bailian/images", "aiproxy-library/stream", "baichuan/tools_stream",
+    "baidu-v2/tools_stream", "baidu-v2/filtered", "coze/stream-image-data-url", "coze/document", "coze/stream-tools",
+    "coze/image-data-url", "coze/speech", "dashscope/tools_stream", "dashscope/thinking_stream", "dashscope/rerank",
+    "deepseek/reasoning_stream", "deepseek/completions", "doubao/tools_stream", "doubao/images_several",
+    "doubao/embeddings_of_pictures", "fastgpt/stream", "fastgpt/chat_stream_detail", "lingyiwanwu/tools_stream",
+    "minimax/chat_stream_cumulative", "minimax/speech", "minimax/images", "moonshot/usage_in_choice", "novita/rerank",
+    "siliconflow/images", "siliconflow/rerank", "stepfun/reasoning_stream", "tencent/tools_stream", "tencent/picture",
+    "tencent/embeddings_base64", "dashscope/embeddings_many", "zhipu/rerank_of_objects",
+    "xunfei-v2/tools_stream", "xunfei-v2/reasoning_stream", "zhipu/tools_stream",
+    "zhipu/v3_stream",
 ]  # fmt: skip
 
 
