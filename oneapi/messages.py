@@ -30,6 +30,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "输入不合法 密码长度必须在 {shortest}-{longest} 之间",
         "A password has {shortest} to {longest} characters.",
     ),
+    "too_large": ("请求体过大", "The body of the request is too large."),
     "not_found": ("record not found", "record not found"),
     "id_missing": ("id 为空！", "The id is missing."),
     # Accounts

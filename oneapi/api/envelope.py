@@ -180,6 +180,8 @@ def _refused(error: Refused) -> Response:
 
 
 def _http(error: HTTPException) -> Response:
+    if error.code == 413:
+        return fail("too_large", status=413)
     return answer({"success": False, "message": error.description or error.name}, error.code or 500)
 
 

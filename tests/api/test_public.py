@@ -74,8 +74,10 @@ def test_texts_that_no_database_takes_are_mended(as_, alice):
 
 def test_a_body_too_large_is_refused_in_the_envelope(app, alice):
     app.config["MAX_CONTENT_LENGTH"] = 1000
-    answer = app.test_client().post("/api/token/", data=b" " * 2000, headers={"Authorization": alice.token})
-    assert answer.status_code == 413 and answer.get_json()["success"] is False
+    for language, said in (("zh", "请求体过大"), ("en", "The body of the request is too large.")):
+        headers = {"Authorization": alice.token, "Accept-Language": language}
+        answer = app.test_client().post("/api/token/", data=b" " * 2000, headers=headers)
+        assert (answer.status_code, answer.get_json()) == (413, {"success": False, "message": said})
 
 
 def test_what_goes_wrong_with_us_names_the_request(app, alice, state, caplog):
