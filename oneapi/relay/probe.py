@@ -79,7 +79,8 @@ MARKS = (
     ("rerank", ("rerank",)), ("embeddings", ("embed", "bge-", "m3e", "-e5-", "gte-", "tao-8k")), ("moderations", ("moderation",)),
     ("image_edits", ("image-edit", "seededit")),
     ("images", ("dall-e", "gpt-image", "qwen-image", "image-01", "wanx", "wan2.", "cogview", "flux", "stable-diffusion", "imagen",
-                "seedream", "step-1x", "step-2x", "kolors", "irag")),
+                "seedream", "step-1x", "step-2x", "kolors", "irag", "flash-image", "pro-image", "nova-canvas", "titan-image",
+                "stable-image", "sd3", "sdxl", "recraft", "ideogram", "grok-2-image")),
     ("transcriptions", ("whisper", "transcribe", "sensevoice", "-asr")), ("speech", ("tts", "cosyvoice", "speech")),
 )  # fmt: skip
 

@@ -50,6 +50,9 @@ def test_the_kind_follows_the_model(
         (49, "qwen-image-edit-plus", "image_edits"), (49, "qwen-image-plus", "images"),
         (49, "omni-moderation-latest", "chat"), (27, "speech-2.6-hd", "speech"),
         (40, "doubao-seededit-3-0-i2i-250628", "image_edits"), (15, "tao-8k", "embeddings"), (34, "bot-1", "chat"),
+        (24, "gemini-2.5-flash-image", "images"), (24, "gemini-2.5-flash", "chat"), (33, "amazon.nova-canvas-v1:0", "images"),
+        (33, "amazon.titan-embed-image-v1", "embeddings"), (46, "recraft-ai/recraft-v3", "images"), (35, "rerank-v3.5", "rerank"),
+        (28, "voxtral-mini-tts", "speech"), (14, "claude-opus-4-5", "chat"),
     ],
 )  # fmt: skip
 def test_the_kind_is_one_that_the_vendor_offers(
