@@ -53,15 +53,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "管理员启用了邮箱域名白名单，您的邮箱地址的域名不在白名单中",
         "The domain of this e-mail address is not on the list of allowed domains.",
     ),
-    "email_unknown": ("该邮箱地址未注册", "Nobody is registered with this e-mail address."),
-    "email_or_password_missing": ("邮箱地址或密码为空！", "The e-mail address or the password is missing."),
     "mail_failed": ("发送邮件失败：{error}", "failed to send email: {error}"),
     "bad_reset": ("重置链接非法或已过期", "The link is not valid or has expired."),
     "cannot_delete_root": ("不能删除超级管理员账户", "The root account cannot be deleted."),
     "self_deletion_off": ("管理员关闭了自助删除账户", "Deleting your own account is turned off."),
     "wrong_password": ("原密码错误", "The current password is wrong."),
     "password_unchanged": ("新密码不能与初始密码相同", "Choose a password other than the first one."),
-    "session_failed": ("无法保存会话信息，请重试", "The session could not be saved. Try again."),
     # Management of people
     "user_missing": ("用户不存在", "There is no such user."),
     "no_right_to_read": ("无权获取同级或更高等级用户的信息", "You may not read users of your own level or above."),
@@ -99,7 +96,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "code_count_low": ("兑换码个数必须大于0", "Make at least one code."),
     "code_count_high": ("一次兑换码批量生成的个数不能大于 100", "Make at most 100 codes at a time."),
     "code_is_used": ("已使用的兑换码无法修改", "A used code cannot be changed."),
-    "no_statistics": ("无法获取统计信息", "The statistics could not be read."),
     # Tokens
     "token_name": ("参数错误：令牌名称过长", "Bad parameter: the name of the token is too long."),
     "token_subnet": ("参数错误：无效的网段：{error}", "Bad parameter: not a network: {error}"),
@@ -159,7 +155,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "lark_bound": ("该飞书账户已被绑定", "This Feishu account is bound already."),
     "lark_unreachable": ("无法连接至飞书服务器，请稍后重试！", "Feishu cannot be reached. Try again later."),
     "wechat_bound": ("该微信账号已被绑定", "This WeChat account is bound already."),
-    "wechat_refused": ("{error}", "WeChat: {error}"),
     "wechat_off": ("管理员未开启通过微信登录以及注册", "Signing in with WeChat is turned off."),
     "last_way_in": (
         "这是唯一的登录方式，请先设置密码",
