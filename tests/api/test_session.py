@@ -291,3 +291,56 @@ def test_wrong_reset_tokens_are_counted(as_, reset_mail):
     for _ in range(code.ATTEMPTS):
         as_().refused("POST", "/api/user/reset", reset_mail | {"token": "f" * 32})
     assert as_().refused("POST", "/api/user/reset", reset_mail) == "重置链接非法或已过期"
+
+
+# What has expired
+
+
+def issued(state, purpose):
+    with state.databases.transaction() as session:
+        return [row.expires_at - state.clock() for row in session.query(code.Code).filter_by(purpose=purpose)]
+
+
+def expire(state):
+    with state.databases.transaction() as session:
+        session.query(code.Code).update({"expires_at": int(state.clock())})
+
+
+def test_a_code_is_good_for_ten_minutes(as_, alice, mailbox, put, state):
+    put(EmailVerificationEnabled="true")
+    as_().data("GET", "/api/verification?email=carol@example.com")
+    [left] = issued(state, "email")
+    assert 590 <= left <= 600
+    proven = {"email": "carol@example.com", "verification_code": code_in(mailbox.mails[0])}
+    expire(state)
+    assert as_().refused("POST", "/api/user/register", ACCOUNT | proven) == "验证码错误或已过期"
+    path = f"/api/oauth/email/bind?email=carol@example.com&code={proven['verification_code']}"
+    assert as_(alice).refused("GET", path) == "验证码错误或已过期"
+    assert as_(alice).data("GET", "/api/user/self")["email"] == ""
+
+
+def test_a_code_is_bound_once_and_only_for_its_address(as_, alice, bob, mailbox):
+    for address in ("one@example.com", "two@example.com"):
+        as_().data("GET", f"/api/verification?email={address}")
+    secret = code_in(mailbox.mails[0])
+    bind = lambda who, address: as_(who)("GET", f"/api/oauth/email/bind?email={address}&code={secret}")  # noqa: E731
+    assert bind(alice, "two@example.com")["message"] == "验证码错误或已过期", "a code of another address"
+    assert bind(alice, "one@example.com")["success"]
+    assert bind(bob, "one@example.com")["message"] == "验证码错误或已过期", "a second use"
+
+
+def test_a_reset_link_is_good_for_ten_minutes_and_the_last_one_counts(as_, reset_mail, mailbox, state):
+    [left] = issued(state, "reset")
+    assert 590 <= left <= 600
+    as_().data("GET", "/api/reset_password?email=a%2Bb@example.com")
+    assert notify.drain()
+    assert as_().refused("POST", "/api/user/reset", reset_mail) == "重置链接非法或已过期", "there is a newer one"
+    newer = reset_mail | {"token": re.search(r"token=([0-9a-f]{32})", mailbox.mails[1].text).group(1)}
+    expire(state)
+    assert as_().refused("POST", "/api/user/reset", newer) == "重置链接非法或已过期"
+
+
+def test_a_reset_link_dies_with_the_address(as_, admin, alice, reset_mail):
+    as_(admin).data("PUT", "/api/user/", {"id": alice.id, "email": "other@example.com"})
+    assert as_().refused("POST", "/api/user/reset", reset_mail) == "重置链接非法或已过期"
+    assert as_()("POST", "/api/user/login", {"username": "alice", "password": alice.password})["success"]
