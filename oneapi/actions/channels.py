@@ -13,6 +13,7 @@ from oneapi.messages import Refused
 from oneapi.models import ability, channel, log
 from oneapi.models.channel import Channel, Status
 from oneapi.relay import health, probe
+from oneapi.snapshot import lane
 from oneapi.state import State
 from oneapi.vendors.contract import Vendor
 from oneapi.wire import VendorError
@@ -274,3 +275,12 @@ def fetch_models(state: State, id: int) -> list[str]:
     with state.databases.transaction() as session:
         channel.get(session, id)
     return sorted(set(probe.models(state, id)))
+
+
+def models_for(state: State, values: Mapping[str, Any]) -> list[str]:
+    """The models that a channel with these values could use, before it is stored; raises Refused, Invalid or VendorError."""
+    row = Channel(**_checked(state, {"models": "", "group": "default"} | dict(values), _vendor(values.get("type") or 0)), id=0)
+    ready = lane(row, state.config)
+    if ready is None:
+        raise Refused("channel_type", field="type", type=row.type)
+    return sorted(set(probe.models(state, 0, lane=ready)))

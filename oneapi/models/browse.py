@@ -180,6 +180,10 @@ def user_conditions(args: Mapping[str, str]) -> list[ColumnElement[bool]]:
     return wanted
 
 
+def user_ids(session: Session, args: Mapping[str, str]) -> list[int]:
+    return list(session.scalars(select(User.id).where(*user_conditions(args)).order_by(User.id)))
+
+
 def user_facets(session: Session) -> list[tuple[int, int, str, int]]:
     """(role, status, group, how many)."""
     asked = select(User.role, User.status, User.group, func.count()).where(User.status != UserStatus.DELETED)

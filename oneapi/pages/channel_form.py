@@ -212,6 +212,24 @@ def fetch(id: int) -> Response:
     return sheet("channels/form.html", **values)
 
 
+@bp.route("/channel/models", methods=["POST"], allow=Role.ADMIN)
+def fetch_new() -> Response:
+    """The same for a channel that is not saved yet, with the key as it was typed."""
+    values = data(None, type=request.form.get("type", type=int) or 1, typed=True, like=(like := _like()))
+    written = channel_input.read(None, {})
+    if like is not None:
+        written |= channel_input.copied(like, written)
+    try:
+        values["fetched"] = channels.models_for(access.state(), written)
+        if "HX-Request" not in request.headers:
+            values["values"]["models"] = values["fetched"]
+    except VendorError as error:
+        values["errors"] = {"models": _("The provider did not list its models: %(error)s", error=error.message or error.kind)}
+    except (Refused, Invalid) as error:
+        values["errors"] = complaints.of(error)
+    return sheet("channels/form.html", **values)
+
+
 @bp.app_template_filter("checked")
 def checked(attributes: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The attributes of an input whose value is looked at as soon as it is left."""

@@ -65,9 +65,9 @@ def _objects(wish: str) -> Iterator[Item]:
     """Keys, models, and for administrators channels and users; three questions at most."""
     state, now = access.state(), int(access.state().clock())
     number = wish.removeprefix("#")
-    lane = state.snapshot.lanes.get(int(number)) if number != wish and number.isdecimal() else None
-    if lane is not None and current_user.role >= Role.ADMIN:
-        yield Item(lane.name, f"/channel?edit={lane.id}", "route", wish)
+    named = state.snapshot.lanes.get(int(number)) if number != wish and number.isdecimal() else None
+    if named is not None and current_user.role >= Role.ADMIN:
+        yield Item(named.name, f"/channel?edit={named.id}", "route", wish)
     for model in state.snapshot.group_models.get(current_user.row.group or "default", ()):
         if wish in model.lower():
             yield Item(model, f"/pricing?q={quote(model)}", "tags", _("model"))

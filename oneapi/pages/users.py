@@ -215,6 +215,8 @@ def manage(id: int, action: str) -> Response:
 @bp.route("/user/bulk", methods=["POST"], allow=Role.ADMIN)
 def bulk() -> Response:
     ids, action, changed = request.form.getlist("ids", type=int), request.form.get("action", ""), 0
+    if request.form.get("all"):
+        ids = browse.user_ids(db.session(), lists.view("/user", FILTERS, browse.USER_SORTS).args)
     action = request.form.get("what", "") if action == "change" else action
     value = request.form.get("value", "").strip()
     for id in ids:

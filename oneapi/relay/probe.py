@@ -176,9 +176,9 @@ def balance(state: State, channel_id: int) -> tuple[float, str]:
     return _asked(state, lane, found.build, lambda reply, call: vendors.guarded_balance(lane.vendor, reply, call))
 
 
-def models(state: State, channel_id: int) -> list[str]:
-    """The models that the channel's key can really use; raises VendorError."""
-    lane = _lane(state, channel_id)
+def models(state: State, channel_id: int, *, lane: Lane | None = None) -> list[str]:
+    """The models that the channel's key can really use; raises VendorError. `lane` is a channel that is not stored yet."""
+    lane = lane or _lane(state, channel_id)
     found = lane.vendor.model_list
     if found is None:
         raise VendorError("bad_request", "This vendor does not list its models.")

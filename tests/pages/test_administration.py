@@ -8,6 +8,7 @@ import pytest
 from oneapi.models.audit import Audit
 from oneapi.models.redemption import Redemption
 from oneapi.models.token import Token
+from oneapi.models.user import User
 
 
 def test_the_list_of_people_says_when_each_last_asked(browse: Any, admin: Any, alice: Any, bob: Any, state: Any) -> None:
@@ -29,6 +30,15 @@ def test_several_people_change_their_group_together(browse: Any, admin: Any, ali
     browser.post("/user/bulk", action="change", what="group", value="vip", ids=[str(alice.id), str(bob.id)])
     said = browser.get("/user?group=vip").text
     assert "alice" in said and "bob" in said
+
+
+def test_all_people_that_match_change_and_nobody_above(browse: Any, admin: Any, root: Any, person: Any, state: Any) -> None:
+    made = [person(name) for name in ("uno", "due", "tre")]
+    browser = browse(admin)
+    browser.post("/user/bulk", action="disable", all="1", ids=[str(made[0].id)])
+    with state.databases.transaction() as session:
+        status = {row.username: row.status for row in session.query(User)}
+    assert {status[name] for name in ("uno", "due", "tre")} == {2} and status["rootling"] == status["admin"] == 1
 
 
 def test_codes_are_filtered_by_batch_and_by_age(browse: Any, admin: Any, state: Any) -> None:

@@ -89,6 +89,17 @@ def test_what_the_vendor_lists_is_offered_and_not_taken_over(browse: Any, admin:
     assert re.search(r'name="models"[^>]*>\s*gpt-4o\s*</textarea>', said)
 
 
+def test_a_channel_that_is_not_saved_lists_what_its_key_may_use(browse: Any, admin: Any, vendor: Any, state: Any) -> None:
+    vendor.says({"data": [{"id": "brand-new"}]})
+    browser = browse(admin)
+    said = browser.send("/channel/models", **FORM | {"base_url": vendor.url, "key": "sk-typed"}).text
+    assert "lists 1 model" in said and 'data-value="brand-new"' in said and row(state, 1) is None
+    assert vendor.asked[-1].headers["authorization"] == "Bearer sk-typed"
+    vendor.says({"error": {"message": "wrong key"}}, status=401)
+    said = browser.send("/channel/models", **FORM | {"base_url": vendor.url}).text
+    assert "did not list its models" in said and "wrong key" in said
+
+
 def test_models_without_a_price_say_so_and_failed_ones_can_go(browse: Any, admin: Any, channel: Any, state: Any) -> None:
     id, browser = channel(models="gpt-4o,never-heard-of"), browse(admin)
     said = browser.get(f"/channel/{id}/tests").text
