@@ -13,7 +13,7 @@ from oneapi.vendors.openai import fault
 from oneapi.wire import VendorError
 
 # Everything a model says in a chunk, as it stands in the JSON text.
-SAID = re.compile(rb'"(?:content|reasoning_content|reasoning|arguments|text|refusal)":\s?"((?:[^"\\]|\\.)+)"')
+SAID = re.compile(rb'"(?:content|reasoning_content|reasoning|arguments|text|refusal)"\s*:\s*"((?:[^"\\]|\\.)+)"')
 END = re.compile(rb"(?m)^data: ?\[DONE\]")  # at the beginning of a line: a model may say it too
 LIMIT = 8 * 1024 * 1024  # bytes of one event; what is longer is not read along
 
@@ -47,12 +47,18 @@ class Watch:
             self.ended = True
         if b"[DONE]" in data and END.search(data):
             self.ended = self.marked = True
-        if b'"usage":' in data or b'"error"' in data:
+        if b'"usage"' in data or b'"error"' in data:
             self._read(data)
+
+    def _see_rest(self) -> None:
+        """The last line may lack its end; and to a stream that ends its lines with CR alone every line is the last."""
+        rest, self._rest = self._rest, b""
+        if rest:
+            self.see(rest.replace(b"\r", b"\n") + b"\n")
 
     def _read(self, data: bytes) -> None:
         for line in data.splitlines():
-            if not line.startswith(b"data:") or (b'"usage":' not in line and b'"error"' not in line):
+            if not line.startswith(b"data:") or (b'"usage"' not in line and b'"error"' not in line):
                 continue
             try:
                 chunk = orjson.loads(line[5:])
@@ -75,19 +81,24 @@ class Watch:
                 self._unsent = data
                 return b""
             data, self._unsent = data[:cut], data[cut:]
-        if b'"usage":' not in data:
+        if b'"usage"' not in data:
             return data
         return b"".join(event for event in _events(data) if not _only_usage(event))
 
     def _last_words(self) -> bytes:
         """What is left of the stream, with the end mark that a vendor forgot, or with the news that it broke."""
+        self._see_rest()
         rest, self._unsent = self._unsent, b""
+        if rest:
+            rest = (rest if b"\n" in rest else rest.replace(b"\r", b"\n")).rstrip(b"\r\n") + b"\n\n"
+            rest = b"".join(event for event in _events(rest) if not _only_usage(event))
         if self.marked:
             return rest
         return rest + (dialect.DONE if self.ended else self.farewell("vendor_broke"))
 
     def done(self, outcome: str) -> None:
         """Settle; the last event is sent after this returns."""
+        self._see_rest()
         end = outcome
         if self.error is not None or (outcome == "complete" and not self.ended):
             end = "vendor_broke"
@@ -119,7 +130,7 @@ def _events(data: bytes) -> list[bytes]:
 
 
 def _only_usage(event: bytes) -> bool:
-    if b'"usage":' not in event:
+    if b'"usage"' not in event:
         return False
     try:
         chunk = orjson.loads(b"\n".join(line[5:] for line in event.splitlines() if line.startswith(b"data:")))

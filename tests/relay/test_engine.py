@@ -241,6 +241,7 @@ CHUNKS = (
 STYLES = {
     "as documented": (b"", b"data: ", b"\n\n"), "CRLF": (b"", b"data: ", b"\r\n\r\n"), "no space": (b"", b"data:", b"\n\n"),
     "comments": (b": keep-alive\n\n", b": ping\ndata: ", b"\n\n"),
+    "CR": (b"", b"data: ", b"\r\r"), "no end of the last line": (b"", b"\n\ndata: ", b""),
     "event names": (b"", b"event: message\nid: 7\ndata: ", b"\n\n"), "retry": (b"retry: 3000\n\n", b"data: ", b"\n\n"),
 }  # fmt: skip
 
@@ -259,6 +260,18 @@ def test_streams_of_every_style_are_understood_however_they_are_cut(
     assert words(answer.text.replace("[DONE]", "{}")) == "AB"
     assert events(answer.text)[-1] == "[DONE]" and "prompt_tokens" not in answer.text
     assert (logged()[0].prompt_tokens, logged()[0].completion_tokens) == (100, 10)
+
+
+@BOTH
+@pytest.mark.parametrize("usage", [False, True])
+def test_json_with_spaces_is_understood(say: Any, vendor: FakeVendor, channel: Any, how: Any, logged: Any, usage: bool) -> None:
+    channel(**how)
+    parts = [json.dumps(json.loads(chunk), separators=(" , ", " : ")).encode() for chunk in (*CHUNKS[:2], *CHUNKS[2:][:usage])]
+    vendor.says(tuple(b"data: " + part + b"\n\n" for part in (*parts, b"[DONE]")))
+    answer = say(stream=True)
+    assert words(answer.text.replace("[DONE]", "{}")) == "AB" and "prompt_tokens" not in answer.text.replace(" ", "")
+    row = logged()[0]
+    assert (row.prompt_tokens, row.completion_tokens) == (100, 10) if usage else row.completion_tokens > 0
 
 
 @BOTH

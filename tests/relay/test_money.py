@@ -345,7 +345,8 @@ def test_who_is_deleted_while_a_request_runs_is_charged_all_the_same(
     vendor.says(chat("Hi", 1000, 0), delay=0.3)
     gone = person("gone", quota=10**6, remain=10**6)
     running = gevent.spawn(post, served, gone.key)
-    gevent.sleep(0.1)
+    while not vendor.asked:
+        gevent.sleep(0.01)
     with state.databases.transaction() as session:
         if whose == "token":
             session.execute(delete(token.Token).where(token.Token.user_id == gone.id))
