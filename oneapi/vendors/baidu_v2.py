@@ -3,7 +3,7 @@
 from oneapi.fields import Field
 from oneapi.vendors import balances, openai
 from oneapi.vendors.contract import Vendor, bearer
-from oneapi.vendors.quirks import Json, adapted, rank_documents, spoken, system_role
+from oneapi.vendors.quirks import Json, adapted, spoken, system_role
 from oneapi.wire import Call, Request
 
 # https://cloud.baidu.com/doc/qianfan-docs/s/0m9l6ex4k
@@ -22,6 +22,13 @@ CODES = {
 }  # fmt: skip
 KINDS = ("chat", "embeddings", "images", "image_edits", "rerank")
 PATHS = {kind: "/v2" + openai.PATHS[kind].removeprefix("/v1") for kind in KINDS}
+
+
+def rank_documents(piece: Json, call: Call, memo: Json) -> None:
+    """Documents of a ranking as objects, where the vendor gives texts."""
+    for result in piece.get("results") or ():
+        if isinstance(result.get("document"), str):
+            result["document"] = {"text": result["document"]}
 
 
 def filtered(piece: Json, call: Call, memo: Json) -> None:

@@ -32,10 +32,6 @@ MOONSHOT_CODES = {
     "exceeded_current_quota_error": "quota", "rate_limit_reached_error": "rate_limited", "resource_not_found_error": "no_model",
     "invalid_authentication_error": "auth", "incorrect_api_key_error": "auth", "permission_denied_error": "auth",
 }  # fmt: skip
-# https://docs.siliconflow.cn/cn/faqs/error-code: an empty account is told under 403.
-SILICONFLOW_CODES = {
-    "20012": "no_model", "20015": "bad_request", "30001": "quota", "30003": "no_model", "50505": "overloaded",
-}  # fmt: skip
 # https://novita.ai/docs/guides/error, told as `reason`
 NOVITA_CODES = {
     "INVALID_API_KEY": "auth", "FAILED_TO_AUTH": "auth", "ACCESS_DENY": "auth", "NOT_ENOUGH_BALANCE": "quota",
@@ -52,11 +48,6 @@ MOONSHOT = adapted(
 )  # fmt: skip
 DEEPSEEK = adapted(cached("prompt_cache_hit_tokens"), body=reshaped(system_role, json_in_words))
 STEPFUN = adapted(cached("cached_tokens"), reasoning_name, body=system_role)
-SILICONFLOW = {
-    **openai.PROTOCOLS, "chat": adapted(body=system_role, codes=SILICONFLOW_CODES),
-    "embeddings": adapted(codes=SILICONFLOW_CODES), "rerank": adapted(quirks.rank_usage, codes=SILICONFLOW_CODES),
-    "images": adapted(quirks.image_list, body=quirks.image_body, codes=SILICONFLOW_CODES),
-}  # fmt: skip
 NOVITA = {
     "chat": adapted(body=system_role, codes=NOVITA_CODES), "completions": openai.OPENAI, "embeddings": openai.OPENAI,
     "rerank": adapted(place=beside, codes=NOVITA_CODES),
@@ -126,12 +117,6 @@ VENDORS = (
         41, "novita", "Novita AI", "https://api.novita.ai/v3/openai", NOVITA, strip_v1=True, rename=OLD_LIMIT,
         balance=balances.NOVITA, model_list=balances.MODELS, owned_by="novita",
         documents="https://novita.ai/docs/api-reference/model-apis-llm-create-chat-completion",
-    ),
-    Vendor(
-        44, "siliconflow", "SiliconFlow", "https://api.siliconflow.cn", SILICONFLOW,
-        rename=OLD_LIMIT, offers=("chat", "embeddings", "images", "speech", "transcriptions", "rerank"), voice="{model}:alex",
-        balance=balances.SILICONFLOW, model_list=balances.MODELS, owned_by="siliconflow",
-        documents="https://docs.siliconflow.cn/cn/api-reference/chat-completions/chat-completions",
     ),
     Vendor(
         50, "openai-compatible", "OpenAI compatible", strip_v1=True, balance=balances.DASHBOARD, model_list=balances.MODELS,

@@ -3,7 +3,7 @@
 from re import compile
 from typing import Any
 
-from oneapi.vendors import pieces, quirks, shapes
+from oneapi.vendors import pieces, refusals, shapes
 from oneapi.vendors.contract import Protocol
 from oneapi.wire import Call, Reply, Request, VendorError
 
@@ -28,7 +28,7 @@ MULTIMODAL = "/services/aigc/multimodal-generation/generation"
 # Models that draw only by tasks; all others, since qwen-image, draw at once by the multimodal service.
 BY_TASK = compile(r"wanx|wan2\.[0-5]|stable-diffusion|flux")
 POLL_SECONDS = 300
-fail = quirks.failing(CODES)
+fail = refusals.failing(CODES)
 TEXTS, TEXTS_OF = 10, {"text-embedding-v1": 25, "text-embedding-v2": 25}  # to embed at once
 SEEING = compile(r"multimodal|vision|-vl")
 

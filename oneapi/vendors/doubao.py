@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from oneapi.vendors import asks, balances, openai, pieces, shapes
 from oneapi.vendors.contract import Protocol, Vendor
-from oneapi.vendors.quirks import Json, adapted, failing, faulty, system_role
+from oneapi.vendors.quirks import Json, adapted, system_role
+from oneapi.vendors.refusals import failing, faulty
 from oneapi.wire import Call, Reply, Request, VendorError
 
 # https://www.volcengine.com/docs/82379/1299023. What is exhausted for one model (QuotaExceeded, SetLimitExceeded) leaves the

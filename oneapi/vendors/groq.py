@@ -4,7 +4,7 @@ import re
 
 from oneapi.vendors import balances, openai
 from oneapi.vendors.contract import CODE_KINDS, Protocol, Vendor, failure
-from oneapi.vendors.quirks import Json, adapted, reasoning_back, reasoning_name, reshaped, usage_from
+from oneapi.vendors.quirks import Json, adapted, reasoning_back, reasoning_name, reshaped
 from oneapi.wire import Call, Reply, VendorError
 
 MESSAGE = ("name", "reasoning_details", "thinking_blocks")  # what a message may not hold
@@ -35,7 +35,14 @@ def fail(reply: Reply, call: Call) -> VendorError:
     return failure(reply, call, CODES)
 
 
-CHAT = adapted(usage_from("x_groq", "usage"), reasoning_name, body=reshaped(reasoning_back, nameless, thoughts_apart), fail=fail)
+def usage_told_apart(piece: Json, call: Call, memo: Json) -> None:
+    """Usage of a stream may stand in a place of Groq's own."""
+    found = piece.get("x_groq")
+    if isinstance(found, dict) and isinstance(found.get("usage"), dict) and not piece.get("usage"):
+        piece["usage"] = found["usage"]
+
+
+CHAT = adapted(usage_told_apart, reasoning_name, body=reshaped(reasoning_back, nameless, thoughts_apart), fail=fail)
 PLAIN = Protocol(openai.build, openai.parse, openai.stream, native=True, fail=fail)
 
 VENDORS = (

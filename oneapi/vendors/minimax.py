@@ -2,7 +2,8 @@
 
 from oneapi.vendors import balances, minimax_media
 from oneapi.vendors.contract import Vendor
-from oneapi.vendors.quirks import Json, adapted, failing, refused_by, reshaped, spoken, system_role
+from oneapi.vendors.quirks import Json, adapted, reshaped, spoken, system_role
+from oneapi.vendors.refusals import failing, refused_by
 from oneapi.wire import Call
 
 # https://platform.minimax.io/docs/api-reference/text-openai-api, errors: /docs/api-reference/errorcode

@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from oneapi.vendors import asks, openai, pieces
-from oneapi.vendors.contract import CODE_KINDS, Fail, Protocol, failure
-from oneapi.wire import Call, Event, Reply, Request, VendorError
+from oneapi.vendors import asks, openai
+from oneapi.vendors.contract import Fail, Protocol, failure
+from oneapi.vendors.refusals import Mend, coded, failing, faulty
+from oneapi.wire import Call, Event, Reply, Request
 
 Json = dict[str, Any]
-# A mend changes one answer or chunk in place. `memo` lives as long as the answer, for what must be remembered between chunks.
-Mend = Callable[[Json, Call, Json], None]
 Reshape = Callable[[Json, Call], Json]
 
 
@@ -58,36 +57,6 @@ def adapted(
         return openai.stream(mended(events, call), call)
 
     return Protocol(build, parse, stream, fail=fail, native=not (mends or names))
-
-
-def failing(codes: Mapping[str, str]) -> Fail:
-    """Reads failed answers by a vendor's table besides OpenAI's; a code may be longer than its entry by dotted parts."""
-    known = {**CODE_KINDS, **codes}
-
-    def fail(reply: Reply, call: Call) -> VendorError:
-        error = failure(reply, call, known)
-        error.kind = pieces.kind_of(known, error.code or error.type, error.kind)
-        return error
-
-    return fail
-
-
-def coded(body: Json, codes: Mapping[str, str]) -> VendorError:
-    """The same for an object that came under HTTP 200."""
-    known = {**CODE_KINDS, **codes}
-    error = openai.fault(body, known)
-    error.kind = pieces.kind_of(known, error.code or error.type, error.kind)
-    return error
-
-
-def faulty(codes: Mapping[str, str]) -> Mend:
-    """Raises the error that an answer or chunk holds in its place."""
-
-    def mend(piece: Json, call: Call, memo: Json) -> None:
-        if piece.get("error"):
-            raise coded(piece, codes)
-
-    return mend
 
 
 def spoken(piece: Json) -> Iterator[tuple[Json, Json]]:
@@ -191,19 +160,6 @@ def reasoning_counted(piece: Json, call: Call, memo: Json) -> None:
         used["completion_tokens_details"] = {**details, "reasoning_tokens": missing}
 
 
-def usage_from(*path: str) -> Mend:
-    """Usage that a stream reports in another place, such as x_groq.usage."""
-
-    def mend(piece: Json, call: Call, memo: Json) -> None:
-        found: Any = piece
-        for key in path:
-            found = found.get(key) if isinstance(found, dict) else None
-        if isinstance(found, dict) and not piece.get("usage"):
-            piece["usage"] = found
-
-    return mend
-
-
 def usage_in_choice(piece: Json, call: Call, memo: Json) -> None:
     """Usage that the last chunk's choice carries."""
     for choice, _ in spoken(piece):
@@ -226,18 +182,6 @@ def tool_finish(piece: Json, call: Call, memo: Json) -> None:
             choice["finish_reason"] = "tool_calls"
 
 
-def refused_by(status: Callable[[Json], tuple[Any, str]], codes: Mapping[str, str] = CODE_KINDS) -> Mend:
-    """An error inside HTTP 200: `status` finds code and message; no code, 0 and "" mean success."""
-
-    def mend(piece: Json, call: Call, memo: Json) -> None:
-        code, message = status(piece)
-        if code in (None, 0, "", "0"):
-            return
-        raise VendorError(codes.get(str(code), "server"), message or f"error {code}", status=200, code=str(code))
-
-    return mend
-
-
 def filled(piece: Json, call: Call, memo: Json) -> None:
     """What a vendor leaves empty: id, kind of object, time and model. Usage of one token each is a placeholder, not a count."""
     chunk = any("delta" in choice for choice in piece.get("choices") or ())
@@ -247,33 +191,3 @@ def filled(piece: Json, call: Call, memo: Json) -> None:
     piece["model"] = piece.get("model") or call.asked or call.model
     if (piece.get("usage") or {}).get("total_tokens") == 1:
         del piece["usage"]
-
-
-# SiliconFlow
-
-
-def image_body(body: Json, call: Call) -> Json:
-    """Images are counted in batches there and sized by another name."""
-    names = {"size": "image_size", "n": "batch_size"}
-    return {names.get(k, k): v for k, v in body.items()}
-
-
-def image_list(piece: Json, call: Call, memo: Json) -> None:
-    if "data" not in piece and isinstance(piece.get("images"), list):
-        piece["data"] = piece["images"]
-    piece.setdefault("created", int(call.now))
-
-
-def rank_documents(piece: Json, call: Call, memo: Json) -> None:
-    """Documents of a ranking as objects, where the vendor gives texts."""
-    for result in piece.get("results") or ():
-        if isinstance(result.get("document"), str):
-            result["document"] = {"text": result["document"]}
-
-
-def rank_usage(piece: Json, call: Call, memo: Json) -> None:
-    """Tokens of a ranking that are counted in `meta`, as Cohere's first version did."""
-    tokens = (piece.get("meta") or {}).get("tokens") or {}
-    if "usage" not in piece and isinstance(tokens.get("input_tokens"), int):
-        used = tokens["input_tokens"] + (tokens.get("output_tokens") or 0)
-        piece["usage"] = {"prompt_tokens": used, "total_tokens": used}

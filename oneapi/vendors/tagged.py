@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from oneapi.vendors.quirks import Mend, spoken
+from oneapi.vendors.quirks import spoken
+from oneapi.vendors.refusals import Mend
 from oneapi.wire import Call
 
 Json = dict[str, Any]

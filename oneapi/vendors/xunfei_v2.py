@@ -6,7 +6,8 @@ The codes and the names of versions are those of the WebSocket, too.
 from dataclasses import replace
 
 from oneapi.vendors.contract import Vendor, bearer
-from oneapi.vendors.quirks import Json, adapted, refused_by, reshaped, spoken, system_role, with_default
+from oneapi.vendors.quirks import Json, adapted, reshaped, spoken, system_role, with_default
+from oneapi.vendors.refusals import refused_by
 from oneapi.wire import Call, Request
 
 # https://www.xfyun.cn/doc/spark/接口说明.html
