@@ -52,10 +52,12 @@ def compare(now: int) -> Iterator[Difference]:
 
 
 def _today(figures: Mapping[str, Any], when: datetime) -> dict[str, Any]:
-    """The figures of a day, with those announced that have begun."""
+    """The figures of a moment: with those announced that have begun, and those of the hour."""
     found = dict(figures)
     for day, new in found.pop("from", ()):
         found |= new if day <= when.date().isoformat() else {}
+    for begins, ends, new in found.pop("daily", ()):
+        found |= new if begins <= when.strftime("%H:%M") < ends else {}
     return found
 
 

@@ -5,7 +5,7 @@ One ratio unit is $0.002 per 1,000 tokens ($2 per million); with 500,000 quota t
 
 import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,8 @@ PER_MILLION = {"USD": 2, "CNY": 14}  # price per million tokens at ratio 1; seve
 PER_PIECE = {"USD": 500.0, "CNY": 500 / 7}  # price per call, image or minute → ratio, where 1 is 1,000 quota
 COMPATIBLE_UNKNOWN = 30.0  # what compatible gateways charge for a model without a price
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
+HOUR = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+DAY_SECONDS = 86400
 DEFAULT_GROUPS = {"default": 1.0, "vip": 1.0, "svip": 1.0}
 
 # Completion ratio by name where the tables say nothing: first match wins.
@@ -39,7 +41,8 @@ class Price:
     A class that is None costs what its side costs: cached, cache_write, audio_in and image_in as a prompt token,
     audio_out and image_out as a completion token. `per_call` and `per_minute` are in thousands of quota. `above` holds
     the prices of long prompts: the last one whose threshold the prompt exceeds is the price of the whole request. `later`
-    holds the prices a vendor has announced, by the UTC second from which they hold.
+    holds the prices a vendor has announced, by the UTC second from which they hold; `daily` those of certain hours, by the
+    seconds of the UTC day from which and until which they hold.
     """
 
     ratio: float
@@ -54,14 +57,15 @@ class Price:
     per_minute: float | None = None
     above: "tuple[tuple[int, Price], ...]" = ()
     later: "tuple[tuple[int, Price], ...]" = ()
+    daily: "tuple[tuple[int, int, Price], ...]" = ()
 
     def on(self, now: float) -> "Price":
-        """The price of this moment: the last announced one that has begun."""
+        """The price of this moment: the last announced one that has begun, and of it the one of this hour."""
         found = self
         for begins, price in self.later:
             if now >= begins:
                 found = price
-        return found
+        return next((price for begins, ends, price in found.daily if begins <= now % DAY_SECONDS < ends), found)
 
     def at(self, prompt_tokens: int) -> "Price":
         """The price of a request whose prompt has so many tokens."""
@@ -75,7 +79,13 @@ class Price:
         """The same price with every figure but the completion factor multiplied."""
         changed: dict[str, Any] = {name: getattr(self, name) * factor for name in _FIGURES if getattr(self, name) is not None}
         above, later = (tuple((n, price.scaled(factor)) for n, price in prices) for prices in (self.above, self.later))
-        return replace(self, **changed, above=above, later=later)
+        daily = tuple((begins, ends, price.scaled(factor)) for begins, ends, price in self.daily)
+        return replace(self, **changed, above=above, later=later, daily=daily)
+
+    def each(self, change: "Callable[[Price], Price]") -> "Price":
+        """The same price with another one made of every price of another time."""
+        later = tuple((begins, change(price)) for begins, price in self.later)
+        return replace(self, later=later, daily=tuple((begins, ends, change(price)) for begins, ends, price in self.daily))
 
 
 CLASSES = ("cached", "cache_write", "audio_in", "audio_out", "image_in", "image_out")
@@ -143,8 +153,8 @@ def group_ratio(group: str, overrides: Overrides = NONE) -> float:
 def price(name: str, channel_type: int, overrides: Overrides = NONE) -> Price | None:
     """The whole price of a model on a channel type; None when it has no ratio.
 
-    An administrator's ratio scales the built-in finer classes with it, so that a surcharge is one for every class; what the
-    vendor has announced for later does not move a ratio or completion factor that was set by hand.
+    An administrator's ratio scales the built-in finer classes with it, so that a surcharge is one for every class; other
+    times' prices of the vendor do not move a ratio or completion factor that was set by hand.
     """
     ratio = model_ratio(name, channel_type, overrides)
     if ratio is None:
@@ -155,16 +165,15 @@ def price(name: str, channel_type: int, overrides: Overrides = NONE) -> Price | 
     if base.ratio != ratio:
         base = base.scaled(ratio / base.ratio) if base.ratio else Price(ratio)
     set_ = overrides.completion.get(typed, overrides.completion.get(name))
-    if base.later and (set_ is not None or typed in overrides.model or name in overrides.model):
-        base = replace(base, later=())
+    if (base.later or base.daily) and (set_ is not None or typed in overrides.model or name in overrides.model):
+        base = replace(base, later=(), daily=())
     completion = completion_ratio(name, channel_type, overrides)
     above = base.above if set_ is None else tuple((tokens, replace(high, completion=completion)) for tokens, high in base.above)
     finer = overrides.classes.get(typed) or overrides.classes.get(name) or {}
     if base.completion == completion and not finer:
         return base if base.ratio == ratio else replace(base, ratio=ratio)
     known: dict[str, Any] = {key: value for key, value in finer.items() if key in _FIGURES[1:]}
-    later = tuple((begins, replace(price, **known)) for begins, price in base.later)
-    return replace(base, ratio=ratio, completion=completion, above=above, later=later, **known)
+    return replace(base.each(lambda other: replace(other, **known)), ratio=ratio, completion=completion, above=above, **known)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -200,10 +209,10 @@ def older_ratios(data: Mapping[str, Any], name: str = "ratios.json") -> dict[str
 
 def _price(file: str, model: str, figures: Mapping[str, Any], currency: str) -> Price:
     tokens, pieces = PER_MILLION[currency], PER_PIECE[currency]
-    allowed = {"in", "out", *CLASSES, "per_call", "per_minute", "above", "from"}
+    allowed = {"in", "out", *CLASSES, "per_call", "per_minute", "above", "from", "daily"}
     load.need(file, model, not set(figures) - allowed, f"knows no {', '.join(sorted(set(figures) - allowed))}")
     load.need(file, model, "in" in figures or "per_call" in figures, "needs a price: in, or per_call")
-    for key in set(figures) - {"above", "from"}:
+    for key in set(figures) - {"above", "from", "daily"}:
         load.need(
             file, model, load.number(figures[key], 0, 100000), f"{key} must be a number from 0 to 100000, not {figures[key]!r}"
         )
@@ -215,11 +224,12 @@ def _price(file: str, model: str, figures: Mapping[str, Any], currency: str) -> 
         **{key: figures[key] * pieces for key in ("per_call", "per_minute") if key in figures},
     )
     above: list[tuple[int, Price]] = []
-    base = {key: value for key, value in figures.items() if key not in ("above", "from")}
+    base = {key: value for key, value in figures.items() if key not in ("above", "from", "daily")}
     for threshold, dearer in figures.get("above", ()):
         load.need(file, model, isinstance(threshold, int) and threshold > (above[-1][0] if above else 0), "thresholds must rise")
         above.append((threshold, _price(file, model, base | dearer, currency)))
-    return replace(price, above=tuple(above), later=tuple(_later(file, model, figures, currency)))
+    later, daily = tuple(_later(file, model, figures, currency)), tuple(_daily(file, model, figures, currency))
+    return replace(price, above=tuple(above), later=later, daily=daily)
 
 
 def _later(file: str, model: str, figures: Mapping[str, Any], currency: str) -> Iterator[tuple[int, Price]]:
@@ -230,6 +240,16 @@ def _later(file: str, model: str, figures: Mapping[str, Any], currency: str) -> 
         load.need(file, model, bool(DAY.fullmatch(str(day))) and day > last, "from needs dates that rise, such as 2027-01-01")
         last = day
         yield int(datetime.fromisoformat(f"{day}T00:00+00:00").timestamp()), _price(file, model, today | new, currency)
+
+
+def _daily(file: str, model: str, figures: Mapping[str, Any], currency: str) -> Iterator[tuple[int, int, Price]]:
+    """Prices of certain hours of the UTC day: what their figures leave out is as at the other hours."""
+    ordinary = {key: value for key, value in figures.items() if key not in ("from", "daily")}
+    for begins, ends, new in figures.get("daily", ()):
+        right = HOUR.fullmatch(str(begins)) and HOUR.fullmatch(str(ends)) and begins < ends
+        load.need(file, model, bool(right), "daily needs hours such as 01:00 and 04:00")
+        first, last = (int(hour[:2]) * 3600 + int(hour[3:]) * 60 for hour in (begins, ends))
+        yield first, last, _price(file, model, ordinary | new, currency)
 
 
 def _merge(today: dict[str, Price], older: dict[str, Price]) -> dict[str, Price]:

@@ -62,7 +62,7 @@ class Gateway:
         found = self.state.prices.get(key)
         if found is None:
             found = self.state.prices[key] = self._price(model, asked, channel_type)
-        found = found.on(self.state.clock()) if found.later else found
+        found = found.on(self.state.clock()) if found.later or found.daily else found
         ratio = self.state.settings.group_ratio.get(group, 1.0)
         return Tariff(found, ratio, model)
 

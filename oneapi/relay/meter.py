@@ -55,7 +55,7 @@ def finer(price: Price, model: str, settings: Settings) -> Price:
             changed[name] = price.ratio * table[model]
     if not changed:
         return price
-    return replace(price, **changed, later=tuple((begins, finer(new, model, settings)) for begins, new in price.later))
+    return replace(price.each(lambda other: finer(other, model, settings)), **changed)
 
 
 # -- what was used --------------------------------------------------------------------------------------------------

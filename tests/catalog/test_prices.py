@@ -97,6 +97,21 @@ def test_an_announced_price_holds_from_its_day(moment, ratio, cached):
     assert price and (price.on(moment).ratio, price.on(moment).cached, price.on(moment).completion) == (ratio, cached, 5)
 
 
+@pytest.mark.parametrize(
+    ("hour", "ratio"), [(0, 0.075), (0.99, 0.075), (1, 0.15), (3.99, 0.15), (4, 0.075), (6, 0.15), (9.9, 0.15),
+                        (10, 0.075), (23.9, 0.075)]
+)  # fmt: skip
+def test_a_busy_hour_costs_more_every_day(hour, ratio):
+    price = prices.price("deepseek-v4-flash", 36)
+    assert price
+    for day in (20000, 20777):
+        found = price.on(day * 86400 + hour * 3600)
+        assert (found.ratio, found.completion) == (pytest.approx(ratio), pytest.approx(4))
+    assert prices.price("deepseek-v4-flash", 36, Overrides(model={"deepseek-v4-flash": 1})).on(2 * 3600).ratio == 1
+    finer = prices.price("deepseek-v4-flash", 36, Overrides(classes={"deepseek-v4-flash": {"cached": 0.5}}))
+    assert [(finer.on(t).ratio, finer.on(t).cached) for t in (0, 7200)] == [(0.075, 0.5), (0.15, 0.5)]
+
+
 def test_an_announced_price_does_not_move_what_was_set_by_hand():
     by_hand = prices.price("gemini-4-argon", 24, Overrides(model={"gemini-4-argon": 3}))
     assert by_hand and by_hand.on(NEW_YEAR).ratio == 3
@@ -135,6 +150,8 @@ def test_every_correction_is_in_force_and_changes_something():
         ({"in": 1, "outt": 2}, "knows no outt"), ({"in": 1, "above": [[9, {}], [9, {}]]}, "thresholds must rise"),
         ({"in": True}, "in must be a number"), ({"in": 1, "from": [["soon", {"in": 2}]]}, "from needs dates that rise"),
         ({"in": 1, "from": [["2027-01-01", {"in": -2}]]}, "in must be a number"),
+        ({"in": 1, "daily": [["04:00", "01:00", {"in": 2}]]}, "daily needs hours"),
+        ({"in": 1, "daily": [["1", "4", {"in": 2}]]}, "daily needs hours"),
     ],
 )  # fmt: skip
 def test_a_wrong_price_is_refused_with_the_name_of_the_model(figures, complaint):

@@ -97,13 +97,19 @@ def test_cached_input_costs_less(say: Any, vendor: FakeVendor, channel: Any, cha
 NEW_YEAR = 1798761600.0
 
 
-@pytest.mark.parametrize(("clock", "cost"), [(lambda: NEW_YEAR - 60, 375), (lambda: NEW_YEAR + 60, 750)], ids=["before", "after"])
-def test_an_announced_price_is_charged_from_its_day(
-    say: Any, vendor: FakeVendor, channel: Any, charges: Any, clock: Any, cost: int
+TIMES = [
+    ("gemini-3.6-flash", lambda: NEW_YEAR - 60, 375), ("gemini-3.6-flash", lambda: NEW_YEAR + 60, 750),
+    ("deepseek-v4-flash", lambda: NEW_YEAR + 5 * 3600, 75), ("deepseek-v4-flash", lambda: NEW_YEAR + 7 * 3600, 150),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "clock", "cost"), TIMES, ids=["before", "after", "idle hour", "busy hour"])
+def test_a_price_of_its_time_is_charged(
+    say: Any, vendor: FakeVendor, channel: Any, charges: Any, model: str, clock: Any, cost: int
 ) -> None:
-    channel(models="gemini-3.6-flash")
+    channel(models=model)
     vendor.says(chat("Hi", 1000, 0))
-    say(model="gemini-3.6-flash")
+    say(model=model)
     assert charges() == [cost]
 
 
