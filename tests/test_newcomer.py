@@ -56,7 +56,7 @@ class Api:
         return answer.get("data")
 
 
-@pytest.fixture(params=[0, 1, 4], ids=["app.py", "one worker", "four workers"])
+@pytest.fixture
 def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
     (tmp_path / "sitecustomize.py").write_text(NO_NETWORK)
     environment = {
@@ -77,6 +77,7 @@ def soon(check: Callable[[], bool]) -> bool:
     return False
 
 
+@pytest.mark.parametrize("node", [0, 4], ids=["app.py", "four workers"], indirect=True)
 def test_from_the_first_start_to_the_first_charge(node: Node, vendor: FakeVendor, tmp_path: Path) -> None:
     root = Api(node)
     assert root.do("POST", "/api/user/login", username="root", password="123456")["role"] == 100
@@ -110,6 +111,7 @@ def test_from_the_first_start_to_the_first_charge(node: Node, vendor: FakeVendor
     assert not (tmp_path / "outside").exists(), (tmp_path / "outside").read_text()
 
 
+@pytest.mark.parametrize("node", [4], ids=["four workers"], indirect=True)
 def test_whatever_is_switched_off_through_the_api_is_refused_by_every_process(node: Node, vendor: FakeVendor) -> None:
     root, anna = Api(node), Api(node)
     root.do("POST", "/api/user/login", username="root", password="123456")
