@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from oneapi import jobs
+from oneapi.models import audit
 from oneapi.models.job import JobRun
 
 
@@ -54,3 +56,11 @@ def test_the_news_of_a_run_tell_the_banner_and_rows_and_then_its_end(browse: Any
 def test_nobody_else_hears_the_news(browse: Any, alice: Any, admin: Any) -> None:
     assert browse(alice).get("/job/channel-tests/events").status_code == 403
     assert browse(admin).get("/job/nothing/events").status_code == 404
+
+
+def test_who_began_a_job_is_written_down(browse: Any, admin: Any, state: Any) -> None:
+    assert browse(admin).post("/job/sweep/run").status_code == 303
+    assert jobs.wait(10)
+    with state.databases.transaction() as session:
+        told = [(row.action, row.noun_id, row.actor_name) for row in session.query(audit.Audit)]
+    assert told == [("job.begin", "sweep", "admin")]
