@@ -19,6 +19,7 @@ Ask = Callable[[Session], T]
 
 KEPT = 200  # answers of one process
 WORTH = 30  # an answer that took a second is shown for half a minute before it is worked out anew
+LOOK = 10.0  # seconds after which a small site is looked at again: it may have grown
 LONGEST = 600.0  # seconds after which nothing is shown any more
 
 
@@ -31,7 +32,7 @@ class Answer:
 
 
 _answers: WeakKeyDictionary[State, OrderedDict[Hashable, Answer]] = WeakKeyDictionary()
-_many: WeakKeyDictionary[State, bool] = WeakKeyDictionary()
+_many: WeakKeyDictionary[State, tuple[bool, float]] = WeakKeyDictionary()  # whether there are many, and when that was looked at
 
 
 def _known() -> OrderedDict[Hashable, Answer]:
@@ -63,12 +64,15 @@ def sums(key: Hashable, ask: Ask[T]) -> T:
     An answer past its time is shown once more while it is worked out anew beside the request.
     """
     state, known = access.state(), _known()
-    if not _many.get(state):
+    now, (many, looked) = time.monotonic(), _many.get(state, (False, -LOOK))
+    if not many:
         with state.databases.transaction() as session:
-            _many[state] = usage.many(session)
-            if not _many[state]:
+            if now - looked >= LOOK:
+                many = usage.many(session)
+                _many[state] = (many, now)
+            if not many:
                 return ask(session)
-    answer, now = known.get(key), time.monotonic()
+    answer = known.get(key)
     if answer is None or now - answer.at > LONGEST:
         answer = _ask(state, known, key, ask)
     elif now - answer.at > answer.cost * WORTH and not answer.renewing:
