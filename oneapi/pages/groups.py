@@ -51,7 +51,7 @@ def index() -> Response:
         }
         for n in names
     ]
-    extra = {"opened": "groups/form.html", **_form(request.args["edit"])} if request.args.get("edit") else {}
+    extra = {"opened": "groups/form.html", **_form(request.args.get("edit", ""))} if {"edit", "add"} & set(request.args) else {}
     return page("groups/index.html", "list", rows=rows, **extra)
 
 

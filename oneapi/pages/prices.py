@@ -82,7 +82,7 @@ def index() -> Response:
     shown = kinds.get(view["show"], rows)
     view = view.counted(len(shown))
     extra: dict[str, Any] = {"dollars": _per_million()}
-    extra |= {"opened": "prices/form.html", **_form(request.args["edit"])} if request.args.get("edit") else {}
+    extra |= {"opened": "prices/form.html", **_form(request.args.get("edit", ""))} if {"edit", "add"} & set(request.args) else {}
     return page(
         "prices/index.html", "list", view=view, rows=shown[view.offset : view.offset + view.size],
         counts={name: len(found) for name, found in kinds.items()}, **extra,

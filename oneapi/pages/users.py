@@ -41,6 +41,8 @@ def index() -> Response:
         extra = {"opened": "users/form.html", **_form(_row(id))}
     elif "add" in request.args:
         extra = {"opened": "users/form.html", **_form(None)}
+    elif id := request.args.get("balance", type=int):
+        extra = {"opened": "users/balance.html", **_balance(_row(id))}
     extra |= {"hidden": lists.hidden("user", COLUMNS), "columns": COLUMNS, "may": may, **_facets(found)}
     active = token.last_used(db.session(), [row.id for row, _held in rows])
     return page("users/index.html", "list", view=view.counted(total), rows=rows, active=active, **extra)

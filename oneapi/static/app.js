@@ -100,7 +100,7 @@ on("click", "[data-copy-url]", async (e, b) => copy(await fetched(b.dataset.copy
 
 // Dialogs
 const drawer = () => $("#drawer");
-const SHEETS = ["edit", "add", "like", "tests"]; // what an address says of an open drawer
+const SHEETS = ["edit", "add", "like", "tests", "balance"]; // what an address says of an open drawer
 let opener = null;
 function show(dialog) {
   if (!dialog || dialog.matches(":modal")) return;
@@ -267,6 +267,12 @@ on("click", "tbody .check[name=ids]", (e, box) => {
   lastTick = box;
   count();
 });
+// A list that is read anew keeps its ticks.
+let kept = [];
+document.addEventListener("htmx:beforeSwap", (e) => {
+  kept = e.detail.requestConfig?.triggeringEvent?.type === "list:refresh" ? ticks().filter((t) => t.checked).map((t) => t.value) : [];
+});
+document.addEventListener("htmx:afterSwap", () => ticks().forEach((t) => { t.checked ||= kept.includes(t.value); }));
 on("click", "[data-tick-all]", (e, box) => { ticks().forEach((t) => { t.checked = box.checked; }); count(); });
 on("click", "[data-tick-none]", () => { ticks().forEach((t) => { t.checked = false; }); count(); });
 on("click", "tbody tr[data-row]", (e, row) => {

@@ -96,3 +96,18 @@ def test_root_confirms_the_address_with_one_button(browse: Any, root: Any, state
 
 def test_the_system_page_names_the_database_with_its_version(browse: Any, root: Any) -> None:
     assert re.search(r"SQLite 3\.\d+\.\d+", browse(root).get("/system").text)
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [
+        ("/user?balance={id}", "Balance of alice"),
+        ("/group?add=1", "New group"),
+        ("/price?add=1", "Price of another model"),
+        ("/channel?tests={channel}", "Test models of"),
+        ("/channel?add=1&like={channel}", "like #"),
+    ],
+)
+def test_every_drawer_has_an_address(path: str, title: str, browse: Any, root: Any, alice: Any, channel: Any) -> None:
+    said = browse(root).get(path.format(id=alice.id, channel=channel())).text
+    assert title in said and '<dialog class="drawer" id="drawer"' in said and " open>" in said
