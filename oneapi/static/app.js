@@ -32,10 +32,11 @@ const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 if (zone && !document.cookie.includes("zone=")) cookie("zone", zone);
 
 // Toasts
-function toast({ text, kind = "ok", undo = "", target = "", more = null }) {
+function toast({ text, kind = "ok", undo = "", target = "", id = "", more = null }) {
   const note = make("div", `toast ${kind}`);
   if (kind === "bad") note.setAttribute("role", "alert");
   note.append(icon(kind === "bad" ? "alert-triangle" : "circle-check"), make("span", "", text));
+  if (id) note.lastChild.append(make("code", "", id)); // what to tell an administrator
   let left = undo ? 7000 : 4000;
   if (undo) {
     const button = make("button", "", words.undo);

@@ -15,8 +15,8 @@ import served as installations  # noqa: E402  (the folder is no package of the r
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--font-render-hinting=none", "--disable-quic"]
-# Chromium prints a line for every 4xx of a fragment, the wanted 422 among them; these lines alone are excluded.
-WANTED = ("status of 422", "status of 404", "status of 286")
+# Chromium and htmx print a line for every 4xx of a fragment, the wanted 422 among them; these lines alone are excluded.
+WANTED = ("status of 422", "status of 404", "Status Error Code 404", "status of 286")
 
 
 @pytest.fixture(scope="session")

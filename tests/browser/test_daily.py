@@ -148,3 +148,15 @@ def test_a_picture_travels_with_the_question(open_page: Callable[..., Page]) -> 
     expect(page.locator(".turn .said").last).to_have_text("Hello from the vendor.")
     expect(page.locator(".turn .pictures img")).to_have_count(1)
     expect(page.locator("[data-pictures] img")).to_have_count(0)
+
+
+def test_a_part_that_fails_leaves_the_page_and_names_the_request(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    page.goto("/token")
+    page.evaluate("htmx.ajax('GET', '/token/edit/999999', { target: '#drawer' })")
+    toast = page.locator(".toast.bad")
+    expect(toast).to_contain_text("Not found")
+    assert len(toast.locator("code").inner_text()) > 20
+    expect(page.locator("h1")).to_have_text("API keys")
+    toast.get_by_role("button", name="Dismiss").click()
+    expect(toast).to_have_count(0)
