@@ -53,7 +53,7 @@ def model(id: int) -> Response:
     """One model, tested; its line anew."""
     row = channel.get(db.session(), id)
     name, kind = request.form.get("model", ""), request.form.get("kind", "")
-    known = dict(listing.kinds())
+    known = dict(listing.kinds(row))
     result = channels.test(
         access.state(), id, model=name, kind=kind if kind in known else "", stream=bool(request.form.get("stream"))
     )

@@ -81,18 +81,21 @@ def tests(row: Channel) -> dict[str, Any]:
     """What the drawer shows in which the models of a channel are tested."""
     asked = {"kind": request.values.get("kind", ""), "stream": request.values.get("stream", "")}
     return {
-        "title": _("Test models of %(name)s", name=row.name or f"#{row.id}"), "row": row, "kinds": kinds(), "asked": asked,
+        "title": _("Test models of %(name)s", name=row.name or f"#{row.id}"), "row": row, "kinds": kinds(row), "asked": asked,
         "unpriced": unpriced(row), "vendor_title": channel_form.vendor_name(row.type),
     }  # fmt: skip
 
 
-def kinds() -> list[tuple[str, str]]:
-    """Kinds of requests that a test can be."""
-    return [
-        ("chat", _("Chat")), ("completions", _("Completion")), ("embeddings", _("Embeddings")), ("images", _("Images")),
-        ("speech", _("Speech")), ("transcriptions", _("Transcription")), ("rerank", _("Rerank")),
-        ("moderations", _("Moderation")),
-    ]  # fmt: skip
+def kinds(row: Channel) -> list[tuple[str, str]]:
+    """The kinds of requests that a test of this channel can be: those its vendor offers."""
+    lane = access.state().snapshot.lanes.get(row.id)
+    offered = lane.vendor.protocols if lane is not None else ()
+    known = {
+        "chat": _("Chat"), "completions": _("Completion"), "embeddings": _("Embeddings"), "images": _("Images"),
+        "image_edits": _("Image edits"), "speech": _("Speech"), "transcriptions": _("Transcription"), "rerank": _("Rerank"),
+        "moderations": _("Moderation"),
+    }  # fmt: skip
+    return [(kind, words) for kind, words in known.items() if kind in offered]
 
 
 def unpriced(row: Channel) -> set[str]:

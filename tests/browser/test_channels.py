@@ -86,7 +86,7 @@ def test_models_are_tested_in_a_row_and_failed_ones_removed(open_page: Callable[
     expect(page).to_have_url(re.compile(f"tests={scratch}"))
     page.click("[data-test-all]")
     expect(page.locator("[data-tally]")).to_have_text("3 good · 0 failed")
-    page.select_option("[name=kind]", "rerank")
+    page.select_option("[name=kind]", "embeddings")
     page.fill("[data-sift]", "bad-one")
     expect(page.locator("#model-tests li:visible")).to_have_count(1)
     page.click("[data-test-all]")

@@ -115,6 +115,9 @@ def test_the_kind_of_a_test_is_chosen(browse: Any, admin: Any, channel: Any, ven
     vendor.says({"data": [{"embedding": [0.1], "index": 0}], "usage": {"prompt_tokens": 1}, "model": "gpt-4o"})
     browse(admin).send(f"/channel/{id}/tests", model="gpt-4o", kind="embeddings")
     assert vendor.asked[-1].path.endswith("/embeddings")
+    assert '<option value="speech">' in browse(admin).get(f"/channel/{id}/tests").text
+    said = browse(admin).get(f"/channel/{channel(type=14)}/tests").text
+    assert '<option value="chat">' in said and '<option value="speech">' not in said  # only what the vendor offers
 
 
 def test_switching_a_channel_offers_to_take_it_back(browse: Any, admin: Any, channel: Any, state: Any) -> None:
