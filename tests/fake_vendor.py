@@ -8,6 +8,7 @@ from typing import Any
 
 import gevent
 from gevent import pywsgi, socket
+from gevent.event import Event
 
 
 @dataclass
@@ -36,6 +37,7 @@ class Say:
     pieces: tuple[bytes, ...] | None = None
     pause: float = 0.0
     delay: float = 0.0
+    hold: Event | None = None  # the reply comes once this is set
     cut: bool = False
 
 
@@ -90,6 +92,12 @@ class FakeVendor:
         self.otherwise = self.reply(reply, **options)
         return self
 
+    def was_asked(self, times: int = 1) -> None:
+        """Wait until it was asked so often."""
+        with gevent.Timeout(20):
+            while len(self.asked) < times:
+                gevent.sleep(0.01)
+
     @staticmethod
     def reply(reply: Any, **options: Any) -> Say:
         if isinstance(reply, Say):
@@ -106,6 +114,8 @@ class FakeVendor:
         self.asked.append(Asked(environ["REQUEST_METHOD"], path, query, headers, body))
         say = self.queue.popleft() if self.queue else self.otherwise
         gevent.sleep(say.delay)
+        if say.hold is not None:
+            say.hold.wait(20)
         sent = [("Content-Type", say.content_type), *say.headers.items()]
         if say.pieces is None:
             start(f"{say.status} Said", [*sent, ("Content-Length", str(len(say.body)))])

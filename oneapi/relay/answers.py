@@ -5,20 +5,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
 from oneapi import vendors
 from oneapi.dialects import openai as dialect
-from oneapi.relay import count, framing, meter, policy
+from oneapi.relay import count, framing, meter
 from oneapi.relay.ask import Ask
 from oneapi.relay.bill import SAID_NOTHING, Bill
+from oneapi.relay.faults import broken
 from oneapi.relay.passthrough import Watch
 from oneapi.relay.pump import Passthrough
-from oneapi.relay.refusal import Refused
 from oneapi.relay.transport import ClientLeft, Incoming
-from oneapi.state import Lane
 from oneapi.vendors.contract import Protocol
 from oneapi.vendors.openai import fault
 from oneapi.wire import Call, Reply, Request, Usage, VendorError
@@ -303,41 +301,3 @@ def _spoken(ask: Ask, bill: Bill, protocol: Protocol, call: Call, incoming: Inco
         reply = Reply(incoming.status, incoming.headers, incoming.read())
         return whole(ask, bill, protocol, call, reply, vendors.guarded_parse(protocol, reply, call))
     return Served(content_type, Sound(ask, bill, incoming, failed))
-
-
-# -- failures -------------------------------------------------------------------------------------------------------
-
-_SECRETS = re.compile(r"\b(sk-|org-|proj_|key-)[\w*.-]{4,}|Bearer\s+\S+|\b[A-Za-z0-9_-]{32,}\b")
-
-
-def scrubbed(message: str, lane: Lane | None = None, key: str = "") -> str:
-    """A vendor's text without keys, hosts and organisation ids."""
-    if key and len(key) > 3:
-        message = message.replace(key, "***")
-    if lane is not None and (host := urlsplit(lane.base_url).hostname):
-        message = message.replace(host, "the vendor")
-    return _SECRETS.sub("***", message)[:2000]
-
-
-def broken(error: VendorError) -> Json:
-    """What the client reads when a stream breaks in the middle: the vendor's own words, unless they are about our account."""
-    ours = error.kind in ("auth", "quota")
-    type, code = ("", "") if ours else (error.type, error.code)
-    return dialect.error(scrubbed(error.message or error.kind), type or "server_error", code or "stream_broken")
-
-
-SATURATED = "当前分组上游负载已饱和，请稍后再试"
-
-
-def refusal(error: VendorError, lane: Lane, key: str) -> Refused:
-    """What the client reads of a vendor's failure."""
-    rule = policy.POLICIES[error.kind]
-    status = error.status if error.kind == "bad_request" and error.status in (409, 415, 422) else rule.status
-    if not rule.show:
-        return Refused(status, policy.TEXTS[error.kind], rule.code)
-    message = scrubbed(error.message, lane, key) or error.kind
-    passed = error.kind in ("bad_request", "content_filter", "too_long", "no_model")
-    code = (error.code if passed else "") or rule.code
-    zh = SATURATED if error.kind == "rate_limited" else ""
-    type = error.type if passed else ""
-    return Refused(status, message, code, zh=zh, type=type, param=error.param if passed else None, retry_after=error.retry_after)

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from oneapi.models import settlement
-from oneapi.relay import meter
+from oneapi.relay import estimate, meter
 from oneapi.relay.ask import Ask, elapsed
 from oneapi.relay.gateway import Gateway
 from oneapi.relay.ledger import Hold
@@ -51,7 +51,7 @@ class Bill:
             self.lane = lane
             return
         self._give_back()
-        want, need = meter.reserve(tariff, ask.kind, ask.body, ask.size, settings.pre_consumed_quota)
+        want, need = estimate.reserve(tariff, ask.kind, ask.body, ask.size, settings.pre_consumed_quota)
         self.hold = self.gateway.ledger.reserve(ask.caller, want, need)
         self.lane, self.tariff, self.reserved = lane, tariff, self.hold.amount
 
@@ -85,7 +85,7 @@ class Bill:
         assert self.tariff is not None and self.lane is not None
         if used is None or not used.prompt or meter.doubtful(used):
             told = used or SAID_NOTHING
-            ours = meter.estimate(self.ask.kind, self.ask.body, self.tariff.model, said(), self.gateway.state.settings)
+            ours = estimate.usage(self.ask.kind, self.ask.body, self.tariff.model, said(), self.gateway.state.settings)
             prompt, completion = told.prompt or ours.prompt, told.completion or ours.completion
             used = replace(told, prompt=prompt, completion=completion, estimated=True)
         self.settle(meter.tokens(self.tariff, used), used, end, wait=wait)

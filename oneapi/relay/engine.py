@@ -10,7 +10,7 @@ import gevent
 
 from oneapi import vendors
 from oneapi.catalog import images
-from oneapi.relay import answers, framing, media, meter, policy, routing, transport
+from oneapi.relay import answers, faults, framing, media, meter, policy, routing, transport
 from oneapi.relay.answers import Served
 from oneapi.relay.ask import Ask, elapsed
 from oneapi.relay.bill import Bill
@@ -60,7 +60,7 @@ def _tell(gateway: Gateway, ask: Ask, bill: Bill) -> Served:
             log.info("request=%s channel=%d failed kind=%s status=%d", ask.id, lane.id, error.kind, error.status)
             more = len(tried) <= gateway.state.settings.retry_times and not ask.pinned
             if not (more and policy.POLICIES[error.kind].retry and choose(gateway, ask, tiers, tried) is not None):
-                raise answers.refusal(error, lane, key) from error
+                raise faults.refusal(error, lane, key) from error
         else:
             if isinstance(served.body, bytes):
                 gateway.health.succeeded(lane)

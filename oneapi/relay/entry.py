@@ -21,8 +21,8 @@ from oneapi.relay import admission, endpoints, engine, listing, passage
 from oneapi.relay.answers import Served
 from oneapi.relay.ask import Ask
 from oneapi.relay.endpoints import Endpoint
+from oneapi.relay.estimate import prompt as prompt_estimate
 from oneapi.relay.gateway import Gateway
-from oneapi.relay.meter import prompt_estimate
 from oneapi.relay.refusal import Refused, away
 from oneapi.relay.transport import ClientLeft
 from oneapi.state import Caller, State

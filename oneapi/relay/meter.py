@@ -1,25 +1,19 @@
-"""Usage × price → quota, with an explanation that holds for ever; estimates where usage is missing. Pure but for counting."""
+"""Usage × price → quota, with an explanation that holds for ever. Pure."""
 
-import json
 import math
-from base64 import b64decode
 from dataclasses import dataclass, replace
 from typing import Any
 
 from oneapi.catalog import images
 from oneapi.catalog.prices import Overrides, Price
-from oneapi.relay import count
 from oneapi.settings import Settings
 from oneapi.wire import Usage
 
 Json = dict[str, Any]
 
-BYTES_PER_TOKEN = 3  # for reservations: few texts have more tokens than a third of their bytes
-IMAGE_RESERVE = 1_100  # tokens set aside for an image whose size is not known yet
 PICTURES = ("images", "image_edits", "image_variations")
 MOST_TOKENS = 100_000_000  # of one request; more is a vendor's mistake
 HEARD = ("transcriptions", "translations")
-OPEN_ENDED = ("chat", "completions", "edits", *HEARD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,128 +228,3 @@ def whole(value: Any, default: int) -> int:
     except (TypeError, ValueError):
         return default
     return number if 0 < number <= 1_000_000_000 else default
-
-
-# -- what to set aside ----------------------------------------------------------------------------------------------
-
-
-def reserve(tariff: Tariff, kind: str, body: Json, size: int, allowance: int) -> tuple[int, int]:
-    """(want, need): quota to set aside for a call, and the least that must be there. `size` is the body's length in bytes.
-
-    A limit the client set is needed in full; for an open answer `allowance` tokens are wanted.
-    """
-    if kind in PICTURES:
-        cost = drawings(tariff, body, whole(body.get("n"), 1)).quota
-        return cost, cost
-    if kind == "speech":
-        cost = speech(tariff, str(body.get("input") or "")).quota
-        return cost, cost
-    if tariff.price.per_call is not None:
-        cost = per_call(tariff, 1).quota
-        return cost, cost
-    limit = body.get("max_completion_tokens") or body.get("max_tokens") or 0
-    limit = int(limit) * min(whole(body.get("n"), 1), 128) if isinstance(limit, (int, float)) and 0 < limit < 1 << 30 else 0
-    prompt = prompt_estimate(kind, body, size)
-    price = tariff.price.at(prompt) if tariff.price.above else tariff.price
-    ratio = price.ratio * tariff.group
-    need = math.ceil((prompt + limit * price.completion) * ratio)
-    if not limit and kind in OPEN_ENDED:
-        return max(need, int((prompt + allowance) * ratio)), need
-    return need, need
-
-
-def prompt_estimate(kind: str, body: Json, size: int) -> int:
-    """Prompt tokens of a request, cheaply: by its length, with what is encoded in it (images, files) counted apart."""
-    if kind in HEARD:
-        return 0
-    media, carried = 0, 0
-    if kind == "chat" and size > 300:
-        for message in body.get("messages") or ():
-            content = message.get("content") if isinstance(message, dict) else None
-            if isinstance(content, list):
-                for part in content:
-                    taken = _media(part)
-                    media, carried = media + (taken > 0), carried + taken
-    return max(1, (size - carried) // BYTES_PER_TOKEN if size > 2_000 else (size - carried) // 4) + media * IMAGE_RESERVE
-
-
-def _media(part: Any) -> int:
-    """Bytes of the body that a part carries as encoded media; 1 for an image by address."""
-    if not isinstance(part, dict):
-        return 0
-    image, sound, file = part.get("image_url"), part.get("input_audio"), part.get("file")
-    if isinstance(image, dict):
-        return max(1, len(image["url"]) if isinstance(image.get("url"), str) else 1)
-    if isinstance(image, str):
-        return max(1, len(image))
-    for carrier, key in ((sound, "data"), (file, "file_data")):
-        if isinstance(carrier, dict) and isinstance(carrier.get(key), str):
-            return max(1, len(carrier[key]))
-    return 0
-
-
-# -- what a vendor did not say --------------------------------------------------------------------------------------
-
-
-def estimate(kind: str, body: Json, model: str, said: str, settings: Settings) -> Usage:
-    """Our own count where a vendor reports no usage: the prompt by its texts, the answer by what was delivered."""
-    rough = settings.approximate_token_enabled
-    prompt = _count_prompt(kind, body, model, rough)
-    return Usage(prompt, count.tokens(said, model, approximate=rough), estimated=True)
-
-
-def _count_prompt(kind: str, body: Json, model: str, rough: bool) -> int:
-    if kind == "chat":
-        messages = [message for message in body.get("messages") or () if isinstance(message, dict)]
-        return 3 + sum(_count_message(message, model, rough) for message in messages) + _count_tools(body, model, rough)
-    texts = [body.get(name) for name in ("prompt", "input", "instruction", "query", "documents")]
-    return sum(count.tokens(text, model, approximate=rough) for value in texts for text in _texts(value))
-
-
-def _count_message(message: Json, model: str, rough: bool) -> int:
-    content = message.get("content")
-    total = 4 + (1 if message.get("name") else 0)  # every role is one token
-    words = [str(message.get("name") or "")]
-    if isinstance(content, list):
-        for part in content:
-            if isinstance(part, dict) and isinstance(part.get("image_url"), (dict, str)):
-                total += _count_image(part["image_url"], model)
-            elif isinstance(part, dict):
-                words.append(str(part.get("text") or ""))
-    else:
-        words.append(str(content or ""))
-    calls = message.get("tool_calls")
-    for call in calls if isinstance(calls, list) else ():
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict):
-            words += [str(function.get("name") or ""), str(function.get("arguments") or "")]
-    return total + sum(count.tokens(word, model, approximate=rough) for word in words if word)
-
-
-def _count_image(image: Any, model: str) -> int:
-    url, detail = (image, "") if isinstance(image, str) else (str(image.get("url") or ""), str(image.get("detail") or ""))
-    width, height = 1024, 1024
-    if url.startswith("data:"):
-        head = url.partition(",")[2][:65536]
-        try:
-            width, height = images.header_size(b64decode(head[: len(head) // 4 * 4])) if head else (0, 0)
-        except ValueError:
-            width, height = 0, 0  # no image, whatever the vendor made of it
-    return images.image_tokens(model, width, height, detail)
-
-
-def _count_tools(body: Json, model: str, rough: bool) -> int:
-    tools = body.get("tools") or body.get("functions")
-    return count.tokens(json.dumps(tools, ensure_ascii=False), model, approximate=rough) if tools else 0
-
-
-def _texts(value: Any, depth: int = 4) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, dict):
-        return [str(value["text"])] if "text" in value else []
-    if isinstance(value, list):
-        if value and all(isinstance(item, int) for item in value):
-            return [" a" * len(value)]  # a list of token numbers: as many tokens as numbers
-        return [text for item in value for text in _texts(item, depth - 1)] if depth else []
-    return []

@@ -6,7 +6,8 @@ from oneapi import vendors
 from oneapi.models import log as table
 from oneapi.models import user
 from oneapi.relay import transport
-from oneapi.relay.answers import Served, refusal
+from oneapi.relay.answers import Served
+from oneapi.relay.faults import refusal
 from oneapi.relay.gateway import Gateway
 from oneapi.relay.refusal import Refused
 from oneapi.state import Caller

@@ -11,7 +11,7 @@ import gevent
 
 from oneapi import vendors
 from oneapi.models.user import Role
-from oneapi.relay import answers, engine, framing, transport
+from oneapi.relay import answers, engine, faults, framing, transport
 from oneapi.relay.ask import Ask
 from oneapi.relay.clocks import dated
 from oneapi.relay.endpoints import ENDPOINTS, Endpoint
@@ -58,7 +58,7 @@ def test(state: State, channel_id: int, *, model: str = "", kind: str = "", stre
     try:
         message = _try(gateways(state), lane, model, kind, stream)
     except VendorError as error:
-        text = answers.scrubbed(error.message or error.kind, None, lane.keys[0])
+        text = faults.scrubbed(error.message or error.kind, None, lane.keys[0])
         return Result(False, text, time.monotonic() - began, model, error.kind, error.status)
     return Result(True, message, time.monotonic() - began, model)
 

@@ -14,6 +14,7 @@ import pytest
 from asks import CHAT, post, words
 from fake_vendor import FakeVendor, chat, stream
 from flask import Flask
+from gevent.event import Event
 from sqlalchemy import delete, func, select
 
 from oneapi import config, create_app
@@ -79,10 +80,11 @@ def test_an_ample_balance_is_leased_in_slices_and_a_small_one_by_the_request(
     rich, poor = person("rich", quota=32_000_000), person("poor", quota=1000)
     say(who=rich)
     assert column(state, rich.id) == 31_000_000
-    vendor.says(chat(), delay=0.2)
+    vendor.says(chat(), hold=(go_on := Event()))
     asking = gevent.spawn(say, who=poor)
-    gevent.sleep(0.1)
+    vendor.was_asked(2)
     assert 1000 - column(state, poor.id) in range(30, 60)
+    go_on.set()
     asking.get()
     assert until(lambda: column(state, poor.id) == 996, 1)
 
@@ -228,12 +230,13 @@ def test_a_lease_that_vanished_is_paid_from_the_balance(
     """As when this process was taken for dead: what it held went back, what it served is charged all the same."""
     channel()
     mary = person("mary", quota=10**6)
-    vendor.says(chat("Hi", 1000, 0), delay=0.3)
+    vendor.says(chat("Hi", 1000, 0), hold=(go_on := Event()))
     asking = gevent.spawn(post, served, mary.key)
-    gevent.sleep(0.15)
+    vendor.was_asked(1)
     with state.databases.transaction() as session:
         for lease in session.scalars(select(ledger.Lease)).all():
             ledger.give_back(session, lease)
+    go_on.set()
     assert asking.get().status == 200
     assert balance(mary.id) == 10**6 - 75
     vendor.says(chat("Hi", 1000, 0))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from oneapi import settings as options
 from oneapi.catalog.prices import BUILT_IN, Price, price
-from oneapi.relay import count, meter
+from oneapi.relay import count, estimate, meter
 from oneapi.relay.meter import Tariff
 from oneapi.wire import Usage
 
@@ -115,7 +115,7 @@ def test_a_free_model_costs_nothing_and_any_other_at_least_one() -> None:
     ],
 )  # fmt: skip
 def test_what_the_client_allows_is_needed_in_full(body: dict[str, Any], least: float) -> None:
-    want, need = meter.reserve(MINI, "chat", body | {"messages": [{"role": "user", "content": "hi"}]}, 80, 500)
+    want, need = estimate.reserve(MINI, "chat", body | {"messages": [{"role": "user", "content": "hi"}]}, 80, 500)
     assert least <= need < least + 5
     assert want >= need
 
@@ -123,7 +123,7 @@ def test_what_the_client_allows_is_needed_in_full(body: dict[str, Any], least: f
 def test_an_encoded_image_is_not_taken_for_text() -> None:
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 400_000}}
     body = {"messages": [{"role": "user", "content": [picture]}]}
-    assert meter.prompt_estimate("chat", body, 400_100) < 2000
+    assert estimate.prompt("chat", body, 400_100) < 2000
 
 
 SMALL = {"type": "image_url", "image_url": {"url": "http://x/a.png", "detail": "low"}}
@@ -145,9 +145,9 @@ def test_nothing_a_client_sends_makes_an_estimate_fail(
     kind: str, body: dict[str, Any], said: list[Any], content: list[Any]
 ) -> None:
     body = body | {"messages": [*said, {"role": "user", "content": content}]}
-    used = meter.estimate(kind, body, "gpt-4o", "words", SETTINGS)
+    used = estimate.usage(kind, body, "gpt-4o", "words", SETTINGS)
     assert used.prompt >= 0 and used.completion == 1
-    want, need = meter.reserve(MINI, kind, body, 1000, 500)
+    want, need = estimate.reserve(MINI, kind, body, 1000, 500)
     assert 0 <= need <= want
 
 
@@ -155,7 +155,7 @@ def test_texts_nested_without_end_are_counted_all_the_same() -> None:
     deep: Any = "word"
     for _ in range(900):
         deep = [deep]
-    assert meter.estimate("embeddings", {"input": deep}, "m", "", SETTINGS).prompt == 0
+    assert estimate.usage("embeddings", {"input": deep}, "m", "", SETTINGS).prompt == 0
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_texts_nested_without_end_are_counted_all_the_same() -> None:
     ],
 )  # fmt: skip
 def test_prompts_are_counted_by_the_rules_of_the_documentation(kind: str, body: dict[str, Any], tokens: int) -> None:
-    assert meter.estimate(kind, body, "gpt-4o", "", SETTINGS).prompt == tokens
+    assert estimate.usage(kind, body, "gpt-4o", "", SETTINGS).prompt == tokens
 
 
 def test_an_endless_word_is_counted_in_a_moment() -> None:

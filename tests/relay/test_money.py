@@ -9,6 +9,7 @@ import pytest
 from asks import PATH, post, words
 from fake_vendor import FakeVendor, chat, stream
 from flask.testing import FlaskClient
+from gevent.event import Event
 from sqlalchemy import delete, select, update
 
 from oneapi.models import ledger, token, user, version
@@ -311,14 +312,15 @@ def test_a_balance_set_while_a_request_runs_is_what_it_is_set_to_less_that_reque
     served: str, vendor: FakeVendor, channel: Any, person: Any, balance: Any, state: State
 ) -> None:
     channel()
-    vendor.says(chat("Hi", 1000, 0), delay=0.3)
+    vendor.says(chat("Hi", 1000, 0), hold=(go_on := Event()))
     dora = person("dora", quota=10**6)
     running = gevent.spawn(post, served, dora.key)
-    gevent.sleep(0.1)
+    vendor.was_asked(1)
     with state.databases.transaction() as session:
         ledger.set_balance(session, dora.id, 500, now=1, actor=1)
         version.bump(session, "users")
     state.changed()
+    go_on.set()
     assert running.get().status == 200
     assert balance(dora.id) == 425
 
@@ -327,14 +329,15 @@ def test_a_failure_after_the_balance_was_set_gives_nothing_back_twice(
     served: str, vendor: FakeVendor, channel: Any, person: Any, balance: Any, state: State
 ) -> None:
     channel()
-    vendor.says(b"", status=500, delay=0.3)
+    vendor.says(b"", status=500, hold=(go_on := Event()))
     dora = person("dora", quota=10**6)
     running = gevent.spawn(post, served, dora.key)
-    gevent.sleep(0.1)
+    vendor.was_asked(1)
     with state.databases.transaction() as session:
         ledger.set_balance(session, dora.id, 30, now=1, actor=1)
         version.bump(session, "users")
     state.changed()
+    go_on.set()
     assert running.get().status == 502
     assert balance(dora.id) == 30
     vendor.always(chat("Hi", 400, 0))
@@ -348,11 +351,10 @@ def test_who_is_deleted_while_a_request_runs_is_charged_all_the_same(
     served: str, vendor: FakeVendor, channel: Any, person: Any, charges: Any, state: State, whose: str
 ) -> None:
     channel()
-    vendor.says(chat("Hi", 1000, 0), delay=0.3)
+    vendor.says(chat("Hi", 1000, 0), hold=(go_on := Event()))
     gone = person("gone", quota=10**6, remain=10**6)
     running = gevent.spawn(post, served, gone.key)
-    while not vendor.asked:
-        gevent.sleep(0.01)
+    vendor.was_asked(1)
     with state.databases.transaction() as session:
         if whose == "token":
             session.execute(delete(token.Token).where(token.Token.user_id == gone.id))
@@ -361,6 +363,7 @@ def test_who_is_deleted_while_a_request_runs_is_charged_all_the_same(
         version.bump(session, "tokens")
         version.bump(session, "users")
     state.changed()
+    go_on.set()
     assert running.get().status == 200
     assert charges() == [75]
     assert post(served, gone.key).status in (401, 403)
