@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from oneapi.fields import Field
+from oneapi.vendors import asks, pieces, shapes
 from oneapi.vendors import coze_files as files
-from oneapi.vendors import pieces, shapes
 from oneapi.vendors.contract import Protocol, Vendor
 from oneapi.vendors.coze_files import address, fail, trouble
 from oneapi.wire import Call, Event, Reply, Request, VendorError
@@ -32,11 +32,18 @@ def ask(call: Call) -> Request:
         "user_id": call.config.get("user_id") or body.get("user") or "one-api",
         "stream": call.streaming,
         "auto_save_history": True,  # without it an answer that is not streamed cannot be fetched
-        "additional_messages": [message(turn, call) for turn in body["messages"]],
+        "additional_messages": [message(turn, call) for turn in wished(body)],
     }
     out |= {name: body[name] for name in PASSED if body.get(name) is not None and (call.streaming or name != "auto_save_history")}
     conversation = body.get("conversation_id")
     return Request(address(call, "/v3/chat", **({"conversation_id": conversation} if conversation else {})), out)
+
+
+def wished(body: Json) -> list[Json]:
+    """The conversation, with the wish for JSON in words before what was said last: there is no switch for it."""
+    wanted, schema = asks.json_mode(body)
+    *before, last = body["messages"]
+    return [*before, {"role": "user", "content": asks.json_instruction(schema)}, last] if wanted else body["messages"]
 
 
 def message(turn: Json, call: Call) -> Json:
