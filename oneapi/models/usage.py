@@ -61,9 +61,11 @@ def top(session: Session, since: int, until: int, by: str, *, limit: int = 8, **
 def top_people(session: Session, since: int, until: int, *, limit: int = 8) -> tuple[list[tuple[str, Sum]], int]:
     """(user name, sums) of those who spent most, and how many people asked for anything."""
     spent, active = func.sum(Hour.quota), func.count().over()
-    asked = select(Hour.user_id, User.username, active, *_sums()).outerjoin(User, User.id == Hour.user_id)
-    asked = asked.where(*_within(since, until, {})).group_by(Hour.user_id, User.username).order_by(spent.desc()).limit(limit)
-    rows = list(session.execute(asked))
+    sums = [column.label(f"sum{n}") for n, column in enumerate(_sums())]
+    grouped = select(Hour.user_id, active.label("active"), spent.label("spent"), *sums).where(*_within(since, until, {}))
+    most = grouped.group_by(Hour.user_id).order_by(spent.desc()).limit(limit).subquery()  # names only for these, not for all rows
+    asked = select(most.c.user_id, User.username, most.c.active, *(most.c[column.name] for column in sums))
+    rows = list(session.execute(asked.outerjoin(User, User.id == most.c.user_id).order_by(most.c.spent.desc())))
     found = [(name or f"#{key}", Sum(int(key), "", *map(int, numbers))) for key, name, _active, *numbers in rows]
     return found, int(rows[0][2]) if rows else 0
 

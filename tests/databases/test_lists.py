@@ -204,6 +204,23 @@ def test_a_request_is_found_by_its_id_at_any_depth(app: Flask, state: Any, root:
     assert len(re.findall(r'<tr id="log-', said)) == 1
 
 
+def test_the_ranking_of_people_names_those_who_spent_most(state: Any, alice: Any, bob: Any) -> None:
+    hour = NOW // 3600 * 3600
+    spent = {alice.id: (5, 7), bob.id: (100,), 999_999: (1,)}
+    rows = [
+        {"hour": hour, "user_id": id, "token_id": n, "channel_id": 1, "model_name": "gpt-4o", "requests": 1, "quota": quota,
+         "prompt_tokens": 2, "completion_tokens": 3, "elapsed_time": 4}
+        for id, quotas in spent.items() for n, quota in enumerate(quotas)
+    ]  # fmt: skip
+    with state.databases.transaction() as session:
+        session.execute(insert(Hour), rows)
+        found, active = usage.top_people(session, hour, hour + 3600, limit=2)
+        assert [(name, s.key, s.requests, s.quota) for name, s in found] == [("bob", bob.id, 1, 100), ("alice", alice.id, 2, 12)]
+        assert active == 3
+        assert usage.top_people(session, hour, hour + 3600)[0][2][0] == "#999999"
+        assert usage.top_people(session, hour - 7200, hour) == ([], 0)
+
+
 def test_many_roll_ups_are_summed_once(app: Flask, state: Any, root: Any) -> None:
     hour = int(state.clock()) // 3600 * 3600 - 7200
     ones = dict.fromkeys(("requests", "quota", "prompt_tokens", "completion_tokens", "elapsed_time"), 1)
