@@ -1,7 +1,6 @@
 """Tencent Hunyuan by its cloud API: signed requests to one address, names in capitals, errors under HTTP 200.
 
-It has no limit on tokens: that goes nowhere. JSON can be asked for only in words.
-"""
+A limit on tokens goes nowhere; JSON is asked for in words."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
