@@ -311,6 +311,7 @@ def refuse(environ: Environ, start: Start, headers: list[tuple[str, str]], refus
     more = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
     if refused.retry_after is not None:
         more.append(("Retry-After", str(max(1, round(refused.retry_after)))))
+    more += refused.headers
     if refused.status == 401:
         more.append(("WWW-Authenticate", "Bearer"))
     start(f"{refused.status} {REASONS.get(refused.status, 'Error')}", [*headers, *more])

@@ -11,6 +11,7 @@ from oneapi.state import Lane
 from oneapi.wire import VendorError
 
 _SECRETS = re.compile(r"\b(sk-|org-|proj_|key-)[\w*.-]{4,}|Bearer\s+\S+|\b[A-Za-z0-9_-]{32,}\b")
+_SECRET_BYTES = re.compile(_SECRETS.pattern.encode(), re.ASCII)
 
 
 def scrubbed(message: str, lane: Lane | None = None, key: str = "") -> str:
@@ -20,6 +21,11 @@ def scrubbed(message: str, lane: Lane | None = None, key: str = "") -> str:
     if lane is not None and (host := urlsplit(lane.base_url).hostname):
         message = message.replace(host, "the vendor")
     return _SECRETS.sub("***", message)[:2000]
+
+
+def hidden(data: bytes) -> bytes:
+    """Bytes of a stream without keys and organisation ids, as long as before: what frames them stays true."""
+    return _SECRET_BYTES.sub(lambda found: b"*" * len(found[0]), data)
 
 
 def broken(error: VendorError) -> dict[str, Any]:

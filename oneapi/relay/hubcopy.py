@@ -5,6 +5,7 @@ from typing import Any
 
 from gevent.event import Event
 
+from oneapi.relay.faults import hidden
 from oneapi.relay.http1 import Malformed
 from oneapi.relay.sockets import AGAIN, BUFFER, VIEW, Link
 
@@ -157,6 +158,8 @@ class Copy:
             return
         if payload:
             self.see(payload)
+            if body.observer.error is not None:  # a vendor may name our account in it
+                data = hidden(data)
         if self.dechunk.over and self.dechunk.rest:
             data = data[: -len(self.dechunk.rest)]
         if body.settled or not body.ends(payload):

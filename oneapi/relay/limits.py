@@ -212,11 +212,18 @@ def _left(name: str, noun: str, limit: int, used: int, before: int, more: int, s
     part = second / 60
     level = used + before * (1 - part)
     if level + more > limit:
-        raise _too_many(_whose(name), noun, limit, wait(limit, used, before, more, part))
+        seconds = wait(limit, used, before, more, part)
+        message = f"Rate limit reached for this {_whose(name)}: {limit} {noun} per minute. Try again in {seconds:.0f} seconds."
+        left = _headers(noun, limit, max(0, int(limit - level)), seconds)
+        raise Refused(429, message, "rate_limit_exceeded", type=noun, retry_after=seconds, headers=left)
+    return _headers(noun, limit, int(limit - level - more), 60 - second)
+
+
+def _headers(noun: str, limit: int, left: int, seconds: float) -> tuple[tuple[str, str], ...]:
     return (
         (f"x-ratelimit-limit-{noun}", str(limit)),
-        (f"x-ratelimit-remaining-{noun}", str(int(limit - level - more))),
-        (f"x-ratelimit-reset-{noun}", f"{60 - second:.0f}s"),
+        (f"x-ratelimit-remaining-{noun}", str(left)),
+        (f"x-ratelimit-reset-{noun}", f"{seconds:.0f}s"),
     )
 
 
@@ -227,8 +234,3 @@ def wait(limit: int, used: int, before: int, more: int, part: float) -> float:
         return max(1.0, 60 * (1 - room / before - part))
     fades = 1 - max(0, limit - more) / used if used else 0.0
     return max(1.0, 60 * (1 - part) + 60 * fades)
-
-
-def _too_many(whose: str, noun: str, limit: int, seconds: float) -> Refused:
-    message = f"Rate limit reached for this {whose}: {limit} {noun} per minute. Try again in {seconds:.0f} seconds."
-    return Refused(429, message, "rate_limit_exceeded", type=noun, retry_after=seconds)

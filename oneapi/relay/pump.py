@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from oneapi.relay.faults import hidden
 from oneapi.relay.hubcopy import MAX_HELD, Copy
 from oneapi.relay.sockets import Link
 from oneapi.relay.transport import ClientLeft, Incoming
@@ -15,7 +16,12 @@ RESPONSES_END_MARKS = (b"event: response.completed", b"event: response.incomplet
 
 
 class Observer(Protocol):
-    """Who reads along. `see` is called from the event loop and must not wait; `done` runs once, in a greenlet, and may."""
+    """Who reads along. `see` is called from the event loop and must not wait; `done` runs once, in a greenlet, and may.
+
+    From the first `error` on, what could name our account is blotted out.
+    """
+
+    error: VendorError | None
 
     def see(self, data: bytes) -> None:
         """The next bytes of the body, without chunk framing; events may be cut anywhere."""
@@ -115,6 +121,8 @@ class Passthrough:
     def _pass_on(self, data: bytes) -> Iterator[bytes]:
         self.observer.see(data)
         holding = not self.settled and self.ends(data)
+        if self.observer.error is not None:
+            data = hidden(data)
         if self.edit is not None:
             data = self.edit(data)
         if not holding:

@@ -1,19 +1,21 @@
 """Refused: our own no to a client. Never retried, never held against a channel."""
 
+from collections.abc import Sequence
+
 
 class Refused(Exception):  # noqa: N818  # reads as what it is: raise Refused(403, ...)
     """`status` and `code` are the client's; `message` says what to mend, `zh` the same for those who read Chinese.
 
-    `retry_after` is in seconds.
+    `retry_after` is in seconds; `headers` tell more about a limit.
     """
 
     def __init__(
         self, status: int, message: str, code: str = "", *, zh: str = "", type: str = "", param: str | None = None,
-        retry_after: float | None = None,
+        retry_after: float | None = None, headers: Sequence[tuple[str, str]] = (),
     ):  # fmt: skip
         super().__init__(message)
         self.status, self.message, self.code, self.zh = status, message, code, zh or message
-        self.type, self.param, self.retry_after = type, param, retry_after
+        self.type, self.param, self.retry_after, self.headers = type, param, retry_after, headers
 
 
 def away() -> Refused:

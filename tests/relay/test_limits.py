@@ -40,6 +40,7 @@ def test_requests_a_minute(
         error["code"] == "rate_limit_exceeded" and error["type"] == "requests" and f"this {whose}: 3 requests" in error["message"]
     )
     assert 1 <= int(answers[3].headers["Retry-After"]) <= 120
+    assert answers[3].headers["x-ratelimit-limit-requests"] == "3" and answers[3].headers["x-ratelimit-remaining-requests"] == "0"
     assert len(vendor.asked) == 3
 
 

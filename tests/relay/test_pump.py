@@ -28,7 +28,7 @@ class Book:
     """An observer that remembers, and that takes a moment to settle."""
 
     def __init__(self, seconds: float = 0) -> None:
-        self.seen = b""
+        self.seen, self.error = b"", None
         self.outcomes: list[str] = []
         self.begun, self.settled = threading.Event(), threading.Event()
         self.seconds = seconds

@@ -7,7 +7,7 @@ from typing import Any
 
 import gevent
 import pytest
-from asks import events, words
+from asks import CHAT, events, post, words
 from fake_vendor import FakeVendor, Say, chat, stream
 from flask import Flask
 from sqlalchemy import update
@@ -106,6 +106,19 @@ def test_an_error_in_the_middle_of_a_stream_reaches_the_client_and_is_paid_up_to
     found = events(say(stream=True).text)
     assert any("error" in chunk for chunk in found if isinstance(chunk, dict)) and "[DONE]" not in found
     assert detail()["end"] == "vendor_broke" and second.asked == []
+
+
+@pytest.mark.parametrize("usage", [True, False])
+def test_an_error_in_the_middle_names_nobodys_account(
+    served: str, vendor: FakeVendor, channel: Any, alice: Any, usage: bool
+) -> None:
+    channel()
+    words = "Rate limit reached in organization org-AbCdEf123 for key sk-proj-123456"
+    broken = f'data: {{"error":{{"message":"{words}","type":"server_error"}}}}\n\n'.encode()
+    vendor.says((*stream("one two three")[:3], broken), pause=0.02)
+    text = post(served, alice.key, CHAT | {"stream": True, "stream_options": {"include_usage": usage}}).body.decode()
+    assert "Rate limit reached" in text and "two" in text
+    assert "AbCdEf123" not in text and "123456" not in text
 
 
 @pytest.mark.parametrize(

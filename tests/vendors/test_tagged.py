@@ -9,7 +9,8 @@ from oneapi.vendors.tagged import Splitter
 # What a model writes, what it thought, what it said.
 TEXTS = [
     ("<t>Easy.</t>\nParis.", "Easy.", "Paris."), ("Paris.", "", "Paris."), ("", "", ""), ("<t>Easy", "Easy", ""),
-    ("<t></t>Paris.", "", "Paris."), ("<", "", "<"), ("<t>a < b</ t></t>c</t>", "a < b</ t>", "c</t>"), (" <t>x</t>", "", " <t>x</t>"),
+    ("<t></t>Paris.", "", "Paris."), ("<", "", "<"), ("<t>a < b</ t></t>c</t>", "a < b</ t>", "c</t>"),
+    (" <t>x</t>", "", " <t>x</t>"),
 ]  # fmt: skip
 
 
