@@ -2,25 +2,30 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-relay test-product test-protocols test-browser check
+.PHONY: run test test-relay test-databases test-product test-protocols test-browser check
 
 run: $(VENV)/.run ## Serve on http://localhost:3000
 	$(BIN)/python app.py
 
-test: $(VENV)/.dev ## Run everything, two parts at a time
-	$(MAKE) --no-print-directory -k -j2 --output-sync=target test-relay test-product test-browser test-protocols
+# The longest parts first; they wait for disks and databases, so that three keep two cores busy.
+test: $(VENV)/.dev ## Run everything, three parts at a time
+	$(MAKE) --no-print-directory -k -j3 --output-sync=target test-browser test-databases test-relay test-product test-protocols
 
-RELAY := tests/relay tests/databases tests/models
+RELAY := tests/relay tests/models
+DATABASES := tests/databases
 PROTOCOLS := tests/test_wire.py tests/test_conformance.py tests/oracles tests/vendors tests/catalog
 
-test-relay: $(VENV)/.dev ## Requests, money, databases
+test-relay: $(VENV)/.dev ## Requests and money
 	$(BIN)/python -m pytest $(RELAY)
+
+test-databases: $(VENV)/.dev ## SQLite, MariaDB, PostgreSQL, Redis; several processes
+	$(BIN)/python -m pytest $(DATABASES)
 
 test-protocols: $(VENV)/.dev ## What vendors are asked and say
 	$(BIN)/python -m pytest $(PROTOCOLS)
 
 test-product: $(VENV)/.dev ## All the rest: API, pages, accounts, jobs, servers
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(RELAY) $(PROTOCOLS))
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(RELAY) $(DATABASES) $(PROTOCOLS))
 
 test-browser: $(VENV)/.dev ## The pages in a real Chromium
 	$(BIN)/python -m pytest -c tests/browser/pytest.ini --confcutdir=tests/browser tests/browser

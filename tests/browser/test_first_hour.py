@@ -157,7 +157,8 @@ def manage_somebody(page: Page, *, scripts: bool) -> None:
     expect(page.locator("#user-2")).to_contain_text("alice")
     page.goto("/user/2/balance")
     page.fill("#f-quota", "500000")
-    page.click("form.sheet .sheet-foot button.primary")
+    with page.expect_response(lambda answer: answer.request.method == "POST"):
+        page.click("form.sheet .sheet-foot button.primary")
     page.goto("/user?q=alice")
     expect(page.locator("#user-2")).to_contain_text("$1.00")
     page.click("#user-2 .switch")

@@ -7,7 +7,7 @@ from typing import Any
 import load
 import pytest
 from pages import PAGES, PUBLIC
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 HTML, ALL, REQUESTS, SHIFT, NODES = 12_000, 100_000, 12, 0.02, 2500
 ON_PHONES = ("overview", "keys", "key", "logs", "log", "channels", "channel", "users", "settings", "playground")
@@ -38,6 +38,6 @@ def test_nothing_is_loaded_twice_and_files_are_kept(open_page: Callable[..., Pag
     page.goto("/token", wait_until="networkidle")
     page.on("response", lambda answer: loaded.append(answer.url) if not answer.request.is_navigation_request() else None)
     page.click(".rail a[href='/log']")
-    page.wait_for_function("document.querySelector('h1').textContent.includes('Logs')")
+    expect(page.locator("h1")).to_contain_text("Logs")
     page.wait_for_load_state("networkidle")
     assert not [url for url in loaded if "/static/" in url and not url.endswith("mark.svg")]  # the tab's icon comes from memory
