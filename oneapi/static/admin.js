@@ -204,14 +204,15 @@ function priced(form, typed = null) {
 on("input", "form[data-prices] input", (e, field) => priced(field.form, field));
 
 // What a change of a balance would make of it
-on("input", "form[data-balance] input", (e, field) => {
-  const form = field.form, now = Number(form.dataset.balance), by = Number(form.elements.quota.value || NaN);
+function previewed(form) {
+  const now = Number(form.dataset.balance), by = Number(form.elements.quota.value || NaN);
   const after = { add: now + by, subtract: Math.max(0, now - by), set: by }[form.elements.how.value];
   const money = (quota) => `$${(quota / form.dataset.unit).toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 6 })}`;
   const note = $("[data-after]", form);
   note.hidden = !Number.isFinite(after);
   note.textContent = note.dataset.after.replace("{a}", money(now)).replace("{b}", money(after));
-});
+}
+on("input", "form[data-balance] input", (e, field) => previewed(field.form));
 // A dangerous switch asks when it is off as the form is sent.
 on("change", "[data-dangerous]", (e, field) => {
   if (field.checked) delete field.form.dataset.confirm;
@@ -222,6 +223,7 @@ export function enhance() {
   const strip = $(".strip"), current = strip && $("[aria-current]", strip);
   if (current) strip.scrollLeft = current.offsetLeft - strip.offsetLeft - 40;
   $$("form[data-prices]").forEach((form) => priced(form));
+  $$("form[data-balance]").forEach(previewed); // who types fast was quicker than this file
   follow();
   tally();
   $$("select[data-search]").forEach(searched);
