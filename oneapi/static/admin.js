@@ -181,11 +181,12 @@ on("click", "[data-test-all]", async () => {
 });
 on("click", "[data-tick-bad]", () => { lines().forEach((li) => { $(".check", li).checked = li.dataset.ok === "0"; }); tally(); });
 on("change", "#model-tests .check", tally);
-on("input", "[data-sift]", (e, field) => {
+on("input", "[data-sift]", (e, field) => sifted(field));
+function sifted(field) {
   const wish = field.value.trim().toLowerCase();
   $$(field.dataset.sift).forEach((li) => { li.hidden = !li.textContent.toLowerCase().includes(wish); });
   tally();
-});
+}
 
 // Ratios and dollars of one model: either is typed, the other follows, and all follow the input ratio.
 const shown = (number) => (Number.isFinite(number) ? String(+number.toPrecision(8)) : "");
@@ -224,6 +225,7 @@ export function enhance() {
   if (current) strip.scrollLeft = current.offsetLeft - strip.offsetLeft - 40;
   $$("form[data-prices]").forEach((form) => priced(form));
   $$("form[data-balance]").forEach(previewed); // who types fast was quicker than this file
+  $$("[data-sift]").forEach(sifted);
   follow();
   tally();
   $$("select[data-search]").forEach(searched);

@@ -583,7 +583,9 @@ function dress(value) {
   document.documentElement.dataset.appearance = value === "system" ? "" : value;
   cookie("appearance", value);
   $$("[data-appearance-set]").forEach((o) => o.toggleAttribute("aria-current", o.dataset.appearanceSet === value));
-  htmx.ajax("POST", "/preferences", { values: { appearance: value }, swap: "none" });
+  // Kept alive, so that it arrives also when the page is left at once.
+  const headers = { ...JSON.parse(document.body.getAttribute("hx-headers")), "HX-Request": "true" };
+  fetch("/preferences", { method: "POST", keepalive: true, headers, body: new URLSearchParams({ appearance: value }) });
 }
 on("click", "button[data-density]", () => {
   const root = document.documentElement;
@@ -599,16 +601,19 @@ function noticed() {
   cookie("notice", bell.dataset.notice);
 }
 
+// What only some pages need comes when they need it.
+const parts = { chips: "textarea[data-chips]", admin: "[data-events], [data-admin]", playground: "[data-playground]" };
+
 function enhance(root) {
   here();
   count();
-  if ($("textarea[data-chips]", root)) import("./chips.js").then((m) => m.enhance(root));
-  if ($("[data-events], [data-admin]", root)) import("./admin.js").then((m) => m.enhance(root));
-  if ($("[data-playground]", root)) import("./playground.js").then((m) => m.enhance(root));
+  const wanted = Object.keys(parts).filter((name) => $(parts[name], root));
+  const come = wanted.map((name) => import(`./${name}.js`).then((part) => part.enhance(root)));
   for (const field of $$("[data-quota]", root)) {
     const money = $(`[data-usd="${field.id}"]`);
     if (money && !money.value && field.value) money.value = +(Number(field.value) / field.dataset.quota).toFixed(6);
   }
+  return Promise.all(come);
 }
-enhance(document);
+enhance(document).then(() => { document.documentElement.dataset.ready = ""; });
 noticed();

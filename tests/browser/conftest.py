@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import served as installations  # noqa: E402  (the folder is no package of the repository)
+from patience import KEEP_TOASTS, PATIENCE, await_scripts  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--font-render-hinting=none", "--disable-quic"]
 # Chromium and htmx print a line for every 4xx of a fragment, the wanted 422 among them; these lines alone are excluded.
 WANTED = ("status of 422", "status of 404", "Status Error Code 404", "status of 286")
+
+
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +56,11 @@ def open_page(chromium: Browser, site: installations.Site) -> Iterator[Callable[
         )
         context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site.url)
         contexts.append(context)
+        context.set_default_timeout(PATIENCE)
         page = context.new_page()
+        if scripts:
+            page.add_init_script(KEEP_TOASTS)
+            await_scripts(page)
         page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") and not wanted(m.text) else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         if user:

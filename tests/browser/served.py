@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Semaphore, Thread
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -23,12 +23,14 @@ PASSWORD = "browser-test-1"
 
 
 class Vendor(BaseHTTPRequestHandler):
-    """Answers every chat with one sentence, streamed when asked; a key `bad` is refused, a key `slow` waits."""
+    """Answers every chat with one sentence, streamed when asked; a key `bad` is refused, a key `slow` waits for its turn."""
+
+    turns = Semaphore(0)  # a release lets one request with the key `slow` go on
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or "{}")
         if "slow" in self.headers.get("Authorization", ""):
-            time.sleep(0.7)
+            self.turns.acquire(timeout=60)
         if "bad" in self.headers.get("Authorization", ""):
             self._say(401, {"error": {"message": "Incorrect API key provided", "type": "invalid_request_error"}})
             return

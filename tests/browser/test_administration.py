@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from patience import expect_told
 from playwright.sync_api import Page, expect
 
 
@@ -26,7 +27,7 @@ def test_a_password_is_made_up(open_page: Callable[..., Page]) -> None:
     page = open_page(width=390, height=844)
     page.goto("/user?add=1")
     page.click("text=Generate")
-    assert len(page.input_value("#f-password")) == 16
+    expect(page.locator("#f-password")).to_have_value(re.compile("^.{16}$"))
 
 
 def test_switching_off_passwords_asks_first(open_page: Callable[..., Page], axe: Any) -> None:
@@ -39,7 +40,7 @@ def test_switching_off_passwords_asks_first(open_page: Callable[..., Page], axe:
     page.click("#ask [data-close]")
     page.click("#f-PasswordLoginEnabled")
     page.click("#list button[type=submit]")
-    expect(page.locator(".toast")).to_contain_text("saved")
+    expect_told(page, "saved")
 
 
 def test_variables_are_sifted_as_one_types(open_page: Callable[..., Page]) -> None:
@@ -48,6 +49,17 @@ def test_variables_are_sifted_as_one_types(open_page: Callable[..., Page]) -> No
     page.fill("[data-sift]", "redis")
     expect(page.locator("#environment tbody tr:visible").first).to_contain_text("REDIS")
     assert page.locator("#environment tbody tr:visible").count() < 6
+
+
+def test_what_was_typed_before_the_script_came_is_sifted(open_page: Callable[..., Page]) -> None:
+    page, late = open_page(), []
+    page.route("**/admin.js", lambda route: late.append(route))
+    Page.goto(page, "/system")  # does not wait for that script
+    page.fill("[data-sift]", "redis")
+    while not late:
+        page.wait_for_timeout(50)
+    late[0].continue_()
+    expect(page.locator("#environment tbody tr:visible").first).to_contain_text("REDIS")
 
 
 def test_codes_are_made_copied_and_printed(open_page: Callable[..., Page], axe: Any) -> None:
@@ -63,8 +75,9 @@ def test_codes_are_made_copied_and_printed(open_page: Callable[..., Page], axe: 
     expect(page.locator("#drawer [data-copy-from] use")).to_have_attribute("href", re.compile("check"))
     assert len(page.evaluate("navigator.clipboard.readText()").split()) == 3
     page.emulate_media(media="print")
-    assert page.locator("#made-codes").is_visible() and not page.locator("#drawer .sheet-foot").is_visible()
-    assert not page.locator("#list").is_visible()
+    expect(page.locator("#made-codes")).to_be_visible()
+    expect(page.locator("#drawer .sheet-foot")).to_be_hidden()
+    expect(page.locator("#list")).to_be_hidden()
 
 
 def test_the_section_of_settings_is_in_view_on_a_phone(open_page: Callable[..., Page]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import served as installations
 from pages import PAGES, PUBLIC
+from patience import PATIENCE, await_scripts
 from playwright.sync_api import Browser, Page, expect
 
 
@@ -29,7 +30,10 @@ def fresh() -> Iterator[installations.Site]:
 @pytest.fixture
 def page(chromium: Browser, fresh: installations.Site, scripts: bool) -> Iterator[Page]:
     context = chromium.new_context(base_url=fresh.url, java_script_enabled=scripts, viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(PATIENCE)
     made, complaints = context.new_page(), []
+    if scripts:
+        await_scripts(made)
     made.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") and "of 422" not in m.text else None)
     made.on("pageerror", lambda error: complaints.append(str(error)))
     yield made
@@ -84,8 +88,6 @@ def try_channel(page: Page) -> None:
     expect(page.locator("#channel-1 .health")).to_have_attribute("aria-label", re.compile("1 of the last"))
 
 
-
-
 def make_key(page: Page, *, scripts: bool) -> str:
     where = opened(page, "/token?add=1", "/token/add", scripts=scripts)
     page.fill("#f-name", "first key")
@@ -103,8 +105,8 @@ def ask(page: Page, url: str, key: str, *, scripts: bool) -> None:
         page.select_option("#f-key", page.locator("#f-key option", has_text="first key").get_attribute("value"))
         page.fill(".compose textarea", "hi")
         page.click(".compose button:has-text('Send')")
-        expect(page.locator(".turns")).to_contain_text("Hello from the vendor.", timeout=15_000)
-        expect(page.locator(".turns a:has-text('Log entry')")).to_be_visible(timeout=15_000)
+        expect(page.locator(".turns")).to_contain_text("Hello from the vendor.")
+        expect(page.locator(".turns a:has-text('Log entry')")).to_be_visible()
         return
     expect(page.locator("main .callout").first).to_contain_text("needs JavaScript")
     body = {"model": "gpt-4o-mini", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
