@@ -23,6 +23,7 @@ from pages import PAGES, PUBLIC  # noqa: E402
 
 # KB, KB, requests, ms, ms, shift, elements, ms, ms: section "Pages" of docs/performance.md
 HTML, ALL, REQUESTS, COLD, WARM, CLS, NODES, TOGGLE, CHANGE = 12, 100, 12, 450, 300, 0.02, 2500, 100, 150
+SCRIPTS = 9 * 1024
 LISTS = ("keys", "logs", "channels", "users", "codes", "pricing", "audit", "prices")
 
 # Resolves with the milliseconds from the click on `selector` until what `event` brought is painted.
@@ -43,7 +44,8 @@ def opened(browser: Browser, site: Any, user: str) -> Page:
 
 
 def first_loads(browser: Browser, site: Any) -> None:
-    print(f"{'':20}{'HTML KB':>9}{'all KB':>9}{'requests':>9}{'LCP cold':>9}{'warm':>9}{'shift':>9}{'elements':>9}{'worst':>9}")
+    print(f"{'':20}{'HTML KB':>9}{'own JS KB':>10}{'all KB':>9}{'requests':>9}", end="")
+    print(f"{'LCP cold':>9}{'warm':>9}{'shift':>9}{'elements':>9}{'worst':>9}")
     for user, paths in (("root", PAGES), ("", PUBLIC)):
         kept = opened(browser, site, user)
         state = kept.context.storage_state()
@@ -56,9 +58,10 @@ def first_loads(browser: Browser, site: Any) -> None:
             warm = median(load.painted(page, path) for _ in range(3))
             context.close()
             ratios = [cold.all / ALL / 1000, cold.requests / REQUESTS, cold.lcp / COLD, warm / WARM, cold.cls / CLS]
-            ratios += [cold.nodes / NODES, cold.html / HTML / 1000 if name in LISTS else 0]
+            ratios += [cold.scripts / SCRIPTS, cold.nodes / NODES, cold.html / HTML / 1000 if name in LISTS else 0]
             worst = max(ratios)
-            line = f"{name:20}{cold.html / 1000:9.1f}{cold.all / 1000:9.1f}{cold.requests:9}{cold.lcp:9.0f}{warm:9.0f}"
+            weights = f"{cold.html / 1000:9.1f}{cold.scripts / 1024:10.1f}{cold.all / 1000:9.1f}"
+            line = f"{name:20}{weights}{cold.requests:9}{cold.lcp:9.0f}{warm:9.0f}"
             print(f"{line}{cold.cls:9.3f}{cold.nodes:9}{worst:9.2f}{'  OVER' if worst > 1 else ''}", flush=True)
         kept.context.close()
 

@@ -1,27 +1,8 @@
 // The playground: turns of a conversation, streamed from the relay with a key that is fetched when it is first needed.
+import { $, $$, button, make } from "./app.js";
+
 const DRAFT = "playground";
 const NUMBERS = ["temperature", "top_p", "max_tokens"];
-const PICTURES = 8, BIGGEST = 8 << 20; // how many at a time, and bytes of each
-const CODE = {
-  curl: (address, body) => `curl ${address}/v1/chat/completions \\\n  -H "Authorization: Bearer $ONE_API_KEY" \\\n  -H "Content-Type: application/json" \\\n  -d '${JSON.stringify(body, null, 2).replaceAll("'", "'\\''")}'`,
-  Python: (address, body) => `from openai import OpenAI\n\nclient = OpenAI(base_url="${address}/v1", api_key=ONE_API_KEY)\nanswer = client.chat.completions.create(\n${Object.entries(body).map(([k, v]) => `    ${k}=${python(v)},`).join("\n")}\n)`,
-  Node: (address, body) => `import OpenAI from "openai";\n\nconst client = new OpenAI({ baseURL: "${address}/v1", apiKey: process.env.ONE_API_KEY });\nconst answer = await client.chat.completions.create(${JSON.stringify(body, null, 2)});`,
-};
-const python = (value) => (value === true ? "True" : value === false ? "False" : value === null ? "None" : JSON.stringify(value));
-
-const node = (tag, name = "", text = "") => {
-  const made = document.createElement(tag);
-  if (name) made.className = name;
-  made.textContent = text;
-  return made;
-};
-
-const read = (file) => new Promise((done, failed) => {
-  const reader = new FileReader();
-  reader.onload = () => done(reader.result);
-  reader.onerror = failed;
-  reader.readAsDataURL(file);
-});
 // For showing: the bytes of a picture tell nobody anything.
 const short = (body) => JSON.parse(JSON.stringify(body, (key, value) => (key === "url" && value.startsWith("data:") ? value.replace(/,.*/, ",…") : value)));
 
@@ -29,19 +10,21 @@ class Talk {
   constructor(form) {
     this.form = form;
     this.words = JSON.parse(form.dataset.words);
-    this.turns = form.querySelector(".turns");
+    this.turns = $(".turns");
     this.messages = [];
     this.pictures = [];
     this.keys = new Map();
     this.restore();
-    this.attaching(form.querySelector(".compose"));
+    this.pictured($(".compose"));
+    this.code = $("[data-code]");
+    this.code.addEventListener("toggle", () => this.changed());
     form.addEventListener("submit", (e) => { e.preventDefault(); this.send(); });
     form.addEventListener("change", () => this.changed());
     form.elements.ask.addEventListener("keydown", (e) => {
       if (e.key === "Enter" && !e.shiftKey && !e.isComposing) { e.preventDefault(); this.send(); }
     });
-    form.querySelector("[data-stop]").addEventListener("click", () => this.running?.abort());
-    document.querySelector("[data-clear-talk]")?.addEventListener("click", () => { this.messages = []; this.draw(); this.changed(); });
+    $("[data-stop]").addEventListener("click", () => this.running?.abort());
+    $("[data-clear-talk]")?.addEventListener("click", () => { this.messages = []; this.draw(); this.changed(); });
     this.changed();
   }
 
@@ -64,8 +47,11 @@ class Talk {
     values.stream = this.form.elements.stream.checked;
     const light = this.messages.map(({ pictures, ...message }) => message); // pictures would soon fill the tab's store
     try { sessionStorage.setItem(DRAFT, JSON.stringify({ messages: light, values })); } catch { /* full: the draft is lost */ }
-    const body = short(this.body());
-    for (const [name, write] of Object.entries(CODE)) document.getElementById(`code-${name}`).textContent = write(this.form.dataset.address, body);
+    if (this.code.open) this.coded();
+  }
+
+  coded() {
+    import("./code.js").then((m) => m.write(this.form.dataset.address, short(this.body())));
   }
 
   body() {
@@ -82,27 +68,26 @@ class Talk {
   }
 
   draw() {
-    this.turns.querySelectorAll(".turn").forEach((t) => t.remove());
+    $$(".turn", this.turns).forEach((t) => t.remove());
     this.messages.forEach((message, at) => this.turns.append(this.turn(message, at)));
-    this.turns.querySelector("[data-blank]").hidden = this.messages.length > 0;
+    $("[data-blank]").hidden = this.messages.length > 0;
   }
 
   turn(message, at) {
-    const box = node("article", "turn"), side = node("div");
-    const face = node("span", message.role === "user" ? "avatar" : "gram h1", message.role === "user" ? this.words.you.slice(0, 1) : (message.model ?? "AI").slice(0, 1).toUpperCase() + (message.model ?? "AI").slice(1, 2));
-    face.setAttribute("aria-hidden", "true");
-    const name = node("b", "strong small-text", message.role === "user" ? this.words.you : message.model);
-    side.append(name);
+    const box = make("article", "turn"), side = make("div");
+    const user = message.role === "user", who = user ? this.words.you : message.model ?? "AI";
+    const face = make("span", user ? "avatar" : "gram h1", who.slice(0, 1).toUpperCase() + (user ? "" : who.slice(1, 2)), { "aria-hidden": "true" });
+    side.append(make("b", "strong small-text", user ? who : message.model));
     if (message.thought) {
-      const thought = node("details", "thought");
+      const thought = make("details", "thought");
       thought.open = message.open && !message.content;
-      thought.append(node("summary", "", this.words.thought), node("span", "", message.thought));
+      thought.append(make("summary", "", this.words.thought), make("span", "", message.thought));
       side.append(thought);
     }
-    if (message.pictures?.length) side.append(this.shown(message.pictures));
-    side.append(node("div", `said${message.error ? " bad-text" : ""}`, message.error ?? message.content));
-    const about = node("div", "about");
-    for (const fact of message.facts ?? []) about.append(node("span", "", fact));
+    if (message.pictures?.length) side.append(this.album.list(this.words, message.pictures));
+    side.append(make("div", `said${message.error ? " bad-text" : ""}`, message.error ?? message.content));
+    const about = make("div", "about");
+    for (const fact of message.facts ?? []) about.append(make("span", "", fact));
     if (message.receipt) about.insertAdjacentHTML("beforeend", message.receipt); // our own server's fragment
     if (!message.open) about.append(...this.acts(message, at));
     side.append(about);
@@ -111,14 +96,8 @@ class Talk {
   }
 
   acts(message, at) {
-    const act = (label, what) => {
-      const button = node("button", "button quiet small", label);
-      button.type = "button";
-      button.addEventListener("click", what);
-      return button;
-    };
-    const copy = act(this.words.copy, () => {});
-    copy.dataset.copy = message.content;
+    const act = (label, what, more) => button("button quiet small", label, what, more);
+    const copy = act(this.words.copy, () => {}, { "data-copy": message.content });
     if (message.role !== "user") return [copy, act(this.words.again, () => this.answer(at))];
     return [copy, act(this.words.edit, () => {
       this.form.elements.ask.value = message.content;
@@ -130,44 +109,24 @@ class Talk {
   }
 
   // Pictures: chosen, pasted or dropped; they travel inside the message.
-  attaching(box) {
-    const take = async (files) => {
-      const found = [...files].filter((file) => file.type.startsWith("image/"));
-      const fit = found.filter((file) => file.size <= BIGGEST).slice(0, PICTURES - this.pictures.length);
-      if (fit.length < found.length) dispatchEvent(new CustomEvent("toast", { detail: { kind: "bad", text: this.words.toobig } }));
-      this.attach([...this.pictures, ...(await Promise.all(fit.map(read)))]);
+  pictured(box) {
+    const hear = (event, act) => box.addEventListener(event, act);
+    const take = (e, files) => {
+      if (!files.length) return;
+      const list = [...files]; // emptied when the event is over
+      e.preventDefault();
+      import("./pictures.js").then((album) => { this.album = album; album.take(this, list); });
     };
-    box.querySelector("[data-attach]").addEventListener("change", (e) => { take(e.target.files); e.target.value = ""; });
-    box.addEventListener("paste", (e) => { if (e.clipboardData.files.length) { e.preventDefault(); take(e.clipboardData.files); } });
-    box.addEventListener("dragover", (e) => { e.preventDefault(); box.classList.add("over"); });
-    box.addEventListener("dragleave", () => box.classList.remove("over"));
-    box.addEventListener("drop", (e) => { e.preventDefault(); box.classList.remove("over"); take(e.dataTransfer.files); });
+    hear("change", (e) => { if (e.target.files) { take(e, e.target.files); e.target.value = ""; } });
+    hear("paste", (e) => take(e, e.clipboardData.files));
+    hear("dragover", (e) => { e.preventDefault(); box.classList.add("over"); });
+    hear("dragleave", () => box.classList.remove("over"));
+    hear("drop", (e) => { e.preventDefault(); box.classList.remove("over"); take(e, e.dataTransfer.files); });
   }
 
   attach(pictures) {
     this.pictures = pictures;
-    const list = this.form.querySelector("[data-pictures]");
-    list.replaceChildren(...this.shown(pictures, (at) => this.attach(pictures.filter((_p, i) => i !== at))).children);
-    list.hidden = !pictures.length;
-  }
-
-  shown(pictures, remove = null) {
-    const list = node("ul", "pictures");
-    pictures.forEach((url, at) => {
-      const item = node("li"), picture = node("img"), name = this.words.picture.replace("{n}", at + 1);
-      picture.src = url;
-      picture.alt = name;
-      item.append(picture);
-      if (remove) {
-        const button = node("button", "", "×");
-        button.type = "button";
-        button.setAttribute("aria-label", `${this.words.remove} ${name}`);
-        button.addEventListener("click", () => remove(at));
-        item.append(button);
-      }
-      list.append(item);
-    });
-    return list;
+    this.album?.show(this);
   }
 
   async key() {
@@ -287,9 +246,9 @@ class Talk {
   }
 
   show(message, at) {
-    this.turns.querySelector("[data-blank]").hidden = true;
+    $("[data-blank]").hidden = true;
     const near = this.turns.scrollHeight - this.turns.scrollTop - this.turns.clientHeight < 80;
-    const old = this.turns.querySelectorAll(".turn")[at], fresh = this.turn(message, at);
+    const old = $$(".turn", this.turns)[at], fresh = this.turn(message, at);
     if (old) old.replaceWith(fresh);
     else this.turns.append(fresh);
     if (near) this.turns.scrollTop = this.turns.scrollHeight;
@@ -297,16 +256,16 @@ class Talk {
 
   busy(yes) {
     this.turns.setAttribute("aria-busy", yes);
-    this.form.querySelector("[data-stop]").hidden = !yes;
-    this.form.querySelector("[data-send]").hidden = yes;
+    $("[data-stop]").hidden = !yes;
+    $("[data-send]").hidden = yes;
   }
 
   raw(what, text) {
-    this.form.querySelector(`[data-raw=${what}]`).textContent = text;
+    $(`[data-raw=${what}]`).textContent = text;
   }
 }
 
-export function enhance(root) {
-  const form = root.querySelector("[data-playground]");
+export function enhance() {
+  const form = $("[data-playground]");
   if (form && !form.talk) form.talk = new Talk(form);
 }

@@ -18,9 +18,10 @@ OBSERVE = """
 
 @dataclass
 class Visit:
-    """Bytes as they travel, compressed: those of the page itself, and all."""
+    """Bytes as they travel, compressed: those of the page itself, of our own scripts, and all."""
 
     html: int
+    scripts: int
     all: int
     requests: int
     lcp: float  # milliseconds after the address was entered
@@ -33,7 +34,14 @@ def weight(answer: Any) -> int:
     body = answer.body()
     kind = answer.headers.get("content-type", "")
     text = kind.startswith(("text/", "application/json", "image/svg", "application/javascript"))
-    return len(gzip.compress(body, 6)) if text else len(body)
+    level = 9 if "/static/" in answer.url else 6  # static files are kept compressed as well as can be
+    return len(gzip.compress(body, level)) if text else len(body)
+
+
+def own(answer: Any) -> bool:
+    """Whether this is a script of ours, not one that is carried along."""
+    path = answer.url.split("?")[0]
+    return path.endswith(".js") and "/vendor/" not in path
 
 
 def visit(page: Page, path: str) -> Visit:
@@ -47,10 +55,11 @@ def visit(page: Page, path: str) -> Visit:
     first = page.goto(path, wait_until="load")
     rest(page)
     page.remove_listener("response", note)
-    sizes = [weight(a) for a in answers if a.status == 200 and not a.from_service_worker]
+    came = [a for a in answers if a.status == 200 and not a.from_service_worker]
+    scripts = sum(weight(a) for a in came if own(a))
     seen = page.evaluate("({...seen, nodes: document.getElementsByTagName('*').length})")
     assert first is not None
-    return Visit(weight(first), sum(sizes), len(answers), seen["lcp"], seen["cls"], seen["nodes"])
+    return Visit(weight(first), scripts, sum(map(weight, came)), len(answers), seen["lcp"], seen["cls"], seen["nodes"])
 
 
 def rest(page: Page) -> None:

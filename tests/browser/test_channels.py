@@ -34,6 +34,7 @@ def test_a_provider_is_searched_in_either_language(open_page: Callable[..., Page
 def test_a_mapping_is_written_in_rows_or_as_json(open_page: Callable[..., Page], scratch: int) -> None:
     page = open_page()
     page.goto(f"/channel?edit={scratch}")
+    page.locator("#f-model_mapping").scroll_into_view_if_needed()  # its rows come when it is near
     page.fill(".pair >> nth=0 >> input >> nth=0", "gpt-4o")
     page.fill(".pair >> nth=0 >> input >> nth=1", "gpt-4.1")
     page.click("text=Add a row")
@@ -51,8 +52,16 @@ def test_a_mapping_is_written_in_rows_or_as_json(open_page: Callable[..., Page],
     page.click("#drawer .sheet-foot button.primary")
     expect(page.locator("#drawer")).not_to_be_visible()
     page.goto(f"/channel?edit={scratch}")
+    page.locator("#f-model_mapping").scroll_into_view_if_needed()
     expect(page.locator(".pair input >> nth=1")).to_have_value("b")
     expect(page.locator("[data-unsaved]")).to_have_text("")
+
+
+def test_the_mapping_keeps_who_came_to_it_by_keyboard(open_page: Callable[..., Page], scratch: int) -> None:
+    page = open_page()
+    page.goto(f"/channel?edit={scratch}")
+    page.focus("#f-model_mapping")
+    expect(page.locator(".pair >> nth=0 >> input >> nth=0")).to_be_focused()
 
 
 def test_save_and_test_stays_and_says_how_it_went(open_page: Callable[..., Page], scratch: int, axe: Any) -> None:
