@@ -2,10 +2,11 @@
 
 import json
 import re
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, flash, g, get_flashed_messages, redirect, request
+from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 
 from oneapi import access
@@ -16,6 +17,26 @@ POLICY = {
     "connect-src": "'self'", "form-action": "'self'", "base-uri": "'none'", "frame-ancestors": "'none'", "manifest-src": "'self'",
 }  # fmt: skip
 
+
+PANEL = "HX-Panel"  # tells the page's script that an error is to be shown where the answer was awaited
+
+
+class Place(NamedTuple):
+    """An element that GETs fill: where in it an error is shown and how, and what a second try swaps."""
+
+    room: str
+    how: str
+    target: str
+    swap: str
+
+
+PLACES = {
+    "drawer": Place("#drawer", "innerHTML", "#drawer", "innerHTML"),
+    "list": Place("#list :is(.scroll, .empty)", "outerHTML", "#list", "morph:outerHTML"),  # its search keeps what is typed
+    "older": Place("#older > td", "innerHTML", "#older", "outerHTML"),
+    "found": Place("#found", "innerHTML", "#found", "innerHTML"),
+    "main": Place("#main", "innerHTML", "#main", ""),
+}
 
 HOST = re.compile(r"[A-Za-z0-9.:\[\]-]+")
 
@@ -139,17 +160,31 @@ def _headers(answer: Response) -> Response:
 
 
 def _failed(error: Exception) -> Any:
-    """An error page, or beside a page the sentence alone. The API and the relay write their own."""
+    """An error page, a panel in place of what htmx was to fill, or the sentence alone beside what was to be done.
+    The API and the relay write their own."""
     status = error.code or 500 if isinstance(error, HTTPException) else 404 if isinstance(error, Missing) else 500
     if request.path.startswith(("/api/", "/v1/", "/static/")) or (g.get("guard") and g.guard.dialect == "api"):
         return error if isinstance(error, HTTPException) else ("", status)
     g.error_page = True
     said = error.description if isinstance(error, HTTPException) and status in (403, 413, 422, 429) else ""
-    if htmx():
-        answer = Response(_render("error.html", "words", {"status": status, "said": said}), status, mimetype="text/html")
-        words = {"kind": "bad", "text": said or _render("error.html", "title", {"status": status}), "id": access.request_id()}
-        return tell(answer, {"toast": words})
-    return Response(_render("error.html", "", {"status": status, "said": said}), status, mimetype="text/html")
+    words = {"status": status, "said": said}
+    if not htmx():
+        answer = Response(_render("error.html", "", words), status, mimetype="text/html")
+        answer.headers.update({PANEL: "page"} if "HX-Boosted" in request.headers else {})
+        return answer
+    title, why = (_render("error.html", block, words).strip() for block in ("title", "why"))
+    if request.method == "GET" and (place := PLACES.get(request.headers.get("HX-Target", ""))):
+        return _panel(place, status, title, why)
+    answer = Response(_render("error.html", "words", words), status, mimetype="text/html")
+    return tell(answer, {"toast": {"kind": "bad", "text": said or title, "id": access.request_id()}})
+
+
+def _panel(place: Place, status: int, title: str, why: str) -> Response:
+    again = request.full_path.rstrip("?")
+    data = {"title": Markup(title), "why": Markup(why), "again": again, "target": place.target, "swap": place.swap}
+    answer = Response(_render("panel.html", "", data), status, mimetype="text/html")
+    answer.headers.update({PANEL: "part", "HX-Retarget": place.room, "HX-Reswap": place.how, "HX-Reselect": "unset"})
+    return answer
 
 
 def init(app: Flask) -> None:

@@ -152,10 +152,10 @@ def test_a_picture_travels_with_the_question(open_page: Callable[..., Page]) -> 
     expect(page.locator("[data-pictures] img")).to_have_count(0)
 
 
-def test_a_part_that_fails_leaves_the_page_and_names_the_request(open_page: Callable[..., Page]) -> None:
+def test_an_act_that_fails_leaves_the_page_and_names_the_request(open_page: Callable[..., Page]) -> None:
     page = open_page()
     page.goto("/token")
-    page.evaluate("htmx.ajax('GET', '/token/edit/999999', { target: '#drawer' })")
+    page.evaluate("htmx.ajax('POST', '/token/999999/delete', { swap: 'none' })")
     toast = page.locator(".toast.bad")
     expect(toast).to_contain_text("Not found")
     assert len(toast.locator("code").inner_text()) > 20
