@@ -39,6 +39,11 @@ def by_identity(session: Session, column: str, identity: str) -> User | None:
     return next((row for row in found if getattr(row, column) == identity), None)  # MySQL would ignore case
 
 
+def free(session: Session, column: str, value: Any) -> bool:
+    """Whether no account has this value in a column where it must be one person's; a status is everybody's."""
+    return column == "status" or session.scalar(select(User.id).where(getattr(User, column) == value).limit(1)) is None
+
+
 def by_aff_code(session: Session, code: str) -> User | None:
     wanted = select(User).where(User.aff_code == code, User.status == Status.ENABLED)
     return session.scalar(wanted) if code else None

@@ -77,6 +77,11 @@ def remove(session: Session, id: int, user_id: int) -> bool:
     return gone.rowcount == 1  # type: ignore[attr-defined]
 
 
+def of(session: Session, user_id: int) -> list[Token]:
+    """All of a person's tokens."""
+    return list(session.scalars(select(Token).where(Token.user_id == user_id).order_by(Token.id)))
+
+
 def remove_all(session: Session, user_id: int) -> None:
     session.execute(delete(Token).where(Token.user_id == user_id))
 

@@ -142,10 +142,12 @@ def update(id: int) -> Response:
 
 @bp.route("/redemption/<int:id>/status", methods=["POST"], allow=Role.ADMIN)
 def status(id: int) -> Response:
-    wanted = Status.ENABLED if request.form.get("status") else Status.DISABLED
+    wanted = Status.ENABLED if request.values.get("status") else Status.DISABLED
     try:
         row = topups.update_code(access.state(), actor(), id, {"status": wanted}, status_only=True)
-        toast(_("%(name)s enabled", name=row.name) if wanted == Status.ENABLED else _("%(name)s disabled", name=row.name))
+        said = _("%(name)s enabled", name=row.name) if wanted == Status.ENABLED else _("%(name)s disabled", name=row.name)
+        other = "" if wanted == Status.ENABLED else "?status=1"
+        toast(said, undo=f"/redemption/{id}/status{other}", target=f"#code-{id}")
     except Refused as error:
         toast(" ".join(complaints.of(error).values()), "bad")
     if "HX-Request" not in request.headers:

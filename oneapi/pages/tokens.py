@@ -279,9 +279,10 @@ def take_back(secret: str) -> Response:
     """Bring back what was deleted a moment ago."""
     try:
         noun, _ids = undo.restore(access.state(), actor(), secret)
-    except Refused:
-        toast(_("It is too late to undo this."), "bad")
+    except Refused as error:
+        late = error.code == "bad_code"
+        toast(_("It is too late to undo this.") if late else " ".join(complaints.of(error).values()), "bad")
         return done(back("/dashboard"))
     g.pop("broken", None)
     toast(_("Restored"))
-    return done(back({"channel": "/channel", "token": "/token", "redemption": "/redemption"}[noun]))
+    return done(back({"channel": "/channel", "token": "/token", "redemption": "/redemption", "user": "/user"}[noun]))

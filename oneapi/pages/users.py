@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from flask import Response, abort, request
 from flask_babel import gettext as _
@@ -11,7 +12,7 @@ from flask_login import current_user
 
 from oneapi import access
 from oneapi.access import GuardedBlueprint, actor
-from oneapi.actions import people, topups
+from oneapi.actions import people, topups, undo
 from oneapi.db import db
 from oneapi.messages import Refused
 from oneapi.models import browse, ledger, token, user
@@ -184,17 +185,20 @@ def adjust(id: int) -> Response:
 
 
 ACTIONS = ("enable", "disable", "promote", "demote", "delete")
+OPPOSITE = {"enable": "disable", "disable": "enable", "promote": "demote", "demote": "promote"}
 
 
 @bp.route("/user/<int:id>/<action>", methods=["POST"], allow=Role.ADMIN)
 def manage(id: int, action: str) -> Response:
     row = _row(id)
     if action == "status":
-        action = "enable" if request.form.get("status") else "disable"
+        action = "enable" if request.values.get("status") else "disable"
     if action not in ACTIONS:
         abort(404)
     name = row.username or ""
     try:
+        # A copy must be made before; whether root may be deleted at all is asked below.
+        secret = undo.remember_user(access.state(), actor(), id) if action == "delete" and row.role < Role.ROOT else ""
         people.manage(access.state(), actor(), name, action)
         said = {
             "enable": _("%(name)s enabled", name=name),
@@ -203,7 +207,7 @@ def manage(id: int, action: str) -> Response:
             "promote": _("%(name)s is an administrator now", name=name),
             "demote": _("%(name)s is no administrator any more", name=name),
         }
-        toast(said[action])
+        toast(said[action], **_undone(id, action, secret))
     except Refused as error:
         toast(" ".join(complaints.of(error).values()), "bad")
     if "HX-Request" in request.headers and action != "delete":
@@ -212,6 +216,13 @@ def manage(id: int, action: str) -> Response:
         held = ledger.balance(db.session(), id) - row.quota
         return fragment("users/index.html", "row", u=row, held=held, may=may, active=token.last_used(db.session(), [id]))
     return done(back("/user"))
+
+
+def _undone(id: int, action: str, secret: str) -> dict[str, str]:
+    """Where the toast's Undo leads."""
+    if action == "delete":
+        return {"undo": f"/undo/{quote(secret)}"}
+    return {"undo": f"/user/{id}/{OPPOSITE[action]}", "target": f"#user-{id}"}
 
 
 @bp.route("/user/bulk", methods=["POST"], allow=Role.ADMIN)
