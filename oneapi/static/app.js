@@ -194,7 +194,7 @@ document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   if (detail.xhr.getResponseHeader("HX-Panel") && !detail.elt.matches("[data-poll]")) Object.assign(detail, { shouldSwap: true, isError: false });
 });
 function failed({ elt }, text, id) {
-  if ($("tr .switch", elt)) elt.reset();
+  if (elt.matches("form:has(.switch)[hx-trigger]")) elt.reset();
   if (text) toast({ kind: "bad", text, id });
 }
 document.addEventListener("htmx:responseError", ({ detail }) => {
