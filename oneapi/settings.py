@@ -140,7 +140,7 @@ FIELDS: tuple[Field, ...] = (
         _setting("AutomaticEnableChannelEnabled", bool, False, "Enable recovered channels", "Only those that were disabled automatically."),
         _setting("ChannelBalanceThreshold", float, 0.0, "Disable below balance", "Balance at which an automatic update disables a channel; 0 disables those with nothing left, where broken channels are disabled.", check=at_least(0)),
         _setting("CooldownSeconds", int, 30, "Rest after 429 (seconds)", "When the vendor names no time.", check=between(0, 3600)),
-        _setting("LogConsumeEnabled", bool, True, "Log consumption", "Off keeps charges in the ledger, but writes no log line for each request."),
+        _setting("LogConsumeEnabled", bool, True, "Log consumption", "Off keeps charges in the ledger and counts failures, but writes no log line for each request."),
         _setting("LogRetentionDays", int, 0, "Keep logs (days)", "0 keeps them for ever.", check=at_least(0)),
         _setting("ApproximateTokenEnabled", bool, False, "Approximate token counts", "Counts bytes × 0.38 where a vendor reports no usage."),
         _setting("PrivateNetworksEnabled", bool, True, "Channels on private networks", "Off refuses channel addresses in private networks."),

@@ -186,7 +186,7 @@ def setting(state: State) -> Callable[..., None]:
 
 @pytest.fixture
 def logged(state: State, app: Flask) -> Callable[[], list[log.Log]]:
-    """The consume logs so far, oldest first."""
+    """The consume logs so far, oldest first: none of them means that nothing was charged. What failed: see `failed`."""
 
     def read() -> list[log.Log]:
         from sqlalchemy import select
@@ -194,6 +194,20 @@ def logged(state: State, app: Flask) -> Callable[[], list[log.Log]]:
         app.extensions["oneapi.relay"].ledger.flush()
         with state.databases.logs() as session:
             return list(session.scalars(select(log.Log).where(log.Log.type == log.Kind.CONSUME).order_by(log.Log.id)))
+
+    return read
+
+
+@pytest.fixture
+def failed(state: State, app: Flask) -> Callable[[], list[log.Log]]:
+    """The logs of failed requests so far, oldest first."""
+
+    def read() -> list[log.Log]:
+        from sqlalchemy import select
+
+        app.extensions["oneapi.relay"].failures.flush()
+        with state.databases.logs() as session:
+            return list(session.scalars(select(log.Log).where(log.Log.type == log.Kind.ERROR).order_by(log.Log.id)))
 
     return read
 

@@ -148,6 +148,7 @@ class World:
             session.add(rollup.Hour(hour=hour, **who, **more))
         self.write()
         self.write(type=5, user_id=0, username="")
+        self.write(type=6, quota=0, detail='{"status": 502, "code": "vendor_error", "attempts": []}')
 
 
 @dataclass(frozen=True)

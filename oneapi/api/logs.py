@@ -38,7 +38,7 @@ def _page(wanted: Filter) -> tuple[list[log.Log], int]:
 @routes.route("/", allow=Role.ADMIN)
 @envelope.says("[Log]", query=FILTER + PAGE)
 def get_logs() -> Response:
-    """Everybody's logs, newest first."""
+    """Everybody's logs, newest first; `type` is 1 top-up, 2 usage, 3 administration, 4 system, 5 test, 6 error, 0 all."""
     rows, total = _page(_wanted())
     return envelope.listing(map(shapes.log, rows), total)
 
@@ -72,7 +72,7 @@ def search_logs() -> Response:
 @routes.route("/self", allow=Role.USER)
 @envelope.says("[Log]", query=FILTER + PAGE)
 def get_own_logs() -> Response:
-    """One's own logs, newest first."""
+    """One's own logs, newest first; `type` is 1 top-up, 2 usage, 3 administration, 4 system, 5 test, 6 error, 0 all."""
     rows, total = _page(_wanted(user_id=current_user.id, username="", channel=0))
     return envelope.listing(map(shapes.own_log, rows), total)
 

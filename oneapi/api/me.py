@@ -112,6 +112,8 @@ def _by_day(user_id: int, since: int, until: int) -> dict[tuple[str, str], list[
     """Requests, quota, prompt and completion tokens by UTC day and model."""
     days: defaultdict[tuple[str, str], list[Any]] = defaultdict(lambda: [0, 0, 0, 0])
     for found in usage.series(db.session(), since, until, step=DAY, user_id=user_id):
+        if not found.requests:  # nothing but failures
+            continue
         day = datetime.fromtimestamp(found.key, UTC).strftime("%Y-%m-%d")
         sums = days[day, found.model]
         for at, number in enumerate((found.requests, found.quota, found.prompt, found.completion)):

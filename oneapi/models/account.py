@@ -119,7 +119,7 @@ def to_remind(session: Session, threshold: int, *, since: int, limit: int = 500)
     Only who has used some of it since a time: nobody wants a mail because they had nothing left years ago.
     """
     news = or_(User.reminded_at_quota.is_(None), (User.quota <= 0) & (User.reminded_at_quota > 0))
-    active = User.id.in_(select(Hour.user_id).where(Hour.hour > since - 3600))
+    active = User.id.in_(select(Hour.user_id).where(Hour.hour > since - 3600, Hour.requests > 0))
     low = select(User).where(User.status == Status.ENABLED, User.quota < threshold, news, active)
     return list(session.scalars(low.where(User.email.is_not(None), User.email != "").order_by(User.id).limit(limit)))
 

@@ -18,6 +18,7 @@ class Kind(IntEnum):
     MANAGE = 3
     SYSTEM = 4
     TEST = 5
+    ERROR = 6  # ours: a request that failed and cost nothing
 
 
 class Log(Base):

@@ -1,4 +1,4 @@
-"""Hourly roll-ups of consumption: what pages and limits read instead of raw logs."""
+"""Hourly roll-ups of consumption and of failures: what pages and limits read instead of raw logs."""
 
 from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -22,3 +22,4 @@ class Hour(Base):
     prompt_tokens: Mapped[int] = mapped_column(Count, default=0)
     completion_tokens: Mapped[int] = mapped_column(Count, default=0)
     elapsed_time: Mapped[int] = mapped_column(Count, default=0)  # milliseconds, summed
+    errors: Mapped[int] = mapped_column(Count, server_default="0")  # failed requests, which `requests` leaves out

@@ -219,13 +219,17 @@ def _add_up(dialect: str) -> Any:
 
 
 def write_logs(connection: Direct, rows: list[Row]) -> None:
-    values = [_log(row.log, row) for row in rows if row.log is not None]
+    insert_logs(connection, [_log(row.log, row) for row in rows if row.log is not None])
+
+
+def insert_logs(connection: Direct, values: list[dict[str, Any]]) -> None:
+    """Log rows by the names of their columns; what a row does not name is empty."""
     if values:
-        connection.execute(_INSERT_LOG, values)
+        connection.execute(_INSERT_LOG, [_BLANK | row for row in values])
 
 
 def _log(log: dict[str, Any], row: Row) -> dict[str, Any]:
     if row.written_off:
         content = f"{log['content']} （{row.written_off} 超出余额，未扣除 written off）"
         log = log | {"quota": row.cost - row.written_off, "content": content}
-    return _BLANK | log
+    return log

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
 from sqlalchemy.orm import Session
 
-from oneapi.models import settlement
+from oneapi.models import failure, settlement
 from oneapi.models.direct import Direct
 from oneapi.models.settlement import Return, Row
 
@@ -88,6 +88,10 @@ class Store:
                 log.critical("request=%s cannot be charged: %s", rows[0].request_id, error)
                 reject(rows[0])
 
+    def write_failures(self, counts: dict[failure.Key, int], rows: list[dict[str, Any]]) -> None:
+        """One transaction: add to the errors of roll-ups, and write log rows where these have no database of their own."""
+        self._attempted(lambda: self._write_failures(counts, rows))
+
     def run(self, work: Callable[[Session], T]) -> T:
         """What `work` returns, done in a transaction of its own."""
         return self._attempted(lambda: self._transacted(work))
@@ -134,6 +138,19 @@ class Store:
             with self.databases.log_engine.begin() as connection, closing(Direct(connection)) as direct:
                 settlement.write_logs(direct, rows)
         return gone
+
+    def _write_failures(self, counts: dict[failure.Key, int], rows: list[dict[str, Any]]) -> None:
+        separate = self.databases.separate_logs
+        with self._engine.begin() as connection:
+            if self.sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            with closing(Direct(connection)) as direct:
+                failure.count(direct, counts)
+                if not separate:
+                    settlement.insert_logs(direct, rows)
+        if separate and rows:
+            with self.databases.log_engine.begin() as connection, closing(Direct(connection)) as direct:
+                settlement.insert_logs(direct, rows)
 
 
 def _outcome(work: Callable[[], Any]) -> tuple[bool, Any]:

@@ -82,6 +82,7 @@ def plus(a: Sum, b: Sum) -> Sum:
         a.prompt + b.prompt,
         a.completion + b.completion,
         a.elapsed + b.elapsed,
+        a.errors + b.errors,
     )
 
 

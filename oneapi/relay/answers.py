@@ -209,8 +209,9 @@ class Chunks:
                     yield encoded(data)
         except VendorError as error:
             self.failed(error)
-            self._settle("idle_timeout" if error.kind == "timeout" else "vendor_broke")
-            yield dialect.event(broken(error))
+            said = broken(error)
+            self._settle("idle_timeout" if error.kind == "timeout" else "vendor_broke", said["error"]["message"])
+            yield dialect.event(said)
             return
         except ClientLeft:
             self._settle("client_left")
@@ -230,14 +231,14 @@ class Chunks:
             return chunk
         return {k: v for k, v in chunk.items() if k != "usage"} if chunk.get("choices") else None
 
-    def _settle(self, end: str) -> None:
+    def _settle(self, end: str, message: str = "") -> None:
         ask, bill, used = self.ask, self.bill, meter.usage(self.report)
         if ask.kind in meter.PICTURES and bill.tariff is not None:
             bill.settle(meter.pictures(bill.tariff, ask.body, {"usage": self.report}), used or SAID_NOTHING, end)
         elif ask.kind == "speech" and bill.tariff is not None:
             bill.settle(meter.speech(bill.tariff, str(ask.body.get("input") or "")), SAID_NOTHING, end)
         elif used is None and not self.said and end != "complete":
-            bill.release()
+            bill.broke(end, message)
         else:
             bill.text(used, lambda: "".join(self.said), end, wait=end != "client_left")
 
@@ -275,7 +276,7 @@ class Sound:
 
     def _settle(self, end: str) -> None:
         if not self.delivered:
-            self.bill.release()
+            self.bill.broke(end)
         elif self.bill.tariff is not None:
             charge = meter.speech(self.bill.tariff, str(self.ask.body.get("input") or ""))
             self.bill.settle(charge, SAID_NOTHING, end, wait=end == "complete")

@@ -67,6 +67,12 @@ class Bill:
             self._give_back()
             self.ask.ticket.done(0)
 
+    def broke(self, end: str, message: str = "") -> None:
+        """The answer ended before it said anything: nothing is charged, and it failed unless the client had left."""
+        if self.open and end != "client_left":
+            self.gateway.failures.broken(self.ask, end, message)
+        self.release()
+
     def settle(self, charge: Charge, used: Usage, end: str, *, wait: bool = True) -> None:
         """Charge what was served. With `wait`, return when the charge is durable."""
         if not self.open:

@@ -22,6 +22,7 @@ from oneapi.relay.answers import Served
 from oneapi.relay.ask import Ask
 from oneapi.relay.endpoints import Endpoint
 from oneapi.relay.estimate import prompt as prompt_estimate
+from oneapi.relay.failures import internal
 from oneapi.relay.gateway import Gateway
 from oneapi.relay.refusal import Refused, away
 from oneapi.relay.transport import ClientLeft
@@ -102,7 +103,7 @@ class Entry:
             return refuse(environ, start, headers, away(), id)
         except Exception:  # the last door: whatever else went wrong, the client gets an answer in its dialect
             log.exception("request=%s failed", id)
-            return refuse(environ, start, headers, Refused(500, "Internal error of the gateway.", "internal_error"), id)
+            return refuse(environ, start, headers, internal(), id)
         headers += [("Content-Type", served.content_type), *more]
         body = served.body
         status = "200 OK" if served.status == 200 else f"{served.status} {REASONS.get(served.status, 'Answer')}"
@@ -134,8 +135,14 @@ class Entry:
     def relay(
         self, environ: Environ, endpoint: Endpoint, caller: Caller, pinned: int, path: str, id: str
     ) -> tuple[Served, list[tuple[str, str]]]:
-        ask = self.ask(environ, endpoint, caller, pinned, path, id)
-        admission.check_model(caller, ask.model)
+        ask, failures = None, self.gateway.failures
+        try:
+            ask = self.ask(environ, endpoint, caller, pinned, path, id)
+            admission.check_model(caller, ask.model)
+        except Refused as refused:
+            if not isinstance(refused.__cause__, OSError):  # a body that breaks off is a client that left
+                failures.refused(refused, caller, id, path, ask, chinese=chinese(environ))
+            raise
         if caller.limits:
             estimate = prompt_estimate(ask.kind, ask.body, ask.size)
             ask.ticket = self.gateway.board.enter(caller, estimate)
@@ -145,6 +152,7 @@ class Entry:
         except BaseException as error:
             answered[ask.kind, getattr(error, "status", 500)] += 1
             ask.ticket.done(0)
+            failures.refused(error, caller, id, path, ask, chinese=chinese(environ))
             raise
         answered[ask.kind, 200] += 1
         return served, ask.ticket.headers
@@ -302,10 +310,13 @@ def preflight(start: Start, headers: list[tuple[str, str]]) -> Iterable[bytes]:
     return []
 
 
+def chinese(environ: Environ) -> bool:
+    return environ.get("HTTP_ACCEPT_LANGUAGE", "").lower().startswith("zh")
+
+
 def refuse(environ: Environ, start: Start, headers: list[tuple[str, str]], refused: Refused, id: str) -> Iterable[bytes]:
     """Our no, in the client's dialect and language."""
-    chinese = environ.get("HTTP_ACCEPT_LANGUAGE", "").lower().startswith("zh")
-    message = f"{refused.zh if chinese else refused.message} (request id: {id})"
+    message = f"{refused.zh if chinese(environ) else refused.message} (request id: {id})"
     type = refused.type or dialect.error_type(refused.status)
     body = json.dumps(dialect.error(message, type, refused.code or None, refused.param), ensure_ascii=False).encode()
     more = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]

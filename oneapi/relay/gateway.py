@@ -23,6 +23,7 @@ class Gateway:
     def __init__(self, state: State, chance: Callable[[], float] = random.random):
         self.state, self.chance = state, chance
         self.ledger = Ledger(state)
+        self.failures = self.ledger.failures
         self.health = Health(state)
         self.secrets = Secrets()
         self.clocks = Clocks(lambda: state.clock())

@@ -18,6 +18,7 @@ from gevent.lock import BoundedSemaphore
 from oneapi.config import VERSION
 from oneapi.models import leases, settlement, store
 from oneapi.models.store import FAILURES, UNFIT
+from oneapi.relay.failures import Failures
 from oneapi.relay.journal import Journal
 from oneapi.relay.purse import Hold, Purse, spend
 from oneapi.relay.refusal import Refused, away
@@ -56,6 +57,7 @@ class Ledger:
         self._purses: dict[tuple[str, int], Purse] = {}
         self._writing, self._registering = BoundedSemaphore(), BoundedSemaphore()
         self._store = store.Store(state.databases)
+        self.failures = Failures(state, self._store)
         self._wake, self._ending = Event(), Event()
         self._greenlets: list[gevent.Greenlet] = []
         self._registered = False
@@ -188,6 +190,7 @@ class Ledger:
 
     def stop(self) -> None:
         """Write what is pending, give every lease back and sign off."""
+        self.failures.stop()
         if not self._greenlets:
             return
         self._ending.set()

@@ -9,6 +9,7 @@ from oneapi.dialects import openai as dialect
 from oneapi.relay import meter
 from oneapi.relay.ask import Ask
 from oneapi.relay.bill import Bill
+from oneapi.relay.faults import broken
 from oneapi.vendors.openai import fault
 from oneapi.wire import VendorError
 
@@ -108,7 +109,7 @@ class Watch:
             )
         used = meter.usage(self.report)
         if used is None and not self.said and end != "complete":
-            self.bill.release()
+            self.bill.broke(end, broken(self.error)["error"]["message"] if self.error is not None else "")
         else:
             self.bill.text(used, self._text, end, wait=end != "client_left")
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from oneapi.models import log
+from oneapi.models import log, rollup
 
 KEYS = {
     "id", "user_id", "created_at", "type", "content", "username", "token_name", "model_name", "quota", "prompt_tokens",
@@ -79,3 +79,23 @@ def test_old_logs_are_deleted_for_good(as_, admin, root, written):
     assert [row["id"] for row in as_(admin).data("GET", "/api/log/")] == [5, 4, 3]
     [act] = as_(root).data("GET", "/api/audit/?noun=log")
     assert act["difference"] == {"before": [None, 300], "count": [None, 2]}
+
+
+def test_failed_requests_are_of_a_type_of_their_own(as_, state, alice, admin):
+    """Old clients read them as they read all others: every key is there, and the cost is nothing."""
+    detail = {"status": 502, "code": "vendor_error", "attempts": [{"channel": 7, "status": 500}]}
+    with state.databases.logs() as session:
+        session.add(log.Log(type=log.Kind.ERROR, user_id=alice.id, created_at=5, content="boom", detail=json.dumps(detail)))
+    (row,) = as_(admin).data("GET", "/api/log/?type=6")
+    assert set(row) == KEYS and (row["type"], row["quota"], row["content"], row["detail"]) == (6, 0, "boom", detail)
+    assert row in as_(admin).data("GET", "/api/log/") and as_(admin).data("GET", "/api/log/search?keyword=6") == [row]
+    assert as_(alice).data("GET", "/api/log/self?type=6") == [row | {"id": 0, "detail": {"status": 502, "code": "vendor_error"}}]
+    assert as_(admin).data("GET", "/api/log/stat?type=6") == {"quota": 0}
+
+
+def test_hours_in_which_everything_failed_are_no_usage(as_, state, alice):
+    hour = int(state.clock()) // 3600 * 3600
+    with state.databases.transaction() as session:
+        none = dict.fromkeys(("requests", "quota", "prompt_tokens", "completion_tokens", "elapsed_time"), 0)
+        session.add(rollup.Hour(hour=hour, user_id=alice.id, token_id=1, channel_id=0, model_name="", errors=4, **none))
+    assert as_(alice).data("GET", "/api/user/dashboard") == [] == as_(alice).data("GET", "/api/usage")["days"]
