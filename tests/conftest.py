@@ -17,6 +17,7 @@ from fake_vendor import FakeVendor  # noqa: E402
 from flask import Flask  # noqa: E402
 from flask.testing import FlaskClient  # noqa: E402
 from gevent import pywsgi  # noqa: E402
+from jinja2 import BytecodeCache  # noqa: E402
 
 from oneapi import config, create_app  # noqa: E402
 from oneapi.models import ability, ledger, log, option, version  # noqa: E402
@@ -27,6 +28,22 @@ from oneapi.state import State  # noqa: E402
 
 PASSWORD = "correct horse"
 HASHED = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+
+
+class Compiled(BytecodeCache):
+    """Every test makes an app; their templates are compiled once."""
+
+    kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Any) -> None:
+        if bucket.key in self.kept:
+            bucket.bytecode_from_string(self.kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Any) -> None:
+        self.kept[bucket.key] = bucket.bytecode_to_string()
+
+
+Flask.jinja_options = {"bytecode_cache": Compiled()}
 
 
 @dataclass
