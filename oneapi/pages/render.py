@@ -120,7 +120,7 @@ def back(to: str, *drop: str) -> str:
     current = urlsplit(request.headers.get("HX-Current-URL") or request.headers.get("Referer") or "")
     if current.path != to or current.netloc not in ("", request.host):
         return to
-    gone = ("edit", "id", "add", "like", "tests", "balance", *drop)
+    gone = ("edit", "id", "add", "like", "tests", "balance", "keys", *drop)
     kept = "&".join(pair for pair in current.query.split("&") if pair and pair.partition("=")[0] not in gone)
     return to + (f"?{kept}" if kept else "")
 

@@ -28,6 +28,7 @@ COLUMNS = (
     ("group", lazy_gettext("Group")), ("used", lazy_gettext("Used")), ("requests", lazy_gettext("Requests")),
     ("role", lazy_gettext("Role")), ("linked", lazy_gettext("Linked")), ("active", lazy_gettext("Last active")),
 )  # fmt: skip
+KEYS = 100  # shown at most
 FILTERS: dict[str, Any] = {"q": None, "role": ("1", "10", "100"), "status": ("1", "2"), "group": None}
 
 
@@ -44,6 +45,8 @@ def index() -> Response:
         extra = {"opened": "users/form.html", **_form(None)}
     elif id := request.args.get("balance", type=int):
         extra = {"opened": "users/balance.html", **_balance(_row(id))}
+    elif id := request.args.get("keys", type=int):
+        extra = {"opened": "users/keys.html", **_keys(_row(id))}
     extra |= {"hidden": lists.hidden("user", COLUMNS), "columns": COLUMNS, "may": may, **_facets(found)}
     active = token.last_used(db.session(), [row.id for row, _held in rows])
     return page("users/index.html", "list", view=view.counted(total), rows=rows, active=active, **extra)
@@ -182,6 +185,18 @@ def adjust(id: int) -> Response:
     db.session().expire_all()
     toast(_("%(name)s now has %(left)s", name=row.username, left=texts.money(ledger.balance(db.session(), id))))
     return done(back("/user"))
+
+
+@bp.route("/user/<int:id>/keys", allow=Role.ADMIN)
+def keys(id: int) -> Response:
+    """To look at: only their owner changes keys or sees them in full."""
+    return sheet("users/keys.html", **_keys(_row(id)))
+
+
+def _keys(row: User) -> dict[str, Any]:
+    now = int(access.state().clock())
+    found, total = browse.tokens(db.session(), row.id, {}, "-id", offset=0, limit=KEYS, now=now)
+    return {"title": _("API keys of %(name)s", name=row.username), "row": row, "keys": found, "keys_total": total, "now": now}
 
 
 ACTIONS = ("enable", "disable", "promote", "demote", "delete")

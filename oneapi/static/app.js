@@ -93,7 +93,7 @@ on("click", "[data-copy-url]", async (e, b) => copy(await fetched(b.dataset.copy
 
 // Dialogs
 const drawer = () => $("#drawer");
-const SHEETS = ["edit", "add", "like", "tests", "balance"]; // what an address says of an open drawer
+const SHEETS = ["edit", "add", "like", "tests", "balance", "keys"]; // what an address says of an open drawer
 let opener = null;
 export function show(dialog) {
   if (!dialog || dialog.matches(":modal")) return;

@@ -28,6 +28,7 @@ PAGES = {
     "users": "/user",
     "user": "/user?edit=2",
     "user-balance": "/user?balance=2",
+    "user-keys": "/user?keys=1",
     "codes": "/redemption",
     "code-new": "/redemption?add=1",
     "prices": "/price",

@@ -128,3 +128,19 @@ def test_toasts_of_any_script_fit_into_headers(browse: Any, admin: Any, channel:
     id = channel(name="阿里云百炼")
     said = browse(admin).send(f"/channel/{id}/status").headers["HX-Trigger"]
     assert said.isascii() and "阿里云百炼" in json.loads(said)["toast"]["text"]
+
+
+def test_an_administrator_looks_at_somebodys_keys_without_seeing_them_whole(browse: Any, admin: Any, alice: Any) -> None:
+    browser = browse(admin)
+    for said in (browser.ask(f"/user/{alice.id}/keys", "drawer").text, browser.get(f"/user?keys={alice.id}").text):
+        assert "API keys of alice" in said and f"/log?user_id={alice.id}&amp;token=alice%27s" in said
+        assert alice.key[:12] not in said and alice.key[-4:] in said
+    assert f"/user/{alice.id}/keys" in browser.get("/user").text
+
+
+def test_nobody_looks_at_the_keys_of_their_like_or_above(browse: Any, admin: Any, alice: Any, root: Any, person: Any) -> None:
+    other = person("second", role=10)
+    browser = browse(admin)
+    assert [browser.get(f"/user/{who.id}/keys").status_code for who in (other, root, admin)] == [404, 404, 404]
+    assert f"/user/{other.id}/keys" not in browser.get("/user").text
+    assert browse(alice).get(f"/user/{alice.id}/keys").status_code == 403
