@@ -20,6 +20,7 @@ LONGEST_NAME = 30  # characters
 LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrency")
 LETTERS = string.ascii_letters + string.digits
 LARGEST = 2**62
+DAY = 86400  # seconds
 
 
 def new_key() -> str:
@@ -110,6 +111,25 @@ def delete(state: State, actor: Actor, id: int) -> None:
         row = token.owned(session, id, actor.id)
         ledger.recall(session, "token", row.id)
         token.remove(session, id, actor.id)
+
+
+def of_session(state: State, actor: Actor, name: str) -> Token:
+    """The actor's key for what they do in pages: limited by the balance alone, good for a day from now, made when there is none.
+
+    One that had ended or was switched off comes back with other letters, so that no copy of it comes to life.
+    """
+    now = int(state.clock())
+    with act(state, "tokens") as session:
+        row = token.passing(session, actor.id, name)
+        if row is None:
+            values = {"name": name, "remain_quota": -1, "unlimited_quota": True, "expired_time": now + DAY, "subnet": ""}
+            return add(session, actor.id, now, **values)
+        if row.status != Status.ENABLED or row.expired_time <= now:
+            row.key, row.status = new_key(), Status.ENABLED
+        row.expired_time = now + DAY
+        session.flush()
+        session.refresh(row)
+    return row
 
 
 def ensure_default(session: Session, user_id: int, now: int) -> None:

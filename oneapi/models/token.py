@@ -86,5 +86,11 @@ def remove_all(session: Session, user_id: int) -> None:
     session.execute(delete(Token).where(Token.user_id == user_id))
 
 
+def passing(session: Session, user_id: int, name: str) -> Token | None:
+    """The person's unlimited token of this name that ends by itself, whether or not it has."""
+    mine = (Token.user_id == user_id, Token.name == name, Token.expired_time > 0, Token.unlimited_quota.is_(True))
+    return session.scalar(select(Token).where(*mine).order_by(Token.id.desc()).limit(1))
+
+
 def by_name(session: Session, user_id: int, name: str) -> Token | None:
     return session.scalar(select(Token).where(Token.user_id == user_id, Token.name == name).order_by(Token.id).limit(1))

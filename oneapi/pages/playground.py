@@ -1,18 +1,22 @@
-"""The playground: a conversation with any model one can reach, through the real relay with a key of one's own."""
+"""The playground: a conversation with any model one can reach, by the real relay, with one's own key or the session's."""
 
 from flask import Response, request
 from flask_babel import gettext as _
 from flask_login import current_user
 
 from oneapi import access
-from oneapi.access import GuardedBlueprint
+from oneapi.access import GuardedBlueprint, actor
+from oneapi.actions import tokens
 from oneapi.db import db
 from oneapi.models import browse, log
+from oneapi.models.token import Token
 from oneapi.models.user import Role
 from oneapi.pages.render import fragment, page
 from oneapi.relay import probe
 
 bp = GuardedBlueprint("playground", __name__)
+
+SESSION = "playground"  # the name of the key that stands for the session
 
 
 @bp.route("/playground", allow=Role.USER)
@@ -24,9 +28,13 @@ def index() -> Response:
     found, _total = browse.tokens(db.session(), current_user.id, {"status": "1"}, "-last", offset=0, limit=100, now=now)
     wish = request.args.get("model", "")
     return page(
-        "playground/index.html", models=models, keys=[row for row, _held in found], wish=wish if wish in models else "",
-        key=request.args.get("key", type=int), words=_words(),
+        "playground/index.html", models=models, wish=wish if wish in models else "", words=_words(),
+        keys=[row for row, _held in found if not _of_session(row)], key=request.args.get("key", type=int),
     )  # fmt: skip
+
+
+def _of_session(row: Token) -> bool:
+    return row.name == SESSION and row.unlimited_quota and row.expired_time > 0
 
 
 def _talks(group: str, model: str) -> bool:
@@ -39,13 +47,19 @@ def _words() -> dict[str, str]:
     """What the script says."""
     return {
         "you": _("You"), "model": _("Model"), "copy": _("Copy"), "edit": _("Edit"), "again": _("Answer again"),
-        "stopped": _("Stopped"), "nokey": _("Choose a key first."),
+        "stopped": _("Stopped"),
         "first": _("first token after %(n)s", n="{n}"), "whole": _("%(n)s in all", n="{n}"),
         "speed": _("%(n)s tokens/s", n="{n}"), "broken": _("The answer broke off."), "thought": _("Reasoning"),
         "picture": _("Picture %(n)s", n="{n}"), "remove": _("Remove"),
         "toobig": _("Pictures may have at most 8 MB, eight at a time."),
         "offline": _("The server does not answer"),
     }  # fmt: skip
+
+
+@bp.route("/playground/key", methods=["POST"], allow=Role.USER)
+def key() -> Response:
+    """The key of who chose none."""
+    return Response(f"sk-{tokens.of_session(access.state(), actor(), SESSION).key}", mimetype="text/plain")
 
 
 @bp.route("/playground/receipt/<id>", allow=Role.USER)

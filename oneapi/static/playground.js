@@ -130,10 +130,10 @@ class Talk {
   }
 
   async key() {
-    const id = this.form.elements.key.value;
-    if (!id) throw new Error(this.words.nokey);
+    const id = this.form.elements.key.value; // none is the session
     if (!this.keys.has(id)) {
-      const answer = await fetch(`/token/${id}/key`, { headers: { "HX-Request": "true" } });
+      const headers = { ...JSON.parse(document.body.getAttribute("hx-headers")), "HX-Request": "true" };
+      const answer = await (id ? fetch(`/token/${id}/key`, { headers }) : fetch("/playground/key", { method: "POST", headers }));
       if (!answer.ok) throw new Error(`${this.words.offline} (${answer.status})`);
       this.keys.set(id, (await answer.text()).trim());
     }
@@ -166,6 +166,7 @@ class Talk {
         headers: { "Content-Type": "application/json", Authorization: `Bearer ${await this.key()}` },
       });
       message.id = answer.headers.get("X-Oneapi-Request-Id");
+      if (answer.status === 401) this.keys.clear(); // it may have ended meanwhile
       if (!answer.ok) message.error = await this.failure(answer);
       else if (body.stream) await this.read(answer, message, at, began);
       else this.take(message, await answer.json());

@@ -152,6 +152,18 @@ def test_a_picture_travels_with_the_question(open_page: Callable[..., Page]) -> 
     expect(page.locator("[data-pictures] img")).to_have_count(0)
 
 
+def test_the_playground_answers_without_a_key_of_ones_own(open_page: Callable[..., Page]) -> None:
+    page = open_page(lang="zh_CN")
+    page.goto("/playground?model=gpt-4o")
+    page.select_option("#f-key", "")
+    page.fill("[name=ask]", "hi")
+    page.keyboard.press("Enter")
+    expect(page.locator(".turn .said").last).to_have_text("Hello from the vendor.")
+    expect(page.locator(".turn .about a").last).to_contain_text("日志")
+    page.goto("/token?q=playground")
+    expect(page.locator("#list tbody tr")).to_have_count(1)
+
+
 def test_an_act_that_fails_leaves_the_page_and_names_the_request(open_page: Callable[..., Page]) -> None:
     page = open_page()
     page.goto("/token")
