@@ -23,7 +23,7 @@ from oneapi.state import State
 log = logging.getLogger(__name__)
 
 SECONDS = 15.0  # to wait for a hook
-TRIES = (0.0, 2.0, 10.0)  # pauses before each try of a webhook
+TRIES = (0.0, 2.0, 10.0)  # pauses before each try
 CAPS: dict[str, Any] = {"timeout": SECONDS, "max_bytes": 65536}
 MINUTE, DAY = 60, 86400
 
@@ -88,13 +88,16 @@ def _aside(send: Callable[..., Any], *what: Any, **more: Any) -> None:
     _pool.spawn(_in_turn, send, *what, **more)
 
 
-def _guarded(send: Callable[..., Any], *what: Any, **more: Any) -> None:
+def _guarded(send: Callable[..., Any], *what: Any, **more: Any) -> bool:
+    """Send and log what goes wrong; whether nothing did."""
     try:
         send(*what, **more)
+        return True
     except (MailError, guarded.FetchError) as error:
         log.warning("notices: not sent: %s", error)
     except TROUBLE as error:
         log.warning("notices: not sent: the database is away (%s)", type(error).__name__)
+    return False
 
 
 def _in_turn(send: Callable[..., Any], *what: Any, **more: Any) -> None:
@@ -116,9 +119,11 @@ def _tell_root(state: State, event: str, once: Once | None, facts: dict[str, Any
     if state.settings.webhook_url:
         ways.append(lambda: webhook(state, event, subject, text, facts))
     if state.settings.message_pusher_address or (root and root.email):
-        ways.append(lambda: _push_or_mail(state, root.email if root else "", subject, text))
-    for way in ways:
-        _guarded(way)
+        ways.append(lambda: _patiently(_push_or_mail, state, root.email if root else "", subject, text))
+    reached = [_guarded(way) for way in ways]
+    if once is not None and ways and not any(reached):  # news that reached nobody is news when it comes again
+        with state.databases.transaction() as session:
+            code.drop(session, "told", once.subject)
 
 
 def _new(state: State, once: Once) -> bool:
@@ -132,15 +137,27 @@ def _new(state: State, once: Once) -> bool:
     return True
 
 
+def _patiently(send: Callable[..., Any], *what: Any) -> None:
+    """Try again when a server is away; raises the last MailError or FetchError."""
+    for pause in TRIES[1:]:
+        try:
+            return send(*what)
+        except (MailError, guarded.FetchError) as error:
+            if getattr(error, "lasting", False):
+                raise
+        gevent.sleep(pause)
+    return send(*what)
+
+
 def _push_or_mail(state: State, email: str | None, subject: str, text: str) -> None:
     if state.settings.message_pusher_address:
         try:
             return push(state, subject, text)
         except guarded.FetchError as error:
+            if not email:
+                raise
             log.warning("notices: Message Pusher: %s", error)
-    if email:
-        send_mail(state, email, subject, html.escape(text))
-    return None
+    return send_mail(state, email or "", subject, html.escape(text))
 
 
 def push(state: State, subject: str, text: str) -> None:

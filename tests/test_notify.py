@@ -150,6 +150,43 @@ def test_the_same_news_is_not_told_twice_in_a_row(state, put, hook):
     assert told(notify.channel_disabled, "another reason") and told(notify.channel_slow, "7 s")
 
 
+@pytest.mark.parametrize("way", ["webhook", "push", "mail"])
+def test_news_that_reached_nobody_are_told_when_they_come_again(state, put, hook, way):
+    with Mailbox() as box:
+        closed = box.port
+    tell(state, "root", "en", "root@example.com" if way == "mail" else None)
+    if way == "mail":
+        put(SMTPServer="127.0.0.1", SMTPPort=str(closed), SMTPFrom="gateway@example.com")
+    else:
+        put(**{"webhook": {"WebhookUrl": hook.url}, "push": {"MessagePusherAddress": f"{hook.url}/push/me"}}[way])
+    hook.always({}, status=503)
+    notify.channel_disabled(state, 3, "c", "no such key")
+    assert notify.drain()
+    with Mailbox() as box:
+        if way == "mail":
+            put(SMTPPort=str(box.port))
+        hook.always({"success": True})
+        before = len(hook.asked)
+        for _ in range(2):
+            notify.channel_disabled(state, 3, "c", "no such key")
+            assert notify.drain()
+        assert len(box.mails if way == "mail" else hook.asked[before:]) == 1
+
+
+def test_a_mail_is_tried_again(state, put, hook, monkeypatch):
+    tries = []
+
+    def away_at_first(*what: Any) -> None:
+        tries.append(what)
+        if len(tries) == 1:
+            raise MailError("the server is away")
+
+    monkeypatch.setattr(notify, "send_mail", away_at_first)
+    tell(state, "root", "en", "root@example.com")
+    notify.channel_enabled(state, 3, "c")
+    assert notify.drain() and len(tries) == 2
+
+
 def test_many_notices_at_once_all_arrive(state, put, hook):
     put(WebhookUrl=hook.url)
     for number in range(100):

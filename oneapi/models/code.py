@@ -61,5 +61,10 @@ def holds(session: Session, purpose: str, subject: str, secret: str, *, now: int
     return session.scalar(found) == digest(secret)
 
 
+def drop(session: Session, purpose: str, subject: str) -> None:
+    """Forget what is kept for a purpose and subject."""
+    session.execute(delete(Code).where(Code.purpose == purpose, Code.subject == subject))
+
+
 def sweep(session: Session, *, now: int) -> int:
     return session.execute(delete(Code).where(Code.expires_at <= now)).rowcount  # type: ignore[attr-defined]
