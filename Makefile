@@ -2,17 +2,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-relay test-databases test-product test-protocols test-browser check
+.PHONY: run test test-relay test-databases test-product test-pages test-protocols test-browser check
 
 run: $(VENV)/.run ## Serve on http://localhost:3000
 	$(BIN)/python app.py
 
-# The longest parts first; they wait for disks and databases, so that three keep two cores busy.
-test: $(VENV)/.dev ## Run everything, three parts at a time
-	$(MAKE) --no-print-directory -k -j3 --output-sync=target test-browser test-databases test-relay test-product test-protocols
+# The longest parts first; they wait for disks and databases, so that four keep two cores busy.
+test: $(VENV)/.dev ## Run everything, four parts at a time
+	$(MAKE) --no-print-directory -k -j4 --output-sync=target \
+	  test-browser test-databases test-relay test-pages test-product test-protocols
 
 RELAY := tests/relay tests/models
 DATABASES := tests/databases
+PAGES := tests/pages tests/login
 PROTOCOLS := tests/test_wire.py tests/test_conformance.py tests/oracles tests/vendors tests/catalog
 
 test-relay: $(VENV)/.dev ## Requests and money
@@ -21,11 +23,14 @@ test-relay: $(VENV)/.dev ## Requests and money
 test-databases: $(VENV)/.dev ## SQLite, MariaDB, PostgreSQL, Redis; several processes
 	$(BIN)/python -m pytest $(DATABASES)
 
+test-pages: $(VENV)/.dev ## Pages, and sign-in through others
+	$(BIN)/python -m pytest $(PAGES)
+
 test-protocols: $(VENV)/.dev ## What vendors are asked and say
 	$(BIN)/python -m pytest $(PROTOCOLS)
 
-test-product: $(VENV)/.dev ## All the rest: API, pages, accounts, jobs, servers
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(RELAY) $(DATABASES) $(PROTOCOLS))
+test-product: $(VENV)/.dev ## All the rest: API, accounts, jobs, servers
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(RELAY) $(DATABASES) $(PAGES) $(PROTOCOLS))
 
 test-browser: $(VENV)/.dev ## The pages in a real Chromium
 	$(BIN)/python -m pytest -c tests/browser/pytest.ini --confcutdir=tests/browser tests/browser
