@@ -5,7 +5,7 @@ import pkgutil
 
 from flask import Flask
 
-from oneapi.pages import assets, languages, makers, render, shell, snippets, texts
+from oneapi.pages import assets, languages, makers, pieces, render, shell, snippets, texts
 
 
 def init(app: Flask) -> None:
@@ -14,6 +14,7 @@ def init(app: Flask) -> None:
     assets.init(app)
     texts.init(app)
     makers.init(app)
+    pieces.init(app)
     snippets.init(app)
     render.init(app)
     shell.init(app)

@@ -3,6 +3,7 @@
 import io
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel.messages.mofile import write_mo
@@ -11,6 +12,7 @@ from babel.support import NullTranslations, Translations
 from flask import Flask, has_request_context, request
 from flask_babel import Babel, Domain, get_locale
 from flask_login import current_user
+from markupsafe import Markup
 
 FOLDER = Path(__file__).resolve().parent.parent / "i18n"
 LOCALES = {"en": "English", "zh_CN": "中文"}
@@ -57,7 +59,21 @@ def zone() -> str | None:
 
 
 def html_language() -> str:
-    return "zh-CN" if str(get_locale()).startswith("zh") else "en"
+    locale = get_locale()
+    return "zh-CN" if locale is not None and locale.language == "zh" else "en"
+
+
+@lru_cache(maxsize=8192)
+def _marked(language: str, text: str) -> tuple[Markup, Markup]:
+    """A text of templates in one language: with its places, and as it stands when there are none."""
+    found = Markup(catalogue("zh_CN" if language == "zh-CN" else "en").ugettext(text))
+    return found, found if "%" not in found else Markup("")
+
+
+def _gettext(text: str, **values: Any) -> Markup:
+    """As Babel's, which looks for the reader's language anew at each of a list's thousand texts."""
+    found, plain = _marked(html_language(), text)
+    return found % values if values or not plain else plain
 
 
 def init(app: Flask) -> None:
@@ -65,4 +81,5 @@ def init(app: Flask) -> None:
     babel = Babel(app, locale_selector=chosen, timezone_selector=zone)
     babel.domain_instance = _Texts()
     app.extensions["babel"].default_domain = _Texts()
+    app.jinja_env.globals.update({"_": _gettext, "gettext": _gettext})
     app.jinja_env.globals.update(html_language=html_language, LOCALES=LOCALES)

@@ -162,12 +162,10 @@ def _sums(view: lists.View, span: spans.Span) -> list[usage.Sum] | None:
 def _stats(sums: list[usage.Sum] | None, speeds: Speeds, wanted: LogFilter, among: log_list.Stretch) -> dict[str, Any]:
     """Totals from the roll-ups where these know the filters, else from the newest entries; these give percentiles too."""
     times, firsts = sorted(ms for _at, ms, _f in speeds), sorted(f for _at, _ms, f in speeds if f)
-    total = usage.Sum(0, "", 0, 0, 0, 0, 0)
+    total = charts.total(sums or ())
     if sums is None:
         with access.state().databases.logs() as session:
             total = usage.Sum(0, "", *log_list.sums(session, wanted, among), 0)
-    for s in sums or ():
-        total = charts.plus(total, s)
     cut = sums is None and (among.more or total.requests >= log_list.SUMMED)
     half, most = _percentile(times, 0.5), _percentile(times, 0.95)
     return {"p50": half, "p95": most, "first": _percentile(firsts, 0.5), "sums": total, "cut": cut}

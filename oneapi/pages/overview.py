@@ -38,7 +38,8 @@ def index() -> Response:
     sums = recent.sums(("both", span.key, whose), lambda session: usage.series(
         session, span.since - span.length, span.until, step=span.step, offset=span.offset, user_id=whose
     ))  # fmt: skip
-    now, before = [s for s in sums if s.key >= span.since - span.step], [s for s in sums if s.key < span.since - span.step]
+    edge = span.since - span.step
+    now, before = [s for s in sums if s.key >= edge], [s for s in sums if s.key < edge]
     if request.args.get("format") == "csv":
         return _csv(now, span)
     starts = charts.buckets(span.since, span.until, span.step, span.offset)
@@ -55,10 +56,12 @@ def index() -> Response:
         metrics=METRICS,
         words=words,
         measure=measure,
-        chart=charts.stacked(now, starts, measure, words=words, other=_("others"), pattern=span.pattern, unit=unit),
+        chart=charts.stacked(
+            now, starts, measure, words=words, other=_("others"), pattern=span.pattern, unit=unit, ranked=ranked
+        ),
         ranked=ranked,
-        totals=_totals(now),
-        earlier=_totals(before),
+        totals=charts.total(now),
+        earlier=charts.total(before),
         sparks=_sparks(now, starts),
         days=_days_left(now, span),
         checklist=checklist.steps(),
@@ -68,21 +71,13 @@ def index() -> Response:
     )
 
 
-def _totals(sums: list[Sum]) -> Sum:
-    total = Sum(0, "", 0, 0, 0, 0, 0)
-    for s in sums:
-        total = charts.plus(total, s)
-    return total
-
-
 def _sparks(sums: list[Sum], starts: list[int]) -> dict[str, dict[str, str]]:
-    rows: dict[str, list[float]] = {name: [0.0] * len(starts) for name in METRICS}
-    at = {start: i for i, start in enumerate(starts)}
+    by_start: dict[int, list[Sum]] = {start: [] for start in starts}
     for s in sums:
-        if s.key in at:
-            for name, (measure, _words) in METRICS.items():
-                rows[name][at[s.key]] += measure(s)
-    return {name: charts.line(values) for name, values in rows.items()}
+        if s.key in by_start:
+            by_start[s.key].append(s)
+    found = [charts.total(of) for of in by_start.values()]
+    return {name: charts.line([measure(s) for s in found]) for name, (measure, _words) in METRICS.items()}
 
 
 def _days_left(sums: list[Sum], span: spans.Span) -> int | None:

@@ -12,7 +12,7 @@ from flask_login import current_user
 from oneapi import access
 from oneapi.access import GuardedBlueprint
 from oneapi.db import db
-from oneapi.models import browse
+from oneapi.models import hints
 from oneapi.models.user import Role
 from oneapi.pages import languages, shell
 from oneapi.pages.render import fragment
@@ -63,7 +63,7 @@ def _acts() -> Iterator[Item]:
 
 def _objects(wish: str) -> Iterator[Item]:
     """Keys, models, and for administrators channels and users; three questions at most."""
-    state, now = access.state(), int(access.state().clock())
+    state = access.state()
     number = wish.removeprefix("#")
     named = state.snapshot.lanes.get(int(number)) if number != wish and number.isdecimal() else None
     if named is not None and current_user.role >= Role.ADMIN:
@@ -71,13 +71,13 @@ def _objects(wish: str) -> Iterator[Item]:
     for model in state.snapshot.group_models.get(current_user.row.group or "default", ()):
         if wish in model.lower():
             yield Item(model, f"/pricing?q={quote(model)}", "tags", _("model"))
-    for row, _held in browse.tokens(db.session(), current_user.id, {"q": wish}, "-last", offset=0, limit=MOST, now=now)[0]:
-        yield Item(row.name or "", f"/token?edit={row.id}", "key", _("API key"))
+    for id, name in hints.tokens(db.session(), current_user.id, wish, MOST):
+        yield Item(name, f"/token?edit={id}", "key", _("API key"))
     if current_user.role >= Role.ADMIN:
-        for lane in browse.channels(db.session(), {"q": wish}, "-priority", offset=0, limit=MOST)[0]:
-            yield Item(lane.name or "", f"/channel?edit={lane.id}", "route", f"#{lane.id}")
-        for who, _held in browse.users(db.session(), {"q": wish}, "-id", offset=0, limit=MOST)[0]:
-            yield Item(who.username or "", f"/user?edit={who.id}", "user", f"#{who.id}")
+        for id, name in hints.channels(db.session(), wish, MOST):
+            yield Item(name, f"/channel?edit={id}", "route", f"#{id}")
+        for id, name in hints.users(db.session(), wish, MOST):
+            yield Item(name, f"/user?edit={id}", "user", f"#{id}")
     if len(wish) >= 16 and wish.isalnum():
         yield Item(_("Request %(id)s", id=wish), f"/log?range=all&q={quote(wish)}", "list-search", _("log"))
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_skeleton
 from flask import Flask, request
 from flask_babel import format_timedelta, get_locale, get_timezone, gettext
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from oneapi import access
 
@@ -138,13 +138,6 @@ def attributes(values: dict[str, Any]) -> str:
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
 
-def hx(url: str, target: str = "list", *, push: bool = True) -> Markup:
-    """A link that htmx follows into one element, and that works without it."""
-    return Markup('href="{0}" hx-get="{0}" hx-target="#{1}" hx-swap="morph:outerHTML"{2}').format(
-        escape(url), target, Markup(' hx-push-url="true"') if push else ""
-    )
-
-
 def init(app: Flask) -> None:
     filters = (
         money,
@@ -166,5 +159,5 @@ def init(app: Flask) -> None:
         attributes,
     )
     app.jinja_env.filters.update({f.__name__: f for f in filters})
-    app.jinja_env.globals.update(percent=percent, hx=hx, zone=lambda: str(get_timezone() or "UTC"))
+    app.jinja_env.globals.update(percent=percent, zone=lambda: str(get_timezone() or "UTC"))
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
