@@ -92,12 +92,19 @@ class State:
         self._versions: dict[str, int] | None = None
         self._full_refresh_at = 0.0
         self._refreshing = RLock()
+        self._looks = self._looked = 0  # how often somebody began to look at the database, and the last look that worked
         self._looking_up = [RLock() for _ in range(16)]
 
     def refresh(self, *, force: bool = False) -> None:
-        """Reload what changed since the last look. One small query when nothing did."""
+        """Reload what changed since the last look. One small query when nothing did, however many ask at once."""
+        before = self._looks
         with self._refreshing:  # of two at once, the one that looked first must not have the last word
+            if self._looked > before and not force:
+                return  # somebody else began to look after we had come, and is done
+            self._looks += 1
+            look = self._looks
             self._refresh(force)
+            self._looked = look
 
     def _refresh(self, force: bool) -> None:
         force = force or self.clock() >= self._full_refresh_at

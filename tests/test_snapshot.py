@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
 from oneapi import snapshot
 from oneapi.models import version
@@ -78,6 +78,24 @@ def test_changes_in_any_order_give_what_a_fresh_start_gives(state: State) -> Non
         fresh = State(state.config, state.databases)
         fresh.refresh(force=True)
         assert shown(state.snapshot) == shown(fresh.snapshot)
+
+
+def test_many_that_look_at_once_ask_the_database_once(state: State) -> None:
+    """Requests for a model that nobody has are not one question each."""
+    questions: list[str] = []
+    event.listen(state.databases.engine, "before_cursor_execute", lambda _c, _k, asked, *_: questions.append(asked))
+    state.refresh()
+    alone = len(questions)
+    with state._refreshing:  # a look is under way when they come
+        waiting = [gevent.spawn(state.refresh) for _ in range(50)]
+        gevent.sleep(0)
+    with state.databases.transaction() as session:
+        session.execute(insert(Channel), [stored(1)])
+        version.bump(session, "channels")
+    questions.clear()
+    gevent.joinall(waiting, raise_error=True)
+    assert 1 in state.snapshot.lanes
+    assert len(questions) <= alone + 2, questions
 
 
 def test_requests_have_their_turn_while_channels_are_read(state: State) -> None:
