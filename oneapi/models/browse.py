@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, case, cast, func, literal, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from oneapi.models import deep
 from oneapi.models.audit import Audit
 from oneapi.models.channel import Channel
 from oneapi.models.ledger import MOVES, Entry, Lease, Worker
@@ -159,13 +160,19 @@ USER_SORTS: Sorts = {
     "created": User.created_time, "id": User.id,
 }  # fmt: skip
 
+UNSORTED = ("balance", "used", "requests")  # no index: every request would have to write it
+
 
 def users(
     session: Session, args: Mapping[str, str], sort: str, *, offset: int, limit: int, total: int | None = None
 ) -> tuple[list[tuple[User, int]], int]:
     """(user, what workers hold of the balance and have not spent)."""
-    query = select(User, _held("user", User.id))
-    return _page(session, query, user_conditions(args), USER_SORTS, sort, User.id, offset, limit, total)
+    query, where = select(User, _held("user", User.id)), user_conditions(args)
+    if total is not None and (name := sort.removeprefix("-")) in UNSORTED:
+        falling = sort.startswith("-")
+        rest, offset = deep.start(session, USER_SORTS[name], User.id, where, falling=falling, offset=offset, total=total)
+        where += rest
+    return _page(session, query, where, USER_SORTS, sort, User.id, offset, limit, total)
 
 
 def user_conditions(args: Mapping[str, str]) -> list[ColumnElement[bool]]:

@@ -1,5 +1,6 @@
 """The lists of the pages on every kind of database: what they show, and that what they ask does not grow with what there is."""
 
+import random
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from sqlalchemy import event, insert
 
 from oneapi import config, create_app, jobs
 from oneapi.db import Databases
-from oneapi.models import browse, ledger, log_list, usage, version
+from oneapi.models import browse, deep, ledger, log_list, usage, version
 from oneapi.models.ledger import Entry, Lease
 from oneapi.models.log import Log
 from oneapi.models.log_list import LogFilter
@@ -237,3 +238,46 @@ def test_many_roll_ups_are_summed_once(app: Flask, state: Any, root: Any) -> Non
         assert root.get("/dashboard?scope=all").text.count("50,001") == said.count("50,001") > 0
     summed = lambda asked: [s for s in asked if "sum(usage_hours" in s]  # noqa: E731
     assert len(summed(first)) == 3 and not summed(second)
+
+
+@pytest.fixture
+def people(state: Any, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Balances that are often the same, in no order; how many people there are."""
+    monkeypatch.setattr(deep, "FAR", 50)
+    monkeypatch.setattr(deep, "SAMPLE", 60)
+    chance = random.Random(7)
+    rows = [
+        {"username": f"u{n:04}", "password": "x", "aff_code": f"a{n}", "quota": chance.randrange(40), "used_quota": n // 3,
+         "request_count": 0, "group": chance.choice(("default", "vip"))}
+        for n in range(600)
+    ]  # fmt: skip
+    with state.databases.transaction() as session:
+        session.execute(insert(User), rows)
+        return len(browse.user_ids(session, {}))
+
+
+@pytest.mark.parametrize("args", [{}, {"group": "vip"}])
+@pytest.mark.parametrize("sort", ["-balance", "balance", "-used", "used", "-requests", "requests"])
+def test_no_page_is_another_one_and_nobody_is_left_out(sort: str, args: dict[str, str], state: Any, people: int) -> None:
+    with state.databases.transaction() as session:
+        total = len(browse.user_ids(session, args))
+        plain = [row.id for row, _held in browse.users(session, args, sort, offset=0, limit=total)[0]]
+        found = [
+            row.id
+            for offset in range(0, total, 25)
+            for row, _held in browse.users(session, args, sort, offset=offset, limit=25, total=total)[0]
+        ]
+    assert found == plain and len(set(found)) == total
+
+
+def test_what_comes_before_is_counted_and_not_sorted(state: Any, people: int) -> None:
+    with state.databases.transaction() as session, questions(state.databases) as asked:
+        browse.users(session, {}, "-balance", offset=500, limit=25, total=people)
+    assert any("count(*)" in statement and "users.quota >" in statement for statement in asked)
+    assert "users.quota <=" in asked[-1]
+
+
+def test_a_total_that_is_out_of_date_leads_to_the_plain_way(state: Any, people: int) -> None:
+    with state.databases.transaction() as session:
+        assert browse.users(session, {}, "-balance", offset=590, limit=25, total=100)[0]
+        assert browse.users(session, {}, "-balance", offset=10_000, limit=25, total=20_000)[0] == []
