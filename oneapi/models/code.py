@@ -1,4 +1,4 @@
-"""One-time codes: e-mail verification, password reset, OAuth state. Shared by all nodes; expired rows are swept."""
+"""One-time codes: of mails, resets, OAuth and undo; and answers kept for a while. Shared by all nodes; expired rows are swept."""
 
 import hashlib
 
@@ -64,6 +64,11 @@ def holds(session: Session, purpose: str, subject: str, secret: str, *, now: int
 def drop(session: Session, purpose: str, subject: str) -> None:
     """Forget what is kept for a purpose and subject."""
     session.execute(delete(Code).where(Code.purpose == purpose, Code.subject == subject))
+
+
+def kept(session: Session, purpose: str, subject: str, *, now: int) -> str | None:
+    """The data of what is no secret, without using it up."""
+    return session.scalar(select(Code.data).where(Code.purpose == purpose, Code.subject == subject, Code.expires_at > now))
 
 
 def sweep(session: Session, *, now: int) -> int:

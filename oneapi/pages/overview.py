@@ -37,7 +37,7 @@ def index() -> Response:
     # Question 1: this span and the one before it, in one go.
     sums = recent.sums(("both", span.key, whose), lambda session: usage.series(
         session, span.since - span.length, span.until, step=span.step, offset=span.offset, user_id=whose
-    ))  # fmt: skip
+    ), span.length)  # fmt: skip
     edge = span.since - span.step
     now, before = [s for s in sums if s.key >= edge], [s for s in sums if s.key < edge]
     if request.args.get("format") == "csv":
@@ -93,8 +93,9 @@ def _keys() -> list[Any]:
 
 
 def _everyone(span: spans.Span) -> dict[str, Any]:
-    people, active = recent.sums(("people", span.key), lambda session: usage.top_people(session, span.since, span.until, limit=6))
-    lanes = recent.sums(("lanes", span.key), lambda session: usage.top(session, span.since, span.until, "channel_id", limit=6))
+    between, length = (span.since, span.until), span.length
+    people, active = recent.sums(("people", span.key), lambda session: usage.top_people(session, *between, limit=6), length)
+    lanes = recent.sums(("lanes", span.key), lambda session: usage.top(session, *between, "channel_id", limit=6), length)
     known = access.state().snapshot.lanes
     return {
         "people": [(s.key, name, s) for name, s in people],

@@ -1,26 +1,37 @@
-"""Answers that take long to work out, kept: for as long as nothing they depend on changed, or for a while that they are worth."""
+"""Answers that take long to work out, kept: for as long as nothing they depend on changed, or for a while that they are worth.
 
+What took very long is kept in the database too, so that neither a restart nor another process works it out once more.
+"""
+
+import json
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import gevent
 
 from oneapi import access
+from oneapi.actions import act
 from oneapi.db import TROUBLE, Session
-from oneapi.models import usage
+from oneapi.models import code, usage
 from oneapi.state import State
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Ask = Callable[[Session], T]
 
+PURPOSE = "sums"  # of what is kept in the database
 KEPT = 200  # answers of one process
 WORTH = 30  # an answer that took a second is shown for half a minute before it is worked out anew
 LOOK = 10.0  # seconds after which a small site is looked at again: it may have grown
-LONGEST = 600.0  # seconds after which nothing is shown any more
+LONGEST = 600.0  # seconds after which nothing is shown any more, or a thousandth of the stretch that an answer sums up
+DEAR = 0.2  # seconds that an answer must have taken to be kept in the database
+STORED_EVERY = 120.0  # seconds between two writes of one answer
 
 
 @dataclass
@@ -29,6 +40,7 @@ class Answer:
     at: float  # monotonic seconds
     cost: float
     renewing: bool = False
+    stored: float = -STORED_EVERY  # monotonic seconds
 
 
 _answers: WeakKeyDictionary[State, OrderedDict[Hashable, Answer]] = WeakKeyDictionary()
@@ -58,10 +70,11 @@ def unchanged(topic: str, name: str, ask: Ask[T]) -> T:
     return cast(T, answer.value[1])
 
 
-def sums(key: Hashable, ask: Ask[T]) -> T:
+def sums(key: Hashable, ask: Ask[T], length: int = 0) -> T:
     """What `ask` finds in the roll-ups: the present, or where there are many, an answer as old as it took long to find.
 
-    An answer past its time is shown once more while it is worked out anew beside the request.
+    An answer past its time is shown once more while it is worked out anew beside the request. `length` is the stretch of time
+    that it sums up, in seconds.
     """
     state, known = access.state(), _known()
     now, (many, looked) = time.monotonic(), _many.get(state, (False, -LOOK))
@@ -72,26 +85,70 @@ def sums(key: Hashable, ask: Ask[T]) -> T:
                 _many[state] = (many, now)
             if not many:
                 return ask(session)
-    answer = known.get(key)
-    if answer is None or now - answer.at > LONGEST:
-        answer = _ask(state, known, key, ask)
+    answer, oldest = known.get(key), max(LONGEST, length / 1000)
+    if answer is None or now - answer.at > oldest:
+        answer = _stored(state, known, key, oldest) or _ask(state, known, key, ask, oldest)
     elif now - answer.at > answer.cost * WORTH and not answer.renewing:
         answer.renewing = True
-        gevent.spawn(_renew, state, known, key, ask, answer)
+        gevent.spawn(_renew, state, known, key, ask, oldest, answer)
     return cast(T, answer.value)
 
 
-def _ask(state: State, known: OrderedDict[Hashable, Answer], key: Hashable, ask: Ask[T]) -> Answer:
+def _ask(state: State, known: OrderedDict[Hashable, Answer], key: Hashable, ask: Ask[T], oldest: float) -> Answer:
     started = time.monotonic()
     with state.databases.transaction() as session:
         value = ask(session)
-    answer = Answer(value, time.monotonic(), time.monotonic() - started)
+    before, cost = known.get(key), time.monotonic() - started
+    answer = Answer(value, time.monotonic(), cost, stored=before.stored if before else -STORED_EVERY)
+    _put(known, key, answer)
+    if cost >= DEAR and answer.at - answer.stored >= STORED_EVERY:
+        answer.stored = answer.at
+        _store(state, key, answer, oldest)
+    return answer
+
+
+def _renew(
+    state: State, known: OrderedDict[Hashable, Answer], key: Hashable, ask: Ask[T], oldest: float, old: Answer
+) -> None:
+    try:
+        _ask(state, known, key, ask, oldest)
+    except TROUBLE:  # the old answer stays; the next reader tries again
+        old.renewing = False
+
+
+# In the database: a sum is a list in an object of its own, all else is what JSON makes of it.
+
+
+def _store(state: State, key: Hashable, answer: Answer, oldest: float) -> None:
+    now = state.clock()
+    kept = json.dumps({"at": now, "cost": answer.cost, "value": answer.value}, default=_listed, separators=(",", ":"))
+    try:
+        with act(state) as session:
+            code.issue(session, PURPOSE, code.digest(repr(key)), "", expires_at=int(now + oldest), data=kept)
+    except TROUBLE as error:
+        log.warning("A sum that took %.1f s could not be kept: %s", answer.cost, error)
+
+
+def _stored(state: State, known: OrderedDict[Hashable, Answer], key: Hashable, oldest: float) -> Answer | None:
+    """What this or another process found out not too long ago."""
+    with state.databases.transaction() as session:
+        kept = code.kept(session, PURPOSE, code.digest(repr(key)), now=int(state.clock()))
+    try:
+        found = json.loads(kept or "", object_hook=_summed)
+        age = max(0.0, state.clock() - found["at"])
+        now = time.monotonic()
+        answer = Answer(found["value"], now - age, found["cost"], stored=now)
+    except (ValueError, TypeError, KeyError):  # nothing, or what another version wrote
+        return None
+    if age > oldest:
+        return None
     _put(known, key, answer)
     return answer
 
 
-def _renew(state: State, known: OrderedDict[Hashable, Answer], key: Hashable, ask: Ask[T], old: Answer) -> None:
-    try:
-        _ask(state, known, key, ask)
-    except TROUBLE:  # the old answer stays; the next reader tries again
-        old.renewing = False
+def _listed(one: Any) -> dict[str, list[Any]]:
+    return {"sum": [getattr(one, f.name) for f in fields(one)]}
+
+
+def _summed(found: dict[str, Any]) -> Any:
+    return usage.Sum(*found["sum"]) if found.keys() == {"sum"} else found
