@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, literal, or_, select
+from sqlalchemy import ColumnElement, Select, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from oneapi.models.base import Missing
@@ -82,11 +82,21 @@ def stretch(session: Session, wanted: LogFilter, *, before: int = 0, deep: int =
     """
     early = select(Log.id).where(Log.created_at < wanted.since - SLACK).order_by(Log.created_at.desc()).limit(1).scalar_subquery()
     late = select(Log.id).where(Log.created_at >= wanted.until + SLACK).order_by(Log.created_at).limit(1).scalar_subquery()
-    low, high = session.execute(select(early if wanted.since else literal(0), late if wanted.until else literal(0))).one()
-    high = min(filter(None, (before, high)), default=0)
-    floor = select(Log.id).where(*Stretch(0, high).conditions(), *([] if wanted.key is None else [wanted.key]))
-    found = session.scalar(floor.order_by(Log.id.desc()).offset(deep).limit(1)) or 0
-    return Stretch(max(low or 0, found), high, found > (low or 0))
+    first, high = early if wanted.since else literal(0), before
+    if wanted.until:  # only then the end must be known to look for the beginning
+        low, found = session.execute(select(first, late)).one()
+        high = min(filter(None, (before, found)), default=0)
+        found = session.scalar(_floor(wanted, high, deep))
+    else:
+        low, found = session.execute(select(first, _floor(wanted, high, deep).scalar_subquery())).one()
+    low, found = low or 0, found or 0
+    return Stretch(max(low, found), high, found > low)
+
+
+def _floor(wanted: LogFilter, high: int, deep: int) -> Select[int]:
+    """The last of the `deep` entries of the key before an id."""
+    query = select(Log.id).where(*Stretch(0, high).conditions(), *([] if wanted.key is None else [wanted.key]))
+    return query.order_by(Log.id.desc()).offset(deep).limit(1)
 
 
 def logs(

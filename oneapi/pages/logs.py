@@ -83,10 +83,11 @@ def index() -> Response:
             return Response(_csv(wanted), mimetype="text/csv", headers={"Content-Disposition": "attachment; filename=logs.csv"})
         among = log_list.stretch(session, wanted, before=request.args.get("before", type=int) or 0)
         rows = log_list.logs(session, wanted, among=among, limit=PAGE + 1)
-        speeds = log_list.latencies(session, wanted, among)
+        further = request.headers.get("HX-Target") == "older"
+        speeds = [] if further else log_list.latencies(session, wanted, among)
     older = rows[PAGE - 1].id if len(rows) > PAGE else among.low + 1 if among.more else 0
     shown: dict[str, Any] = {"rows": rows[:PAGE], "older": older, "view": view}
-    if request.headers.get("HX-Target") == "older":
+    if further:
         return fragment("logs/index.html", "rows", open=0, **shown, **_columns(False))
     opened, every = _opened(), _sums(view, span)
     model = view["model"]

@@ -163,7 +163,7 @@ def test_the_own_scripts_stay_within_their_budget() -> None:
 def test_a_page_asks_the_database_few_questions(path: str, browse: Any, root: Any, channel: Any, state: Any) -> None:
     """Three of its own; the shell asks for the reader, their leases, the broken channels, and root's checklist for two facts.
 
-    The log looks twice where its stretch begins, so that what it then asks stays small however long the log is.
+    The log looks first where its stretch begins, so that what it then asks stays small however long the log is.
     """
     channel()
     browser, asked = browse(root), []
@@ -176,7 +176,7 @@ def test_a_page_asks_the_database_few_questions(path: str, browse: Any, root: An
     event.listen(state.databases.engine, "before_cursor_execute", note)
     browser.get(path)
     event.remove(state.databases.engine, "before_cursor_execute", note)
-    assert len(asked) <= 3 + 3 + 2 * path.startswith("/dashboard") + 2 * (path == "/log"), "\n".join(asked)
+    assert len(asked) <= 3 + 3 + 2 * path.startswith("/dashboard") + (path == "/log"), "\n".join(asked)
 
 
 def test_a_language_once_chosen_stays_with_the_account(browse: Any, alice: Any) -> None:
