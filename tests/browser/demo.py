@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import create_engine, delete, select, update
 from sqlalchemy.orm import Session
 
+from oneapi.models import version
 from oneapi.models.channel import Channel
 from oneapi.models.ledger import Entry
 from oneapi.models.log import Log
@@ -130,7 +131,7 @@ KEYS = (("production-api", None), ("ci-evals", 50.0), ("notebook", 20.0), ("chat
 
 
 def furnish(path: Path, vendor: str = "http://127.0.0.1:9", *, seed: int = 7) -> None:
-    """Fill the database of a fresh installation that runs; change something by its API afterwards so that it notices."""
+    """Fill the database of a fresh installation that runs, which notices within two seconds."""
     rng, now = random.Random(seed), int(time.time())
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 20})
     with Session(engine) as session, session.begin():
@@ -145,6 +146,8 @@ def furnish(path: Path, vendor: str = "http://127.0.0.1:9", *, seed: int = 7) ->
         for person in (root, *people):
             person.used_quota, person.request_count = spent.get(person.id, (0, 0))
         root.quota = int(186.42 * UNIT)
+        for topic in version.TOPICS:
+            version.bump(session, topic)
     engine.dispose()
 
 

@@ -21,6 +21,7 @@ def main(folder: Path) -> None:
     with installations.served(filled=False) as site, sync_playwright() as playwright:
         demo.furnish(site.database, site.vendor)
         site.api("PUT", "/api/option/", {"key": "Notice", "value": "**Welcome!** Prices fell on Friday."})
+        site.api("POST", "/api/redemption/", {"name": "launch", "quota": 500_000, "count": 12})
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for size, (width, height) in SIZES.items():
             for appearance in ("light", "dark"):
