@@ -5,9 +5,11 @@ from typing import Any
 from urllib.parse import quote
 
 from flask import Response, request
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 
 from oneapi.access import GuardedBlueprint
+from oneapi.actions import HIDDEN
 from oneapi.db import db
 from oneapi.models import browse
 from oneapi.models.audit import Audit
@@ -75,5 +77,9 @@ def _shown(row: Audit) -> dict[str, Any]:
         "noun": NOUNS.get(noun, noun),
         "act": ACTS.get(act, act),
         "href": f"{place}{quote(row.noun_id)}" if place and row.noun_id and act != "delete" else "",
-        "changed": [(name, pair[0], pair[1]) for name, pair in changed.items() if isinstance(pair, list) and len(pair) == 2],
+        "changed": [(name, *map(_value, pair)) for name, pair in changed.items() if isinstance(pair, list) and len(pair) == 2],
     }
+
+
+def _value(stored: Any) -> Any:
+    return _("(hidden)") if stored == HIDDEN else stored

@@ -63,6 +63,15 @@ def test_the_audit_trail_speaks_the_readers_language(lang: str, words: str, brow
     assert words in said and f'href="/channel?edit={id}"' in said
 
 
+@pytest.mark.parametrize(("lang", "words"), [("en", "(hidden)"), ("zh_CN", "（已隐藏）")])
+def test_the_audit_trail_hides_secrets_in_the_readers_language(lang: str, words: str, browse: Any, root: Any, channel: Any) -> None:
+    browser = browse(root)
+    browser.post("/setting/email", SMTPToken="a-password-of-mine", SMTPServer="", SMTPPort="587")
+    browser.client.set_cookie("lang", lang)
+    said = browser.get("/audit").text
+    assert f"<ins>{words}</ins>" in said and "a-password-of-mine" not in said
+
+
 def test_an_act_nobody_has_words_for_keeps_its_name(browse: Any, root: Any, state: Any) -> None:
     with state.databases.transaction() as session:
         session.add(Audit(created_at=1, actor_id=1, actor_name="x", action="gadget.polish", noun="gadget", noun_id="<b>"))
