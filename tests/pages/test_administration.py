@@ -64,7 +64,9 @@ def test_the_audit_trail_speaks_the_readers_language(lang: str, words: str, brow
 
 
 @pytest.mark.parametrize(("lang", "words"), [("en", "(hidden)"), ("zh_CN", "（已隐藏）")])
-def test_the_audit_trail_hides_secrets_in_the_readers_language(lang: str, words: str, browse: Any, root: Any, channel: Any) -> None:
+def test_the_audit_trail_hides_secrets_in_the_readers_language(
+    lang: str, words: str, browse: Any, root: Any, channel: Any
+) -> None:
     browser = browse(root)
     browser.post("/setting/email", SMTPToken="a-password-of-mine", SMTPServer="", SMTPPort="587")
     browser.client.set_cookie("lang", lang)
