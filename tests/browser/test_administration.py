@@ -53,7 +53,7 @@ def test_variables_are_sifted_as_one_types(open_page: Callable[..., Page]) -> No
 
 def test_what_was_typed_before_the_script_came_is_sifted(open_page: Callable[..., Page]) -> None:
     page, late = open_page(), []
-    page.route("**/admin.js", lambda route: late.append(route))
+    page.route("**/runs.js", lambda route: late.append(route))
     Page.goto(page, "/system")  # does not wait for that script
     page.fill("[data-sift]", "redis")
     while not late:
