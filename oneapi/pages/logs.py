@@ -157,7 +157,7 @@ def _sums(view: lists.View, span: spans.Span) -> list[usage.Sum] | None:
         return None
     return recent.sums(("series", span.key, *filters.items()), lambda session: usage.series(
         session, span.since, span.until, step=span.step, offset=span.offset, **filters
-    ))  # fmt: skip
+    ), span.length)  # fmt: skip
 
 
 def _stats(sums: list[usage.Sum] | None, speeds: Speeds, wanted: LogFilter, among: log_list.Stretch) -> dict[str, Any]:

@@ -30,6 +30,7 @@ KEPT = 200  # answers of one process
 WORTH = 30  # an answer that took a second is shown for half a minute before it is worked out anew
 LOOK = 10.0  # seconds after which a small site is looked at again: it may have grown
 LONGEST = 600.0  # seconds after which nothing is shown any more, or a thousandth of the stretch that an answer sums up
+LONGEST_OF_ALL = 7200.0
 DEAR = 0.2  # seconds that an answer must have taken to be kept in the database
 STORED_EVERY = 120.0  # seconds between two writes of one answer
 
@@ -85,7 +86,7 @@ def sums(key: Hashable, ask: Ask[T], length: int = 0) -> T:
                 _many[state] = (many, now)
             if not many:
                 return ask(session)
-    answer, oldest = known.get(key), max(LONGEST, length / 1000)
+    answer, oldest = known.get(key), max(LONGEST, min(length / 1000, LONGEST_OF_ALL))
     if answer is None or now - answer.at > oldest:
         answer = _stored(state, known, key, oldest) or _ask(state, known, key, ask, oldest)
     elif now - answer.at > answer.cost * WORTH and not answer.renewing:

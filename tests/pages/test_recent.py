@@ -66,8 +66,8 @@ def test_what_was_found_at_once_is_not_kept(ask: Ask, monkeypatch: pytest.Monkey
 
 def test_a_long_stretch_may_be_shown_for_longer(ask: Ask, state: Any) -> None:
     recent.sums("people", ask)
-    for length, asked in ((90 * 86400, 1), (7 * 86400, 2)):
-        change(state, at=state.clock() - 3600, cost=3600)
+    for length, asked, age in ((90 * 86400, 1, 3600), (7 * 86400, 2, 3600), (10**9, 3, 9000)):
+        change(state, at=state.clock() - age, cost=9000)
         restart()
         recent.sums("people", ask, length)
         assert ask.times == asked
