@@ -129,7 +129,7 @@ class Requests:
         for id in range(1, size.logs + 1):
             at = start + length * id // size.logs
             user, model = someone(chance, size.users), MODELS[someone(chance, len(MODELS)) - 1]
-            lane, kind = someone(chance, size.channels), 2 if id % 50 else 1 + id // 50 % 5
+            lane, kind = someone(chance, size.channels), 2 if id % 50 else 1 + id // 50 % 6
             prompt, completion, ms = chance.randrange(20, 4000), chance.randrange(5, 900), int(chance.lognormvariate(7, 0.8))
             quota = prompt + 4 * completion
             if kind == 2:

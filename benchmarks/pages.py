@@ -71,6 +71,7 @@ CASES = [
     ("logs, a channel", "/log?range=90d&channel=9999", "list"),
     ("logs, user and model", f"/log?range=90d&user_id=1&model={MODELS[-1]}", "list"),
     ("logs, of a kind", "/log?range=90d&type=1", "list"),
+    ("logs, errors", "/log?range=90d&type=6", "list"),
     ("logs, dear ones", "/log?range=90d&min_quota=7500", "list"),
     ("logs, dearer than any", "/log?range=all&min_quota=1000000", "list"),
     ("logs, slow ones", "/log?range=90d&min_ms=30000", "list"),

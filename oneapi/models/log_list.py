@@ -3,12 +3,12 @@
 import re
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, func, literal, or_, select
+from sqlalchemy import ColumnElement, Select, case, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from oneapi.models.base import Missing
 from oneapi.models.lists import begins
-from oneapi.models.log import Log
+from oneapi.models.log import Kind, Log
 
 DEEP = 20_000  # entries of the key that one page looks at; filters without an index could else read millions
 SLACK = 3600  # seconds by which an entry may have been written later than its time says
@@ -139,11 +139,27 @@ def _first(detail: str | None) -> int | None:
     return int(found[1]) if found else None
 
 
-def sums(session: Session, wanted: LogFilter, among: Stretch = ALL) -> tuple[int, int, int, int]:
-    """(requests, quota, tokens in, tokens out) of the newest SUMMED requests that pass."""
-    columns = (Log.quota, Log.prompt_tokens, Log.completion_tokens)
-    where = (*wanted.conditions(), *among.conditions(), Log.type + 0 == 2)
+def failures(session: Session, wanted: LogFilter, among: Stretch = ALL, limit: int = 2000) -> list[int]:
+    """When the newest failed requests were, in seconds."""
+    if wanted.type not in (0, Kind.ERROR):
+        return []
+    where = (*wanted.conditions(), *among.conditions(), Log.type + 0 == int(Kind.ERROR))
+    return [int(at or 0) for at in session.scalars(select(Log.created_at).where(*where).order_by(Log.id.desc()).limit(limit))]
+
+
+def durations(session: Session, since: int, until: int) -> list[int]:
+    """Milliseconds of the newest requests of a span, of at most DEEP log rows."""
+    among = stretch(session, LogFilter(since=since, until=until))
+    where = (*LogFilter(since=since, until=until).conditions(), *among.conditions(), Log.type + 0 == int(Kind.CONSUME))
+    return [int(ms) for ms in session.scalars(select(Log.elapsed_time).where(*where))]
+
+
+def sums(session: Session, wanted: LogFilter, among: Stretch = ALL) -> tuple[int, int, int, int, int]:
+    """(requests, quota, tokens in, tokens out, errors) of the newest SUMMED requests that pass."""
+    columns = (Log.quota, Log.prompt_tokens, Log.completion_tokens, case((Log.type + 0 == int(Kind.ERROR), 1), else_=0))
+    kinds = (int(Kind.CONSUME), int(Kind.ERROR))
+    where = (*wanted.conditions(), *among.conditions(), (Log.type + 0).in_(kinds))
     newest = select(*columns).where(*where).order_by(Log.id.desc()).limit(SUMMED).subquery()
     found = session.execute(select(func.count(), *(func.coalesce(func.sum(c), 0) for c in newest.c))).one()
-    requests, quota, prompt, completion = map(int, found)
-    return requests, quota, prompt, completion
+    asked, quota, prompt, completion, errors = map(int, found)
+    return asked - errors, quota, prompt, completion, errors

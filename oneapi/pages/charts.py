@@ -29,6 +29,7 @@ class Bar:
     tip: str
     y: float = 0
     height: float = 0
+    below: float = 0  # what failed, from the axis up
 
 
 @dataclass(frozen=True)
@@ -147,15 +148,18 @@ def _parts(row: Sequence[float], top: float, names: Sequence[str], other: str) -
     return parts
 
 
-def histogram(counts: dict[int, int], starts: Sequence[int], step: int, *, word: str, pattern: str) -> Chart:
-    """One bar per bucket."""
-    top = max(counts.values(), default=0) or 1
+def histogram(
+    served: dict[int, int], failed: dict[int, int], starts: Sequence[int], step: int, *, words: tuple[str, str], pattern: str
+) -> Chart:
+    """One bar per bucket: what failed at its foot, never too low to be seen, and what was served above it."""
+    top = max((served.get(start, 0) + failed.get(start, 0) for start in {*served, *failed}), default=0) or 1
     room = 1000 / max(1, len(starts))
     bars = []
     for i, start in enumerate(starts):
-        value = counts.get(start, 0)
-        height = round(96 * value / top, 2)
-        tip = {"title": texts.clock(start, pattern), "total": "", "rows": [[word, texts.number(value), 1]]}
+        counts = served.get(start, 0), failed.get(start, 0)
+        below = round(max(3, 96 * counts[1] / top), 2) if counts[1] else 0
+        height = round(96 * counts[0] / top, 2)
+        rows = [[word, texts.number(n), hue] for word, n, hue in zip(words, counts, (1, "-bad"), strict=True)]
         bars.append(
             Bar(
                 round(i * room, 2),
@@ -163,10 +167,16 @@ def histogram(counts: dict[int, int], starts: Sequence[int], step: int, *, word:
                 round(i * room + room * 0.12, 2),
                 round(room * 0.76, 2),
                 [],
-                texts.attributes(tip),
-                round(100 - height, 2),
+                texts.attributes({"title": texts.clock(start, pattern), "total": "", "rows": rows}),
+                round(100 - below - height, 2),
                 height,
+                below,
             )
         )
     labels = [texts.clock(starts[round(k * (len(starts) - 1) / 4)], pattern) for k in range(5)] if starts else []
     return Chart(bars, labels=labels, start=starts[0] if starts else 0, end=starts[-1] + step if starts else 0)
+
+
+def percentile(ordered: Sequence[int], share: float) -> int | None:
+    """The value that a share of these, in order, do not exceed."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None

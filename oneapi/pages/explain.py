@@ -34,6 +34,7 @@ def story(row: Log) -> dict[str, Any]:
         "share": round(100 * first / row.elapsed_time, 1) if row.elapsed_time and first else 0,
         "speed": round(row.completion_tokens / (rest / 1000)) if rest > 50 and row.completion_tokens else 0,
         "end": ends().get(detail.get("end", ""), detail.get("end", "")),
+        "status": detail.get("status"), "code": detail.get("code"),
     }  # fmt: skip
 
 
@@ -44,7 +45,7 @@ def brief(row: Log) -> dict[str, Any]:
     broken = detail.get("end") not in (None, "", "complete")
     return {
         "first": detail.get("first_ms"), "cached": used.get("cached") if isinstance(used, dict) else 0,
-        "broken": ends().get(detail["end"], detail["end"]) if broken else "",
+        "broken": ends().get(detail["end"], detail["end"]) if broken else "", "status": detail.get("status"),
     }  # fmt: skip
 
 

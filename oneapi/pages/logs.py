@@ -5,6 +5,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from flask import Response, request
@@ -27,7 +28,7 @@ bp = GuardedBlueprint("logs", __name__)
 
 Speeds = list[tuple[int, int, int | None]]
 
-TYPES = ("1", "2", "3", "4", "5")
+TYPES = ("1", "2", "3", "4", "5", "6")
 FILTERS: dict[str, Any] = {
     "q": None, "type": TYPES, "model": None, "token": None, "stream": ("0", "1"), "min_quota": None, "min_ms": None,
     "user": None, "channel": None, "user_id": None,
@@ -85,6 +86,7 @@ def index() -> Response:
         rows = log_list.logs(session, wanted, among=among, limit=PAGE + 1)
         further = request.headers.get("HX-Target") == "older"
         speeds = [] if further else log_list.latencies(session, wanted, among)
+        failed = None if further or _from_sums(view, span) else log_list.failures(session, wanted, among)
     older = rows[PAGE - 1].id if len(rows) > PAGE else among.low + 1 if among.more else 0
     shown: dict[str, Any] = {"rows": rows[:PAGE], "older": older, "view": view}
     if further:
@@ -98,7 +100,7 @@ def index() -> Response:
         span=span,
         ranges=spans.WORDS,
         stats=_stats(sums, speeds, wanted, among),
-        chart=_chart(sums, speeds, span),
+        chart=_chart(sums, speeds, failed, span),
         live="live" in request.args,
         facets=_facets(rows, every or []),
         costs=[(str(int(usd * access.state().settings.quota_per_unit)), texts.dollars(usd), None) for usd in (0.01, 0.1, 1)],
@@ -135,7 +137,7 @@ def _facets(rows: list[log.Log], sums: list[usage.Sum]) -> dict[str, list[tuple[
         facets[name] = [(value, value, None) for value in found]
     models: Counter[str] = Counter()
     for s in sums:
-        models[s.model] += s.requests
+        models[s.model] += s.requests + s.errors
     facets["model"] = [(name, name, n) for name, n in models.most_common(40) if name] or facets["model"]
     lanes = access.state().snapshot.lanes
     ids = sorted({row.channel_id for row in rows if row.channel_id})
@@ -145,7 +147,7 @@ def _facets(rows: list[log.Log], sums: list[usage.Sum]) -> dict[str, list[tuple[
 
 def _rollup(view: lists.View) -> dict[str, Any] | None:
     """The filters but the model as the roll-ups know them; None when they cannot answer."""
-    if any(view[name] for name in ("q", "token", "user", "stream", "min_quota", "min_ms")) or view["type"] not in ("", "2"):
+    if any(view[name] for name in ("q", "token", "user", "stream", "min_quota", "min_ms")) or view["type"] not in ("", "2", "6"):
         return None
     whose, lane = (view.number("user_id"), view.number("channel")) if _admin() else (current_user.id, None)
     return {"user_id": whose or None, "channel_id": lane}
@@ -155,9 +157,12 @@ def _sums(view: lists.View, span: spans.Span) -> list[usage.Sum] | None:
     filters = _rollup(view)
     if filters is None:
         return None
-    return recent.sums(("series", span.key, *filters.items()), lambda session: usage.series(
+    found = recent.sums(("series", span.key, *filters.items()), lambda session: usage.series(
         session, span.since, span.until, step=span.step, offset=span.offset, **filters
     ), span.length)  # fmt: skip
+    if view["type"] == "6":
+        return [usage.Sum(s.key, s.model, 0, 0, 0, 0, 0, s.errors) for s in found if s.errors]
+    return [replace(s, errors=0) for s in found if s.requests] if view["type"] == "2" else found
 
 
 def _stats(sums: list[usage.Sum] | None, speeds: Speeds, wanted: LogFilter, among: log_list.Stretch) -> dict[str, Any]:
@@ -166,32 +171,35 @@ def _stats(sums: list[usage.Sum] | None, speeds: Speeds, wanted: LogFilter, amon
     total = charts.total(sums or ())
     if sums is None:
         with access.state().databases.logs() as session:
-            total = usage.Sum(0, "", *log_list.sums(session, wanted, among), 0)
-    cut = sums is None and (among.more or total.requests >= log_list.SUMMED)
-    half, most = _percentile(times, 0.5), _percentile(times, 0.95)
-    return {"p50": half, "p95": most, "first": _percentile(firsts, 0.5), "sums": total, "cut": cut}
+            requests, quota, prompt, completion, errors = log_list.sums(session, wanted, among)
+        total = usage.Sum(0, "", requests, quota, prompt, completion, 0, errors)
+    cut = sums is None and (among.more or total.requests + total.errors >= log_list.SUMMED)
+    half, most = charts.percentile(times, 0.5), charts.percentile(times, 0.95)
+    return {"p50": half, "p95": most, "first": charts.percentile(firsts, 0.5), "sums": total, "cut": cut}
 
 
-def _percentile(ordered: list[int], share: float) -> int | None:
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
+def _from_sums(view: lists.View, span: spans.Span) -> bool:
+    """Whether the bars come from the roll-ups, whose hours are too wide for short spans."""
+    return bool(span.since) and span.length > 6 * spans.HOUR and _rollup(view) is not None
 
 
-def _chart(sums: list[usage.Sum] | None, speeds: Speeds, span: spans.Span) -> charts.Chart:
-    """Requests over the span: of short spans by minutes, from the newest requests; else from the roll-ups."""
-    counts: dict[int, int] = {}
-    if sums is not None and span.since and span.length > 6 * spans.HOUR:
-        for s in sums:
-            counts[s.key] = counts.get(s.key, 0) + s.requests
+def _chart(sums: list[usage.Sum] | None, speeds: Speeds, failed: list[int] | None, span: spans.Span) -> charts.Chart:
+    """Requests and errors over the span: of short spans by minutes, from the newest of them; else from the roll-ups."""
+    counts, errors = Counter[int](), Counter[int]()
+    words = gettext("requests"), gettext("errors")
+    if failed is None:
+        for s in sums or ():
+            counts[s.key] += s.requests
+            errors[s.key] += s.errors
         starts = charts.buckets(span.since, span.until, span.step, span.offset)
-        return charts.histogram(counts, starts, span.step, word=gettext("requests"), pattern=span.pattern)
-    since = span.since or min((at for at, _ms, _f in speeds), default=span.until - spans.HOUR)
+        return charts.histogram(counts, errors, starts, span.step, words=words, pattern=span.pattern)
+    since = span.since or min([at for at, _ms, _f in speeds] + failed, default=span.until - spans.HOUR)
     step = max(60, (span.until - since) // 60)
-    for at, _ms, _f in speeds:
-        counts[at - at % step] = counts.get(at - at % step, 0) + 1
+    counts.update(at - at % step for at, _ms, _f in speeds)
+    errors.update(at - at % step for at in failed)
     pattern = "%H:%M" if span.length < 2 * spans.DAY else "%D %H:%M"
-    return charts.histogram(
-        counts, list(range(since - since % step, span.until, step)), step, word=gettext("requests"), pattern=pattern
-    )
+    starts = list(range(since - since % step, span.until, step))
+    return charts.histogram(counts, errors, starts, step, words=words, pattern=pattern)
 
 
 @bp.route("/log/live", allow=Role.USER)

@@ -12,7 +12,7 @@ from flask_login import current_user
 from oneapi import access
 from oneapi.access import GuardedBlueprint
 from oneapi.db import db
-from oneapi.models import browse, usage
+from oneapi.models import browse, log_list, usage
 from oneapi.models.usage import Sum
 from oneapi.models.user import Role
 from oneapi.pages import charts, checklist, recent, shell, spans, texts
@@ -42,11 +42,12 @@ def index() -> Response:
     now, before = [s for s in sums if s.key >= edge], [s for s in sums if s.key < edge]
     if request.args.get("format") == "csv":
         return _csv(now, span)
+    served = [s for s in now if s.requests]  # in some hours everything failed
     starts = charts.buckets(span.since, span.until, span.step, span.offset)
     measure, words = METRICS[metric]
     settings = access.state().settings
     unit = settings.quota_per_unit if metric == "spend" and settings.display_in_currency_enabled else 1
-    ranked = charts.ranking(now, measure)
+    ranked = charts.ranking(served, measure)
     return page(
         "overview/index.html",
         "usage",
@@ -57,7 +58,7 @@ def index() -> Response:
         words=words,
         measure=measure,
         chart=charts.stacked(
-            now, starts, measure, words=words, other=_("others"), pattern=span.pattern, unit=unit, ranked=ranked
+            served, starts, measure, words=words, other=_("others"), pattern=span.pattern, unit=unit, ranked=ranked
         ),
         ranked=ranked,
         totals=charts.total(now),
@@ -77,7 +78,8 @@ def _sparks(sums: list[Sum], starts: list[int]) -> dict[str, dict[str, str]]:
         if s.key in by_start:
             by_start[s.key].append(s)
     found = [charts.total(of) for of in by_start.values()]
-    return {name: charts.line([measure(s) for s in found]) for name, (measure, _words) in METRICS.items()}
+    sparks = {name: charts.line([measure(s) for s in found]) for name, (measure, _words) in METRICS.items()}
+    return sparks | {"errors": charts.line([of.errors for of in found])}
 
 
 def _days_left(sums: list[Sum], span: spans.Span) -> int | None:
@@ -97,12 +99,20 @@ def _everyone(span: spans.Span) -> dict[str, Any]:
     people, active = recent.sums(("people", span.key), lambda session: usage.top_people(session, *between, limit=6), length)
     lanes = recent.sums(("lanes", span.key), lambda session: usage.top(session, *between, "channel_id", limit=6), length)
     known = access.state().snapshot.lanes
+    times = recent.logged(("slowest", span.key), lambda session: _slow(log_list.durations(session, span.since, span.until)))
     return {
+        "p95": times[0],
+        "timed": times[1],
         "people": [(s.key, name, s) for name, s in people],
         "active": active,
         "failing": browse.channels(db.session(), {"status": "3"}, "-id", offset=0, limit=5)[0] if shell.broken_channels() else [],
         "lanes": [(s.key, known[s.key].name if s.key in known else f"#{s.key}", s) for s in lanes if s.key],
     }
+
+
+def _slow(times: list[int]) -> tuple[int | None, int]:
+    """The 95th percentile of these times, and how many there are."""
+    return charts.percentile(sorted(times), 0.95), len(times)
 
 
 def _url(span: spans.Span, everyone: bool, showing: str, /, **changes: str) -> str:
@@ -117,11 +127,11 @@ def _url(span: spans.Span, everyone: bool, showing: str, /, **changes: str) -> s
 def _csv(sums: list[Sum], span: spans.Span) -> Response:
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(["time", "model", "requests", "quota", "dollars", "prompt_tokens", "completion_tokens"])
+    writer.writerow(["time", "model", "requests", "quota", "dollars", "prompt_tokens", "completion_tokens", "errors"])
     unit = access.state().settings.quota_per_unit
     for s in sums:
         when = texts.clock(s.key, "%Y-%m-%d %H:%M")
-        writer.writerow([when, cell(s.model), s.requests, s.quota, round(s.quota / unit, 6), s.prompt, s.completion])
+        writer.writerow([when, cell(s.model), s.requests, s.quota, round(s.quota / unit, 6), s.prompt, s.completion, s.errors])
     return Response(out.getvalue(), mimetype="text/csv", headers={"Content-Disposition": "attachment; filename=usage.csv"})
 
 

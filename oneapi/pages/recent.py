@@ -8,6 +8,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
@@ -24,10 +25,12 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Ask = Callable[[Session], T]
+Opened = Callable[[], AbstractContextManager[Session]]
 
 PURPOSE = "sums"  # of what is kept in the database
 KEPT = 200  # answers of one process
 WORTH = 30  # an answer that took a second is shown for half a minute before it is worked out anew
+QUICK = 0.01  # seconds: an answer that took less is not worth showing when it is past its time
 LOOK = 10.0  # seconds after which a small site is looked at again: it may have grown
 LONGEST = 600.0  # seconds after which nothing is shown any more, or a thousandth of the stretch that an answer sums up
 LONGEST_OF_ALL = 7200.0
@@ -77,7 +80,7 @@ def sums(key: Hashable, ask: Ask[T], length: int = 0) -> T:
     An answer past its time is shown once more while it is worked out anew beside the request. `length` is the stretch of time
     that it sums up, in seconds.
     """
-    state, known = access.state(), _known()
+    state = access.state()
     now, (many, looked) = time.monotonic(), _many.get(state, (False, -LOOK))
     if not many:
         with state.databases.transaction() as session:
@@ -86,18 +89,34 @@ def sums(key: Hashable, ask: Ask[T], length: int = 0) -> T:
                 _many[state] = (many, now)
             if not many:
                 return ask(session)
-    answer, oldest = known.get(key), max(LONGEST, min(length / 1000, LONGEST_OF_ALL))
+    return _kept(state, key, ask, max(LONGEST, min(length / 1000, LONGEST_OF_ALL)), state.databases.transaction)
+
+
+def logged(key: Hashable, ask: Ask[T]) -> T:
+    """What `ask` finds in the log, as old as it took long to find."""
+    state = access.state()
+    return _kept(state, key, ask, LONGEST, state.databases.logs)
+
+
+def _kept(state: State, key: Hashable, ask: Ask[T], oldest: float, opened: Opened) -> T:
+    known, now = _known(), time.monotonic()
+    answer = known.get(key)
     if answer is None or now - answer.at > oldest:
-        answer = _stored(state, known, key, oldest) or _ask(state, known, key, ask, oldest)
+        answer = _stored(state, known, key, oldest) or _ask(state, known, key, ask, oldest, opened)
     elif now - answer.at > answer.cost * WORTH and not answer.renewing:
-        answer.renewing = True
-        gevent.spawn(_renew, state, known, key, ask, oldest, answer)
+        if answer.cost < QUICK:
+            answer = _ask(state, known, key, ask, oldest, opened)
+        else:
+            answer.renewing = True
+            gevent.spawn(_renew, state, known, key, ask, oldest, opened, answer)
     return cast(T, answer.value)
 
 
-def _ask(state: State, known: OrderedDict[Hashable, Answer], key: Hashable, ask: Ask[T], oldest: float) -> Answer:
+def _ask(
+    state: State, known: OrderedDict[Hashable, Answer], key: Hashable, ask: Ask[T], oldest: float, opened: Opened
+) -> Answer:
     started = time.monotonic()
-    with state.databases.transaction() as session:
+    with opened() as session:
         value = ask(session)
     before, cost = known.get(key), time.monotonic() - started
     answer = Answer(value, time.monotonic(), cost, stored=before.stored if before else -STORED_EVERY)
@@ -109,10 +128,10 @@ def _ask(state: State, known: OrderedDict[Hashable, Answer], key: Hashable, ask:
 
 
 def _renew(
-    state: State, known: OrderedDict[Hashable, Answer], key: Hashable, ask: Ask[T], oldest: float, old: Answer
+    state: State, known: OrderedDict[Hashable, Answer], key: Hashable, ask: Ask[T], oldest: float, opened: Opened, old: Answer
 ) -> None:
     try:
-        _ask(state, known, key, ask, oldest)
+        _ask(state, known, key, ask, oldest, opened)
     except TROUBLE:  # the old answer stays; the next reader tries again
         old.renewing = False
 

@@ -264,6 +264,7 @@ def _hours(session: Session, owners: list[Any], now: int, rng: random.Random) ->
                         prompt_tokens=tokens_in,
                         completion_tokens=tokens_out,
                         elapsed_time=requests * rng.randint(900, 5200),
+                        errors=int(requests * rng.choice((0, 0, 0, 0.01, 0.04))),
                     )
                 )
                 before = spent.get(owner, (0, 0))
@@ -279,6 +280,8 @@ def _logs(session: Session, owners: list[Any], now: int, rng: random.Random) -> 
         owner, name, key = rng.choice(owners)
         model, channel, _share, prompt, answer, cost_in, cost_out = rng.choices(MODELS, [m[2] for m in MODELS])[0]
         rows.append(_row(rng, at, owner, name, key, model, channel, prompt, answer, cost_in, cost_out))
+        if rng.random() < 0.04:
+            _fail(rng, rows[-1])
     rows.append(
         Log(user_id=owners[0][0], created_at=now - 700, type=1, username="root", content="通过兑换码充值 $20.00", quota=20 * UNIT)
     )
@@ -349,6 +352,21 @@ def _row(
         detail=json.dumps(detail),
         content=f"倍率：{cost_in / 2:.2f} × 1.00 × {cost_out / cost_in:.2f}",
     )
+
+
+def _fail(rng: random.Random, row: Log) -> None:
+    """Make a request one that failed."""
+    status, code, kind, text = rng.choice((
+        (429, "rate_limit_exceeded", "rate_limited", "Rate limit reached for requests. Try again in 20 s."),
+        (502, "vendor_error", "server", "The server had an error while processing your request."),
+        (504, "vendor_timeout", "timeout", "The vendor did not answer in time."),
+    ))  # fmt: skip
+    attempts = [{"channel": row.channel_id, "name": CHANNELS[row.channel_id - 1][0], "status": 500, "kind": "server", "ms": 840}]
+    attempts.append({"channel": 8, "name": "OpenRouter fallback", "status": status, "kind": kind, "ms": 1620})
+    detail = {"asked": row.model_name, "served": row.model_name, "path": "/v1/chat/completions", "status": status, "code": code}
+    row.type, row.content, row.detail = 6, text, json.dumps(detail | {"attempts": attempts})
+    row.quota = row.prompt_tokens = row.completion_tokens = 0
+    row.channel_id = 8
 
 
 def _money(session: Session, root: User, people: list[User], now: int) -> None:
