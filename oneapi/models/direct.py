@@ -1,10 +1,11 @@
 """Statements compiled once and run straight on the driver: what SQLAlchemy does for each would cost more than the database."""
 
 from collections import namedtuple
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 Values = Mapping[str, Any] | list[dict[str, Any]]
@@ -15,29 +16,58 @@ _ROWS: dict[tuple[str, ...], Any] = {}
 
 
 class Direct:
-    """A Connection's transaction, for statements of settlement.py. Raises what SQLAlchemy would."""
+    """A transaction on a driver's connection, for statements of settlement.py. Raises what SQLAlchemy would.
 
-    def __init__(self, connection: Connection):
-        self.dialect = connection.dialect
-        self._connection = connection
-        self._cursor = connection.connection.cursor()
+    `lost` is told when the connection turns out to be broken.
+    """
+
+    def __init__(self, dialect: Any, connection: Any, lost: Callable[[BaseException], Any]):
+        self.dialect, self._connection, self._lost = dialect, connection, lost
+        self._cursor = connection.cursor()
+
+    @classmethod
+    def of(cls, connection: Connection) -> "Direct":
+        """The transaction that SQLAlchemy began on a connection."""
+        return cls(connection.dialect, connection.connection, connection.invalidate)
+
+    @classmethod
+    def alone(cls, engine: Engine) -> "Direct":
+        """On the only connection of an engine with a StaticPool, for transactions that SQLAlchemy knows nothing of."""
+        with closing(engine.raw_connection()) as connection:
+            return cls(engine.dialect, connection.driver_connection, lambda _: None)
+
+    def run(self, text: str) -> None:
+        """Run plain SQL."""
+        self._try(self._cursor.execute, text)
+
+    def commit(self) -> None:
+        self._try(self._connection.commit)
+
+    def rollback(self) -> None:
+        self._connection.rollback()
 
     def execute(self, statement: Any, values: Values) -> "Direct":
         """Run a statement, once for each of a list of values; ask the answer for `rowcount` or `one_or_none`."""
-        if isinstance(values, list):
-            text, order = self._compiled(statement, values[0])
-            given: Any = values if order is None else [tuple(row[name] for name in order) for row in values]
-        else:
-            text, order = self._compiled(statement, values)
-            given = values if order is None else tuple(values[name] for name in order)
-        try:
-            if isinstance(values, list):
-                self._cursor.executemany(text, given)
-            else:
-                self._cursor.execute(text, given)
-        except self.dialect.loaded_dbapi.Error as error:
-            raise self._wrapped(text, error) from error
+        several = isinstance(values, list)
+        every: Any = values if several else [values]
+        text, order = self._compiled(statement, every[0])
+        given: Any = values
+        if order is not None:
+            given = [tuple([row[name] for name in order]) for row in every]
+            given = given if several else given[0]
+        self._try(self._cursor.executemany if several else self._cursor.execute, text, given)
         return self
+
+    def insert(self, statement: Any, names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+        """Insert rows whose values are in the order of `names`, which is that of the table's columns."""
+        text, order = self._compiled(statement, dict.fromkeys(names))
+        self._try(self._cursor.executemany, text, rows if order else [dict(zip(names, row, strict=True)) for row in rows])
+
+    def _try(self, function: Callable[..., Any], *args: Any) -> None:
+        try:
+            function(*args)
+        except self.dialect.loaded_dbapi.Error as error:
+            raise self._wrapped(str(args[0]) if args else "COMMIT", error) from error
 
     @property
     def rowcount(self) -> int:
@@ -70,9 +100,9 @@ class Direct:
 
     def _wrapped(self, text: str, error: Exception) -> BaseException:
         """SQLAlchemy's exception for a driver's; a connection that broke is given up, as SQLAlchemy does."""
-        lost = self.dialect.is_disconnect(error, self._connection.connection.dbapi_connection, self._cursor)  # type: ignore[arg-type]
+        lost = self.dialect.is_disconnect(error, getattr(self._connection, "dbapi_connection", self._connection), self._cursor)
         if lost:
-            self._connection.invalidate(error)
+            self._lost(error)
         base = self.dialect.loaded_dbapi.Error
         return DBAPIError.instance(
             text, None, error, base, hide_parameters=True, connection_invalidated=lost, dialect=self.dialect

@@ -1,9 +1,10 @@
 """The SQL of settlements: one transaction charges everybody concerned. See relay/ledger.py for the story."""
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, cast
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Table, bindparam, delete, insert, select, update
 
 from oneapi.models.channel import Channel
 from oneapi.models.direct import Direct
@@ -43,18 +44,12 @@ class Row:
 Return = tuple[int, str, int, int]  # lease, kind, owner and the quota that goes back from the one to the other
 
 
-def unwritten(connection: Connection, rows: list[Row]) -> list[Row]:
+_KNOWN = select(Entry.id).where(Entry.request_id == bindparam("b_id"))
+
+
+def unwritten(connection: Direct, rows: list[Row]) -> list[Row]:
     """The rows whose request id the ledger does not hold yet."""
-    known = set(connection.scalars(select(Entry.request_id).where(Entry.request_id.in_([row.request_id for row in rows]))))
-    return [row for row in rows if row.request_id not in known]
-
-
-def _entry(row: Row) -> dict[str, Any]:
-    return {
-        "request_id": row.request_id, "created_at": row.created_at, "kind": "consume", "user_id": row.user_id,
-        "token_id": row.token_id, "channel_id": row.channel_id, "amount": row.written_off - row.cost,
-        "written_off": row.written_off, "actor_id": 0, "note": "",
-    }  # fmt: skip
+    return [row for row in rows if connection.scalar(_KNOWN, {"b_id": row.request_id}) is None]
 
 
 _leases, _users, _tokens, _channels = (cast(Table, m.__table__) for m in (Lease, User, Token, Channel))
@@ -97,39 +92,85 @@ _LEFT = {kind: select(column).where(t.c.id == bindparam("b_id")) for kind, (t, c
 
 
 _INSERT_ENTRY, _INSERT_LOG = insert(cast(Table, Entry.__table__)), insert(cast(Table, Log.__table__))
+_ENTRY = tuple(c.name for c in cast(Table, Entry.__table__).columns if c.name != "id")
+_LOG = tuple(c.name for c in cast(Table, Log.__table__).columns if c.name != "id")
+_logged = itemgetter(*_LOG)
 # A log row with nothing in it: drivers, unlike SQLAlchemy, fill no gap.
 _BLANK = {c.name: c.default.arg if c.default else None for c in cast(Any, Log.__table__).columns if c.name != "id"}
+
+Place = tuple[int, int, int, int, str]  # hour, user, token, channel, model
+
+
+@dataclass(slots=True)
+class Sum:
+    """What one place has consumed in a batch. `at` is when it was last."""
+
+    requests: int = 0
+    quota: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    elapsed_time: int = 0
+    at: int = 0
 
 
 def charge(connection: Direct, rows: list[Row], returns: list[Return]) -> set[int]:
     """Move leases, balances and counters, and write the ledger; returns leases that turned out to be gone, and are now.
 
-    Tables and rows are touched in one order, so that workers rarely deadlock.
+    Tables and rows are touched in one order, so that workers rarely deadlock. A batch is looked through as few times as can
+    be: of its many rows most are of few places.
     """
     gone, credits = _take(connection, rows, returns)
+    sums = _summed(rows)
+    channels: dict[int, int] = {}
+    for (_, _, _, channel, _), total in sums.items():  # what the vendor took, whoever pays it
+        channels[channel] = channels.get(channel, 0) + total.quota
     for kind in ("user", "token"):
-        _count(connection, kind, rows)
+        _count(connection, kind, sums)
         for owner, amount in sorted(credits[kind].items()):
             connection.execute(_CREDIT[kind], {"b_id": owner, "n": amount})
-        _collect(connection, kind, rows, gone)
-    channels: dict[int, int] = {}
-    for row in rows:
-        channels[row.channel_id] = channels.get(row.channel_id, 0) + row.cost
-    if channels:
-        connection.execute(_COUNT_CHANNEL, [{"b_id": id, "n": n} for id, n in sorted(channels.items())])
-    _roll_up(connection, rows)
+        _collect(connection, kind, rows, gone, sums)
     if rows:
-        connection.execute(_INSERT_ENTRY, [_entry(row) for row in rows])
+        connection.execute(_COUNT_CHANNEL, [{"b_id": id, "n": n} for id, n in sorted(channels.items())])
+        _roll_up(connection, sums)
+        connection.insert(_INSERT_ENTRY, _ENTRY, [_entry(row) for row in rows])
     return gone
+
+
+def _entry(row: Row) -> tuple[Any, ...]:
+    """The values of _ENTRY."""
+    return (
+        row.request_id, row.created_at, "consume", row.user_id, row.token_id, row.channel_id, row.written_off - row.cost,
+        row.written_off, 0, "",
+    )  # fmt: skip
+
+
+def _place(row: Row) -> Place:
+    return row.created_at // 3600, row.user_id, row.token_id, row.channel_id, row.model[:191]
+
+
+def _summed(rows: list[Row]) -> dict[Place, Sum]:
+    sums: dict[Place, Sum] = {}
+    for row in rows:
+        total = sums.get(_place(row))
+        if total is None:
+            total = sums[_place(row)] = Sum()
+        total.requests += 1
+        total.quota += row.cost
+        total.prompt_tokens += row.prompt_tokens
+        total.completion_tokens += row.completion_tokens
+        total.elapsed_time += row.elapsed
+        total.at = row.created_at
+    return sums
 
 
 def _take(connection: Direct, rows: list[Row], returns: list[Return]) -> tuple[set[int], dict[str, dict[int, int]]]:
     """Spend and shrink leases: which are gone, and what goes back to whom."""
     spends: dict[int, int] = {}
     for row in rows:
-        for lease_id, amount in ((row.user_lease, row.from_user), (row.token_lease, row.from_token)):
-            if amount:
-                spends[lease_id] = spends.get(lease_id, 0) + amount
+        if row.from_user:
+            spends[row.user_lease] = spends.get(row.user_lease, 0) + row.from_user
+        if row.from_token:
+            spends[row.token_lease] = spends.get(row.token_lease, 0) + row.from_token
     back = {lease_id: (kind, owner, amount) for lease_id, kind, owner, amount in returns}
     gone: set[int] = set()
     credits: dict[str, dict[int, int]] = {"user": {}, "token": {}}
@@ -149,22 +190,23 @@ def _take(connection: Direct, rows: list[Row], returns: list[Return]) -> tuple[s
     return gone, credits
 
 
-def _collect(connection: Direct, kind: str, rows: list[Row], gone: set[int]) -> None:
+def _collect(connection: Direct, kind: str, rows: list[Row], gone: set[int], sums: dict[Place, Sum]) -> None:
     """Debit what leases did not pay; a balance that is too small for it ends at zero, and the rest is written off."""
-    unpaid = 0
-    for row in sorted(rows, key=lambda r: r.user_id if kind == "user" else r.token_id):
-        if kind == "user":
-            due = row.cost - (0 if row.user_lease in gone else row.from_user)
-            row.written_off = due - _debit(connection, kind, row.user_id, due) if due > 0 else 0
-            unpaid += row.written_off
-        elif row.limited:
+    if kind == "token":
+        unpaid = [row for row in rows if row.limited and (row.cost > row.from_token or row.token_lease in gone)]
+        for row in sorted(unpaid, key=lambda r: r.token_id):
             due = row.cost - (0 if row.token_lease in gone else row.from_token)
             if due > 0:
                 _debit(connection, kind, row.token_id, due)
-    if unpaid:
-        for row in rows:
-            if row.written_off:
-                connection.execute(_UNCOUNT, {"b_id": row.user_id, "n": row.written_off})
+        return
+    unpaid = [row for row in rows if row.cost > row.from_user or row.user_lease in gone]
+    for row in sorted(unpaid, key=lambda r: r.user_id):
+        due = row.cost - (0 if row.user_lease in gone else row.from_user)
+        row.written_off = due - _debit(connection, kind, row.user_id, due) if due > 0 else 0
+    for row in unpaid:
+        if row.written_off:
+            sums[_place(row)].quota -= row.written_off
+            connection.execute(_UNCOUNT, {"b_id": row.user_id, "n": row.written_off})
 
 
 def _debit(connection: Direct, kind: str, owner: int, amount: int) -> int:
@@ -179,34 +221,29 @@ def _debit(connection: Direct, kind: str, owner: int, amount: int) -> int:
     return 0
 
 
-def _count(connection: Direct, kind: str, rows: list[Row]) -> None:
+def _count(connection: Direct, kind: str, sums: dict[Place, Sum]) -> None:
     """What users and tokens have consumed; before anything else is done to their rows, in the order of their ids."""
-    totals: dict[int, list[int]] = {}
-    for row in rows:
-        total = totals.setdefault(row.user_id if kind == "user" else row.token_id, [0, 0, 0])
-        total[0] += row.cost - (row.written_off if kind == "token" else 0)
-        total[1] += 1
-        total[2] = row.created_at
+    totals: dict[int, tuple[int, int, int]] = {}
+    for (_, user, token, _, _), total in sums.items():
+        owner = user if kind == "user" else token
+        n, k, at = totals.get(owner, (0, 0, 0))
+        totals[owner] = n + total.quota, k + total.requests, max(at, total.at)
     if totals and kind == "user":
         connection.execute(_COUNT_USER, [{"b_id": id, "n": n, "k": k} for id, (n, k, _) in sorted(totals.items())])
     elif totals:
-        connection.execute(_COUNT_TOKEN, [{"b_id": id, "n": n, "t": t} for id, (n, _, t) in sorted(totals.items())])
+        connection.execute(_COUNT_TOKEN, [{"b_id": id, "n": n, "t": at} for id, (n, _, at) in sorted(totals.items())])
 
 
 SUMS = ("requests", "quota", "prompt_tokens", "completion_tokens", "elapsed_time")
 
 
-def _roll_up(connection: Direct, rows: list[Row]) -> None:
-    hours: dict[tuple[int, int, int, int, str], list[int]] = {}
-    for row in rows:
-        key = (row.created_at - row.created_at % 3600, row.user_id, row.token_id, row.channel_id, row.model[:191])
-        total = hours.setdefault(key, [0, 0, 0, 0, 0])
-        for i, value in enumerate((1, row.cost - row.written_off, row.prompt_tokens, row.completion_tokens, row.elapsed)):
-            total[i] += value
-    names = ("hour", "user_id", "token_id", "channel_id", "model_name", *SUMS)
-    if hours:
-        values = [dict(zip(names, (*key, *total), strict=True)) for key, total in sorted(hours.items())]
-        connection.execute(_add_up(connection.dialect.name), values)
+def _roll_up(connection: Direct, sums: dict[Place, Sum]) -> None:
+    values = [
+        {"hour": hour * 3600, "user_id": user, "token_id": token, "channel_id": channel, "model_name": model}
+        | {name: getattr(total, name) for name in SUMS}
+        for (hour, user, token, channel, model), total in sorted(sums.items(), key=lambda item: item[0])
+    ]
+    connection.execute(_add_up(connection.dialect.name), values)
 
 
 _UPSERTS: dict[str, Any] = {}
@@ -225,7 +262,7 @@ def write_logs(connection: Direct, rows: list[Row]) -> None:
 def insert_logs(connection: Direct, values: list[dict[str, Any]]) -> None:
     """Log rows by the names of their columns; what a row does not name is empty."""
     if values:
-        connection.execute(_INSERT_LOG, [_BLANK | row for row in values])
+        connection.insert(_INSERT_LOG, _LOG, [_logged(row if len(row) == len(_LOG) else _BLANK | row) for row in values])
 
 
 def _log(log: dict[str, Any], row: Row) -> dict[str, Any]:

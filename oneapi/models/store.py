@@ -1,8 +1,8 @@
 """Transactions about money: in which thread they run, when they are tried again, what their failures mean."""
 
 import logging
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
 import gevent
@@ -61,6 +61,7 @@ class Store:
         self.databases = databases
         self._pool: ThreadPool | None = None
         self._engine = databases.engine
+        self._sqlite_direct: Direct | None = None
         self.sqlite = databases.engine.dialect.name == "sqlite"
 
     def write(self, rows: list[Row], returns: list[Return], *, replay: bool = False) -> set[int]:
@@ -104,7 +105,7 @@ class Store:
         pool = self._pool
 
         def there() -> T:
-            done, result = pool.apply(_outcome, (work,))
+            done, result = pool.spawn(_outcome, work).get()
             if not done:
                 raise result
             return result
@@ -125,32 +126,42 @@ class Store:
 
     def _write(self, rows: list[Row], returns: list[Return], replay: bool) -> set[int]:
         separate = self.databases.separate_logs
-        with self._engine.begin() as connection:
-            if self.sqlite:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+        with self._direct() as direct:
             if replay:
-                rows = settlement.unwritten(connection, rows)
-            with closing(Direct(connection)) as direct:
-                gone = settlement.charge(direct, rows, returns)
-                if rows and not separate:
-                    settlement.write_logs(direct, rows)
+                rows = settlement.unwritten(direct, rows)
+            gone = settlement.charge(direct, rows, returns)
+            if not separate:
+                settlement.write_logs(direct, rows)
         if separate and rows:
-            with self.databases.log_engine.begin() as connection, closing(Direct(connection)) as direct:
+            with self.databases.log_engine.begin() as connection, closing(Direct.of(connection)) as direct:
                 settlement.write_logs(direct, rows)
         return gone
 
     def _write_failures(self, counts: dict[failure.Key, int], rows: list[dict[str, Any]]) -> None:
         separate = self.databases.separate_logs
-        with self._engine.begin() as connection:
-            if self.sqlite:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            with closing(Direct(connection)) as direct:
-                failure.count(direct, counts)
-                if not separate:
-                    settlement.insert_logs(direct, rows)
-        if separate and rows:
-            with self.databases.log_engine.begin() as connection, closing(Direct(connection)) as direct:
+        with self._direct() as direct:
+            failure.count(direct, counts)
+            if not separate:
                 settlement.insert_logs(direct, rows)
+        if separate and rows:
+            with self.databases.log_engine.begin() as connection, closing(Direct.of(connection)) as direct:
+                settlement.insert_logs(direct, rows)
+
+    @contextmanager
+    def _direct(self) -> Iterator[Direct]:
+        """A transaction; on SQLite without SQLAlchemy's part in it, which costs as much as the charges of ten requests."""
+        if not self.sqlite:
+            with self._engine.begin() as connection, closing(Direct.of(connection)) as direct:
+                yield direct
+            return
+        direct = self._sqlite_direct = self._sqlite_direct or Direct.alone(self._engine)
+        direct.run("BEGIN IMMEDIATE")
+        try:
+            yield direct
+            direct.commit()
+        except BaseException:
+            direct.rollback()
+            raise
 
 
 def _outcome(work: Callable[[], Any]) -> tuple[bool, Any]:
