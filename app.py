@@ -5,13 +5,12 @@ from gevent import monkey
 monkey.patch_all()
 
 import argparse  # noqa: E402  (patch first, import later)
-import gc  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 
 from dotenv import load_dotenv  # noqa: E402
 
-from oneapi import config, create_app, logs, server, start  # noqa: E402
+from oneapi import config, create_app, lifecycle, logs, server, start  # noqa: E402
 from oneapi.db import Unfit  # noqa: E402
 from oneapi.fields import Invalid  # noqa: E402
 
@@ -37,8 +36,7 @@ def main() -> None:
         print(str(error), file=sys.stderr)
         sys.exit(2)
     start(app)
-    gc.collect()
-    gc.freeze()  # what lives for ever need not be looked at again
+    lifecycle.settle_memory()
     print(f"One API {config.VERSION} serves on http://localhost:{settings.port}", file=sys.stderr)
     server.serve(app, sock, grace_seconds=settings.graceful_timeout)
 

@@ -55,8 +55,7 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     start(worker.wsgi)
-    gc.collect()
-    gc.freeze()
+    lifecycle.settle_memory()
 
 
 def worker_exit(server: Any, worker: Any) -> None:

@@ -30,6 +30,12 @@ def _date_line() -> str:
     return _date[1]
 
 
+def _given(low: str, name: str) -> str | None:
+    """The value of a header in lower-case lines."""
+    start = low.find(name)
+    return None if start < 0 else low[start + len(name) : low.find("\r\n", start + 2)].strip()
+
+
 class Handler(WSGIHandler):
     """Serves the requests of one connection.
 
@@ -208,9 +214,9 @@ class Handler(WSGIHandler):
         self._head = f"HTTP/1.1 {status}\r\n{lines}".encode("latin-1")
         self.status = self._orig_status = status
         self.response_headers, self.code = headers, int(status[:3])
-        given = {name.lower(): value for name, value in headers}
-        self.provided_date, self.provided_content_length = given.get("date"), given.get("content-length")
-        self.provided_connection = given.get("connection")
+        low = f"\r\n{lines.lower()}"
+        self.provided_date, self.provided_content_length = _given(low, "\r\ndate:"), _given(low, "\r\ncontent-length:")
+        self.provided_connection = _given(low, "\r\nconnection:")
         if self.provided_connection == "close":
             self.close_connection = True
         return self.write

@@ -46,20 +46,27 @@ def _bad(message: str) -> Refusal:
     return Refusal("400 Bad Request", message)
 
 
-_KEYS: dict[str, str] = {}  # header name → WSGI key, "" for headers that are not passed on
+# Header line → WSGI key, "" for headers that are not passed on, and value: what clients send differs little between requests.
+_LINES: dict[str, tuple[str, str]] = {}
 
 
-def _key(name: str) -> str:
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
     if not TOKEN.fullmatch(name):
         raise _bad("a header's name contains characters it must not contain")
+    if not colon:
+        raise _bad("a header without a colon")
     upper = name.upper().replace("-", "_")
     if "_" in name:
         key = ""  # X_Forwarded_For would pass for X-Forwarded-For
     else:
         key = upper if upper in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + upper
-    if len(_KEYS) < 4096:
-        _KEYS[name] = key
-    return key
+    found = key, value.strip(" \t")
+    if len(text) <= 256:
+        if len(_LINES) >= 4096:  # somebody's lines always differ
+            _LINES.clear()
+        _LINES[text] = found
+    return found
 
 
 def _parse_request_line(line: bytes) -> tuple[str, str, str, str, str, str]:
@@ -103,15 +110,9 @@ def read_head(block: bytes, environ: dict[str, Any], limits: Limits) -> int:
     environ["SERVER_PROTOCOL"] = protocol
     del lines[0]
     for text in lines:
-        name, colon, value = text.partition(":")
-        key = _KEYS.get(name)
-        if key is None:
-            key = _key(name)
-        if not colon:
-            raise _bad("a header without a colon")
+        key, value = _LINES.get(text) or _header(text)
         if not key:
             continue
-        value = value.strip(" \t")
         if key in environ:
             value = f"{environ[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{value}"
         environ[key] = value

@@ -1,5 +1,6 @@
 """When this process ends: whether it is draining, which connections rest, and what is to be called at the end."""
 
+import gc
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +18,17 @@ _draining = False
 def draining() -> bool:
     """Whether this process has been told to stop: /readyz says so, and answers end their connections."""
     return _draining
+
+
+def settle_memory() -> None:
+    """Called when everything that lives for ever is there: the collector need not look at it again.
+
+    What requests leave behind is nearly always gone without its help; at Python's own pace it would take a twentieth of the
+    time of a busy process.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def at_exit(callback: Callable[[], None]) -> Callable[[], None]:

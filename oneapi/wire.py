@@ -142,3 +142,11 @@ class Usage:
     image_completion: int = 0
     estimated: bool = False  # counted by us because the vendor did not say
     flagged: str = ""  # why a vendor's report was not believed as it stood
+
+    @property
+    def finer(self) -> int:
+        """Whether there are tokens of a class that may have a price of its own."""
+        return (
+            self.cached or self.cache_write or self.audio_prompt or self.audio_completion or self.image_prompt
+            or self.image_completion
+        )  # fmt: skip

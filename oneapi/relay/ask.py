@@ -33,10 +33,10 @@ class Ask:
     ticket: Ticket = FREE
     attempts: list[Json] = field(default_factory=list)
     prompt_reset: bool = False
+    kind: str = field(init=False)  # the endpoint's
 
-    @property
-    def kind(self) -> str:
-        return self.endpoint.kind
+    def __post_init__(self) -> None:
+        self.kind = self.endpoint.kind
 
     @property
     def wants_usage(self) -> bool:

@@ -23,8 +23,7 @@ SAID_NOTHING = Usage()
 
 def shown(used: Usage) -> Json:
     """The classes of usage that are not zero."""
-    finer = used.cached or used.cache_write or used.audio_prompt or used.audio_completion or used.image_prompt
-    if not (finer or used.image_completion or used.reasoning or used.estimated or used.flagged):
+    if not (used.finer or used.reasoning or used.estimated or used.flagged):
         return {"prompt": used.prompt, "completion": used.completion}
     return {name: value for name in Usage.__slots__ if (value := getattr(used, name))}
 
@@ -47,10 +46,11 @@ class Bill:
         """Set aside what this lane may cost; raises Refused. What an earlier lane had set aside is given back."""
         ask, settings = self.ask, self.gateway.state.settings
         tariff = self.gateway.tariff(model, ask.model, lane.type, ask.caller.group)
-        if self.hold is not None and self.tariff == tariff:
-            self.lane = lane
-            return
-        self._give_back()
+        if self.hold is not None:
+            if self.tariff == tariff:
+                self.lane = lane
+                return
+            self._give_back()
         want, need = estimate.reserve(tariff, ask.kind, ask.body, ask.size, settings.pre_consumed_quota)
         self.hold = self.gateway.ledger.reserve(ask.caller, want, need)
         self.lane, self.tariff, self.reserved = lane, tariff, self.hold.amount
@@ -89,7 +89,7 @@ class Bill:
         if not self.open:
             return
         assert self.tariff is not None and self.lane is not None
-        if used is None or not used.prompt or meter.doubtful(used):
+        if used is None or not used.prompt or (used.flagged and meter.doubtful(used)):
             told = used or SAID_NOTHING
             ours = estimate.usage(self.ask.kind, self.ask.body, self.tariff.model, said(), self.gateway.state.settings)
             prompt, completion = told.prompt or ours.prompt, told.completion or ours.completion
@@ -114,7 +114,7 @@ class Bill:
         assert lane is not None and tariff is not None
         return {
             "user_id": ask.caller.user_id, "created_at": now, "type": 2, "username": ask.caller.username,
-            "content": f"倍率：{tariff.price.ratio:.2f} × {tariff.group:.2f} × {tariff.price.completion:.2f}",
+            "content": tariff.told,
             "token_name": ask.caller.token_name, "model_name": tariff.model, "quota": charge.quota,
             "prompt_tokens": used.prompt, "completion_tokens": used.completion, "channel_id": lane.id, "request_id": ask.id,
             "elapsed_time": ms, "is_stream": ask.streaming, "system_prompt_reset": ask.prompt_reset,
@@ -125,12 +125,11 @@ class Bill:
         """What explains the charge for ever, as JSON."""
         ask, tariff = self.ask, self.tariff
         assert tariff is not None
-        price = tariff.price
         return orjson.dumps(
             {
                 "asked": ask.model, "served": tariff.model, "path": ask.path, "end": end, "reserved": self.reserved,
                 "first_ms": self.first_ms, "usage": shown(used),
-                "price": {"ratio": price.ratio, "completion": price.completion, "group": tariff.group},
+                "price": tariff.shown,
                 "lines": charge.lines, "attempts": ask.attempts,
             }
         ).decode()  # fmt: skip

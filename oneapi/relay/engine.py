@@ -10,13 +10,14 @@ import gevent
 
 from oneapi import vendors
 from oneapi.catalog import images
-from oneapi.relay import answers, faults, framing, media, meter, policy, routing, transport
+from oneapi.relay import answers, faults, media, meter, policy, routing, transport
 from oneapi.relay.answers import Served
 from oneapi.relay.ask import Ask, elapsed
 from oneapi.relay.bill import Bill
 from oneapi.relay.clocks import dated
 from oneapi.relay.gateway import Gateway
 from oneapi.relay.refusal import Refused
+from oneapi.relay.transport import Quick
 from oneapi.state import Lane, Tier, Tiers
 from oneapi.vendors import contract
 from oneapi.wire import Call, Reply, Request, VendorError
@@ -103,6 +104,8 @@ def nobody(ask: Ask) -> Refused:
 def choose(gateway: Gateway, ask: Ask, tiers: Tiers, tried: list[int]) -> Lane | None:
     """The next channel to try."""
     kind = ask.kind
+    if not tried and len(tiers) == 1 and len(tiers[0].lanes) == 1 and kind in tiers[0].lanes[0].vendor.protocols:
+        return tiers[0].lanes[0]  # there is no choice, whether it rests or not
     return routing.choose(tiers, tried, gateway.health.resting, gateway.chance, lambda lane: kind in lane.vendor.protocols)
 
 
@@ -195,10 +198,13 @@ def exchanged(
     deadline = time.monotonic() + (gateway.state.config.relay_timeout or POLL_SECONDS)
     while True:
         reply = transport.send(request, gateway.route(lane, request.url, False), client)
-        with dated(reply.headers):
+        try:  # what `dated` does, for every answer at less cost
             if reply.status >= 400:
                 raise vendors.guarded_fail(protocol, reply, call)
-            result = vendors.guarded_parse(protocol, _Quick(reply.status, reply.headers, reply.body), call)
+            result = vendors.guarded_parse(protocol, reply, call)
+        except VendorError as error:
+            error.date = reply.headers.get("date") or ""
+            raise
         if not isinstance(result, Request):
             return reply, result
         if time.monotonic() + result.wait > deadline:
@@ -206,13 +212,6 @@ def exchanged(
         gevent.sleep(result.wait)
         call.now = gateway.clocks.now(lane.id)  # signatures are good for minutes
         request = prepared(gateway, lane, protocol, call, result)
-
-
-class _Quick(Reply):
-    """A Reply that decodes with orjson; vendors are pure and know only the standard library."""
-
-    def json(self) -> Any:
-        return framing.json(self.body)
 
 
 def _stream(
@@ -242,7 +241,7 @@ def _opened(
     try:
         with dated(incoming.headers):
             if incoming.status >= 400:
-                reply = _Quick(incoming.status, incoming.headers, incoming.read())
+                reply = Quick(incoming.status, incoming.headers, incoming.read())
                 raise vendors.guarded_fail(protocol, reply, call)
             served = answers.begun(ask, bill, protocol, call, incoming, request.framing or protocol.framing, failed)
     except BaseException:

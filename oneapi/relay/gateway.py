@@ -3,6 +3,9 @@
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+
+from gevent.lock import BoundedSemaphore
 
 from oneapi.catalog import prices
 from oneapi.relay import meter
@@ -29,19 +32,22 @@ class Gateway:
         self.clocks = Clocks(lambda: state.clock())
         self.answered: Counter[tuple[str, int]] = Counter()  # (kind of call, status) → how many, for /metrics
         self._board: Board | None = None
+        self._opening = BoundedSemaphore()
         state.listeners.append(lambda topic: self.secrets.clear() if topic == "channels" else None)
         config = state.config
         total = config.relay_timeout or None
         self._patient = Timeouts(config.connect_timeout, config.first_byte_timeout, config.idle_timeout)
         self._bounded = Timeouts(config.connect_timeout, config.first_byte_timeout, config.idle_timeout, total)
         self._proxies = Proxies(config.http_proxy, config.https_proxy, config.no_proxy)
+        self._any_proxy = bool(config.relay_proxy or config.http_proxy or config.https_proxy)
         self._direct = {streaming: Route("", self.timeouts(streaming)) for streaming in (True, False)}
 
     @property
     def board(self) -> Board:
         """Opened when somebody first has a limit."""
         if self._board is None:
-            self._board = Board(self.state.config.instance_path)
+            with self._opening:  # many ask for it at once, and it takes a moment
+                self._board = self._board or Board(self.state.config.instance_path)
         return self._board
 
     def timeouts(self, streaming: bool) -> Timeouts:
@@ -50,22 +56,20 @@ class Gateway:
 
     def route(self, lane: Lane, url: str, streaming: bool) -> Route:
         """How a lane's vendor is reached: its own proxy, RELAY_PROXY, or what the environment says for the address."""
-        proxy = lane.proxy or self.state.config.relay_proxy or self._proxies.proxy_for(url) if self._any_proxy(lane) else ""
+        if not (lane.proxy or self._any_proxy):
+            return self._direct[streaming]
+        proxy = lane.proxy or self.state.config.relay_proxy or self._proxies.proxy_for(url)
         return Route(proxy, self.timeouts(streaming)) if proxy else self._direct[streaming]
-
-    def _any_proxy(self, lane: Lane) -> bool:
-        config = self.state.config
-        return bool(lane.proxy or config.relay_proxy or config.http_proxy or config.https_proxy)
 
     def tariff(self, model: str, asked: str, channel_type: int, group: str) -> Tariff:
         """What a model costs a group; raises Refused when nobody knows and the settings say so."""
-        key = (model, asked, channel_type)  # a model without a price of its own has that of the name it was asked by
-        found = self.state.prices.get(key)
-        if found is None:
-            found = self.state.prices[key] = self._price(model, asked, channel_type)
-        found = found.on(self.state.clock()) if found.later or found.daily else found
-        ratio = self.state.settings.group_ratio.get(group, 1.0)
-        return Tariff(found, ratio, model)
+        key = (model, asked, channel_type, group)  # a model without a price of its own has that of the name it was asked by
+        known = self.state.prices.get(key)
+        if known is None:
+            ratio = self.state.settings.group_ratio.get(group, 1.0)
+            known = self.state.prices[key] = Tariff(self._price(model, asked, channel_type), ratio, model)
+        price = known.price
+        return replace(known, price=price.on(self.state.clock())) if price.later or price.daily else known
 
     def _price(self, model: str, asked: str, channel_type: int) -> prices.Price:
         settings = self.state.settings

@@ -9,6 +9,8 @@ _MAX_SIZE_LINE = 256
 _MAX_TRAILERS = 8 * 1024
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
+_STATUSES: dict[bytes, tuple[int, bool]] = {}  # as _SIZES below
+_UNUSUAL = re.compile(rb"\r\n(?:connection|transfer-encoding|content-encoding):")
 _SIZES: dict[bytes, int] = {}  # chunk sizes repeat, and a lookup is a fifth of a parse
 
 
@@ -59,16 +61,16 @@ class Head:
 
     def __init__(self, block: bytes):
         line, _, rest = block.partition(b"\r\n")
-        match = _STATUS_LINE.fullmatch(line)
-        if match is None:
-            raise Malformed("the answer does not begin with an HTTP/1.1 status line")
-        self.status = int(match[2])
+        self.status, keep = _STATUSES.get(line) or _status(line)
         self.headers = Headers(rest)
         low = b"\r\n" + rest.lower()
-        connection = _value(low, b"\r\nconnection:")
-        self.keep = b"keep-alive" in connection if match[1] == b"0" else b"close" not in connection
-        self.chunked = False
+        self.chunked, self.keep, self.encoding = False, keep, ""
         self.length: int | None = None
+        if not _UNUSUAL.search(low):  # a length, or the end of the connection, and nothing else to look at
+            self.length = _length(_value(low, b"\r\ncontent-length:"))
+            return
+        connection = _value(low, b"\r\nconnection:")
+        self.keep = b"close" not in connection if keep else b"keep-alive" in connection
         coding = _value(low, b"\r\ntransfer-encoding:")
         if coding:
             if coding != b"chunked":
@@ -79,6 +81,16 @@ class Head:
             self.length = _length(_value(low, b"\r\ncontent-length:"))
         encoding = _value(low, b"\r\ncontent-encoding:")
         self.encoding = "" if encoding == b"identity" else encoding.decode("latin-1")
+
+
+def _status(line: bytes) -> tuple[int, bool]:
+    """The number in a status line, and whether its protocol keeps connections unless told otherwise."""
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        raise Malformed("the answer does not begin with an HTTP/1.1 status line")
+    if len(_STATUSES) < 256 and len(line) < 64:
+        _STATUSES[line] = int(match[2]), match[1] == b"1"
+    return int(match[2]), match[1] == b"1"
 
 
 def _value(low: bytes, name: bytes) -> bytes:
@@ -95,6 +107,8 @@ def _value(low: bytes, name: bytes) -> bytes:
 
 
 def _length(text: bytes) -> int | None:
+    if text.isdigit() and len(text) <= 15:
+        return int(text)
     if not text:
         return None
     first = text.split(b",")[0].strip()

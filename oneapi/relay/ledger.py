@@ -165,13 +165,15 @@ class Ledger:
         row.user_purse, row.token_purse = hold.user, hold.token
         row.user_lease, row.token_lease = hold.user_lease, hold.token_lease
         row.from_user = spend(hold.user, hold.user_lease, hold.amount, row.cost)
-        row.from_token = spend(hold.token, hold.token_lease, hold.amount, row.cost)
+        if hold.token is not None:
+            row.from_token = spend(hold.token, hold.token_lease, hold.amount, row.cost)
         hold.user = hold.token = None
         hold.amount = 0
         batch = self.batch
         batch.rows.append(row)
-        self.start()
-        self._wake.set()
+        if len(batch.rows) == 1:  # whoever was first has woken the writer
+            self.start()
+            self._wake.set()
         return batch.done
 
     # -- the writer -------------------------------------------------------------------------------------------------
@@ -236,8 +238,7 @@ class Ledger:
                 for purse, lease, amount in rests:
                     purse.available += amount if purse.lease == lease else 0
                 self._keep(rows, error)
-            for row in rows:
-                _committed(row)
+            _committed(rows)
             for purse, _, _ in rests:
                 purse.holders -= 1
                 purse.freed.set()
@@ -338,13 +339,17 @@ def _runs(pid: int) -> bool:
     return True
 
 
-def _committed(row: settlement.Row) -> None:
+def _committed(rows: list[settlement.Row]) -> None:
+    purses: set[Purse] = set()
+    for row in rows:
+        for purse in (row.user_purse, row.token_purse):
+            if purse is not None:
+                purse.holders -= 1
+                purses.add(purse)
     now = time.monotonic()
-    for purse in (row.user_purse, row.token_purse):
-        if purse is not None:
-            purse.holders -= 1
-            purse.used_at = now
-            purse.freed.set()
+    for purse in purses:
+        purse.used_at = now
+        purse.freed.set()
 
 
 def _short(kind: str) -> Refused:

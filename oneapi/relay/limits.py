@@ -82,6 +82,8 @@ class Board:
     def _sole(self, now: float) -> bool:
         """Whether no other worker counts here, so that none must be locked out; looked up when one comes or may have gone."""
         arrivals = self._q[ARRIVALS]
+        if arrivals == self._arrivals and self._alone:
+            return True
         if arrivals != self._arrivals or (not self._alone and abs(now - self._looked) >= 1.0):
             self._looked, self._arrivals = now, arrivals
             self._alone = self._place < WORKERS - 1 and not any(map(self._taken, range(WORKERS)))
@@ -121,8 +123,12 @@ class Board:
             slot = self._find(name, minute)
             slots.append(slot)
             headers = self._check(slot, limits, name, estimate, now % 60) or headers
+        q, i, h = self._q, self._i, self._h
         for slot in slots:
-            self._add(slot, 1, estimate, 1)
+            i[2 * slot + REQUESTS] += 1
+            q[slot + TOKENS] += estimate
+            at = 4 * slot + IN_FLIGHT + self._place
+            h[at] = min(h[at] + 1, 65535)
         return Ticket(self, slots, estimate, headers)
 
     def leave(self, slots: list[int], correction: int) -> None:
@@ -134,9 +140,12 @@ class Board:
                 self._let_out(slots, correction, int(now) // 60)
 
     def _let_out(self, slots: list[int], correction: int, minute: int) -> None:
+        q, h = self._q, self._h
         for slot in slots:
             self._turn(slot, minute)
-            self._add(slot, 0, correction, -1)
+            q[slot + TOKENS] = max(0, q[slot + TOKENS] + correction)
+            at = 4 * slot + IN_FLIGHT + self._place
+            h[at] = max(0, h[at] - 1)
 
     def _find(self, name: str, minute: int) -> int:
         """The slot of a name, in this minute."""
@@ -147,7 +156,8 @@ class Board:
             if len(self._known) >= SLOTS:
                 self._known.clear()
             self._known[name] = (key, slot)
-        self._turn(slot, minute)
+        if self._i[2 * slot + MINUTE] != minute:
+            self._turn(slot, minute)
         return slot
 
     def _slot(self, key: int, minute: int) -> int:
@@ -177,12 +187,6 @@ class Board:
         i[at + REQUESTS_BEFORE], q[slot + TOKENS_BEFORE] = (i[at + REQUESTS], q[slot + TOKENS]) if following else (0, 0)
         i[at + REQUESTS] = q[slot + TOKENS] = 0
         i[at + MINUTE] = minute
-
-    def _add(self, slot: int, requests: int, tokens: int, in_flight: int) -> None:
-        self._i[2 * slot + REQUESTS] += requests
-        self._q[slot + TOKENS] = max(0, self._q[slot + TOKENS] + tokens)
-        at = 4 * slot + IN_FLIGHT + self._place
-        self._h[at] = min(max(0, self._h[at] + in_flight), 65535)
 
     def _check(self, slot: int, limits: Limits, name: str, estimate: int, second: float) -> list[tuple[str, str]]:
         """Raise Refused if this request is one too many; returns the headers that tell how much is left."""

@@ -1,7 +1,7 @@
 """Usage × price → quota, with an explanation that holds for ever. Pure."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from oneapi.catalog import images
@@ -23,6 +23,14 @@ class Tariff:
     price: Price
     group: float
     model: str
+    told: str = field(init=False, compare=False)  # in a log row
+    shown: Json = field(init=False, compare=False)  # in its explanation
+
+    def __post_init__(self) -> None:
+        """Made once for all requests that are charged by it."""
+        price, group = self.price, self.group
+        object.__setattr__(self, "told", f"倍率：{price.ratio:.2f} × {group:.2f} × {price.completion:.2f}")
+        object.__setattr__(self, "shown", {"ratio": price.ratio, "completion": price.completion, "group": group})
 
 
 @dataclass(slots=True)
@@ -149,15 +157,7 @@ def tokens(tariff: Tariff, used: Usage) -> Charge:
     if price.per_call is not None:
         return per_call(tariff, 1)
     ratio = price.ratio * tariff.group
-    special = (
-        used.cached
-        or used.cache_write
-        or used.audio_prompt
-        or used.audio_completion
-        or used.image_prompt
-        or used.image_completion
-    )
-    if not special:
+    if not used.finer:
         exact = (used.prompt + used.completion * price.completion) * ratio
         lines = [line("prompt", used.prompt, ratio), line("completion", used.completion, ratio * price.completion)]
         return Charge(_rounded(exact, ratio, used), lines)

@@ -72,20 +72,25 @@ def encode(request: Request, plan: Plan, own: Mapping[str, str] | None = None) -
         body, content_type = _multipart(request)
         headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
         headers["Content-Type"] = content_type
-    drop, more = _shape(tuple(headers), isinstance(body, dict))
+    head = _head(request.method, plan.target, plan.lines, tuple(headers.items()), isinstance(body, dict))
     if isinstance(body, dict):
         body = text_of(body)
-    if drop:
-        headers = {name: value for name, value in headers.items() if name not in drop}
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
-        raise VendorError("auth", "the channel's key or headers contain a line break")
-    length = "" if body is None and request.method in ("GET", "HEAD", "DELETE") else f"Content-Length: {len(body or b'')}\r\n"
     if own:
-        more += "".join([f"{name}: {value}\r\n" for name, value in own.items()])
-    head = f"{request.method} {plan.target} HTTP/1.1\r\n{plan.lines}{lines}{more}{length}\r\n"
+        head += "".join([f"{name}: {value}\r\n" for name, value in own.items()]).encode("latin-1")
+    if body is None and request.method in ("GET", "HEAD", "DELETE"):
+        return head + b"\r\n"
+    return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body or b""), body or b"")
+
+
+@lru_cache(1024)  # one channel's requests differ in their bodies
+def _head(method: str, target: str, lines: str, headers: tuple[tuple[str, str], ...], json_body: bool) -> bytes:
+    """The head of a request up to what depends on its body."""
+    drop, more = _shape(tuple([name for name, _ in headers]), json_body)
+    kept = "".join([f"{name}: {value}\r\n" for name, value in headers if name not in drop])
+    if kept.count("\n") != kept.count("\r") or kept.count("\n") != len([name for name, _ in headers if name not in drop]):
+        raise VendorError("auth", "the channel's key or headers contain a line break")
     try:
-        return head.encode("latin-1") + body if body else head.encode("latin-1")
+        return f"{method} {target} HTTP/1.1\r\n{lines}{kept}{more}".encode("latin-1")
     except UnicodeEncodeError as error:
         raise VendorError("auth", "the channel's key or headers contain characters that cannot be sent") from error
 

@@ -7,13 +7,14 @@ from math import inf
 from time import monotonic
 from typing import Any, NoReturn
 
+from oneapi.relay import framing
 from oneapi.relay.dial import Pool, Proxies, dial, forget_connections
 from oneapi.relay.http1 import MAX_HEAD, Dechunk, Head, Malformed
 from oneapi.relay.outgoing import Plan, encode, plan_of
 from oneapi.relay.sockets import Link
 from oneapi.wire import Reply, Request, VendorError
 
-__all__ = ["ClientLeft", "Incoming", "Proxies", "Route", "Timeouts", "forget_connections", "open_stream", "send"]
+__all__ = ["ClientLeft", "Incoming", "Proxies", "Quick", "Route", "Timeouts", "forget_connections", "open_stream", "send"]
 
 MAX_ANSWER = 256 * 1024 * 1024  # bytes of one whole answer, also after decompression; pictures come as base64 in JSON
 
@@ -46,8 +47,17 @@ _DIRECT = Route()
 
 def send(request: Request, route: Route = _DIRECT, client: Link | None = None) -> Reply:
     """The vendor's whole answer; raises VendorError("unreachable", "timeout" or "garbled")."""
-    incoming = open_stream(request, route, client)
-    return Reply(incoming.status, incoming.headers, incoming.read())
+    incoming = open_stream(request, route, client) if request.framing else _open(request, route, client)
+    return Quick(incoming.status, incoming.headers, incoming.read())
+
+
+class Quick(Reply):
+    """A Reply that decodes with orjson; vendors are pure and know only the standard library."""
+
+    __slots__ = ()
+
+    def json(self) -> Any:
+        return framing.json(self.body)
 
 
 def open_stream(request: Request, route: Route = _DIRECT, client: Link | None = None) -> Any:

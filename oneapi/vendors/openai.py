@@ -129,9 +129,14 @@ def check(answer: Any, call: Call) -> Json:
     key = LISTS.get(call.kind)
     if key and not isinstance(answer.get(key), list):
         raise VendorError("garbled", f"The vendor's answer has no list of {key}.", status=200)
-    if call.kind in CHOICES and not (answer["choices"] and all(isinstance(choice, dict) for choice in answer["choices"])):
+    choices = answer["choices"] if call.kind in CHOICES else ()
+    if call.kind in CHOICES and not choices:
         raise VendorError("garbled", "The vendor's answer has no choice, or one that is not an object.", status=200)
-    for choice in answer["choices"] if call.kind == "chat" else ():
+    for choice in choices:
+        if not isinstance(choice, dict):
+            raise VendorError("garbled", "The vendor's answer has no choice, or one that is not an object.", status=200)
+        if call.kind != "chat":
+            continue
         if not isinstance(choice.get("message"), dict):
             raise VendorError("garbled", "The vendor's answer has a choice without a message.", status=200)
         choice["message"].setdefault("role", "assistant")
