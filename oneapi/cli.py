@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from flask import Flask, current_app
 from flask.cli import with_appcontext
-from flask_migrate import Migrate
 
 from oneapi import config, db, fanout, migrate
 from oneapi.actions import SYSTEM, Actor, accounts, passwords, people, tokens, transfer
@@ -245,6 +243,8 @@ def _is_yaml(file: Path) -> bool:
 @_plainly
 def export(file: Path, with_keys: bool) -> None:
     """Write every channel to FILE, as JSON or YAML by its ending."""
+    import yaml  # here and in `_read`: no server needs it
+
     as_yaml = _is_yaml(file)
     found = transfer.exported(_state(), with_keys=with_keys)
     text = (
@@ -274,6 +274,8 @@ def import_(file: Path, replace: bool) -> None:
 
 
 def _read(file: Path) -> list[dict[str, Any]]:
+    import yaml
+
     text = file.read_text("utf-8")
     try:
         found = yaml.safe_load(text) if _is_yaml(file) else json.loads(text)
@@ -342,6 +344,9 @@ COMMANDS: tuple[click.Command, ...] = (
 
 def init(app: Flask) -> None:
     """Add the commands, and flask-migrate's `flask db` for those who write revisions, to an application."""
-    Migrate(app, db.db, directory=str(migrate.FOLDER))
+    if os.environ.get("FLASK_RUN_FROM_CLI"):  # a server needs neither it nor the 8 MB of Alembic
+        from flask_migrate import Migrate
+
+        Migrate(app, db.db, directory=str(migrate.FOLDER))
     for command in COMMANDS:
         app.cli.add_command(command)

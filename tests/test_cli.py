@@ -232,6 +232,22 @@ def test_loading_the_commands_upgrades_nothing(tmp_path: Path) -> None:
     assert "No new upgrade operations" in flask(tmp_path, "db", "check").stdout
 
 
+SEEN_AT_START = """
+import sys, oneapi
+oneapi.create_app()
+print([n for n in ("alembic", "bleach", "cryptography", "joserfc", "psycopg", "tiktoken", "yaml") if n in sys.modules])
+"""
+
+
+def test_a_server_does_not_load_what_only_some_need(tmp_path: Path) -> None:
+    """Of a database that is of this version it need not even know how it was made."""
+    assert flask(tmp_path, "db-upgrade").returncode == 0
+    clean = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")}
+    environ = clean | {"INSTANCE_PATH": str(tmp_path), "LOG_DIR": ""}
+    started = subprocess.run([sys.executable, "-c", SEEN_AT_START], cwd=ROOT, capture_output=True, text=True, env=environ)
+    assert started.stdout == "[]\n", started.stderr
+
+
 def test_an_operator_gets_from_an_empty_folder_to_a_working_gateway(tmp_path: Path) -> None:
     """Every command as it is typed, one after the other, each in a process of its own."""
     folder, channels = tmp_path / "fresh", tmp_path / "channels.json"

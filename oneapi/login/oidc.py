@@ -7,11 +7,6 @@ from typing import Any
 
 from authlib.oauth2.auth import encode_client_secret_basic, encode_client_secret_post
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
-from authlib.oidc.core import CodeIDToken
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
-from joserfc.jws import JWSRegistry
 
 from oneapi.login.contract import Flow, Profile, Provider, Trouble, access_token, back, get, object_of, post, text
 from oneapi.settings import Settings
@@ -105,6 +100,12 @@ def _claims(state: State, known: Mapping[str, Any], answer: Mapping[str, Any], t
     signed = text(answer, "id_token")
     if not signed:
         raise Trouble("odd", "no id_token")
+    from authlib.oidc.core import CodeIDToken  # here, because without such a provider it would be 4 MB for nothing
+    from joserfc import jwt
+    from joserfc.errors import JoseError
+    from joserfc.jwk import KeySet
+    from joserfc.jws import JWSRegistry
+
     now = state.settings
     try:
         keys = KeySet.import_key_set(object_of(get(endpoint(known, "jwks_uri"))))  # type: ignore[arg-type]

@@ -6,7 +6,6 @@ import logging
 from functools import lru_cache
 from typing import Any
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Dialect, Text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeDecorator
@@ -15,8 +14,8 @@ log = logging.getLogger(__name__)
 
 PREFIX = "enc:"
 
-_box: MultiFernet | None = None
-_first: Fernet | None = None  # of several, the one that seals
+_box: Any = None  # a MultiFernet; cryptography is 3 MB, and imported where somebody has a key
+_first: Any = None  # a Fernet: of several, the one that seals
 
 
 class Unreadable(str):
@@ -27,13 +26,18 @@ def use(encryption_key: str) -> None:
     """The key of this process. A comma list seals with the first and opens with any, so that a key can be changed."""
     global _box, _first
     keys = [k.strip() for k in encryption_key.split(",") if k.strip()]
-    _box = MultiFernet([_fernet(k) for k in keys]) if keys else None
-    _first = _fernet(keys[0]) if keys else None
+    _box = _first = None
+    if keys:
+        from cryptography.fernet import MultiFernet
+
+        _box, _first = MultiFernet([_fernet(k) for k in keys]), _fernet(keys[0])
     open_.cache_clear()
 
 
 @lru_cache(maxsize=8)
-def _fernet(passphrase: str) -> Fernet:
+def _fernet(passphrase: str) -> Any:
+    from cryptography.fernet import Fernet
+
     # A passphrase may be weak, so guessing it from a stolen database must cost time; once per process it costs us 50 ms.
     return Fernet(
         base64.urlsafe_b64encode(hashlib.scrypt(passphrase.encode(), salt=b"one-api channel keys", n=2**14, r=8, p=1, dklen=32))
@@ -41,7 +45,7 @@ def _fernet(passphrase: str) -> Fernet:
 
 
 def seal(clear: str) -> str:
-    return PREFIX + _box.encrypt(clear.encode()).decode() if _box and clear else clear
+    return f"{PREFIX}{_box.encrypt(clear.encode()).decode()}" if _box and clear else clear
 
 
 @lru_cache(maxsize=20_000)
@@ -49,12 +53,14 @@ def open_(stored: str) -> str:
     """The clear text, or Unreadable; a text without the prefix was never sealed."""
     if not stored.startswith(PREFIX):
         return stored
+    if _box is None:
+        return Unreadable()
+    from cryptography.fernet import InvalidToken
+
     try:
-        if _box is not None:
-            return _box.decrypt(stored.removeprefix(PREFIX)).decode()
+        return str(_box.decrypt(stored.removeprefix(PREFIX)).decode())
     except InvalidToken:
-        pass
-    return Unreadable()
+        return Unreadable()
 
 
 def stale(stored: str) -> bool:
@@ -63,6 +69,8 @@ def stale(stored: str) -> bool:
         return False
     if not stored.startswith(PREFIX):
         return True
+    from cryptography.fernet import InvalidToken
+
     try:
         _first.decrypt(stored.removeprefix(PREFIX))
     except InvalidToken:

@@ -3,8 +3,6 @@
 import re
 from functools import lru_cache
 
-import bleach
-import markdown
 from markupsafe import Markup
 
 TAGS = frozenset(
@@ -77,6 +75,9 @@ UNSEEN = re.compile(r"<(script|style)\b.*?(</\1\s*>|\Z)", re.IGNORECASE | re.DOT
 @lru_cache(maxsize=32)
 def html(text: str, *, inline: bool = False) -> Markup:
     """Markdown (HTML within it included) as clean HTML."""
+    import bleach  # here, because a relay that shows no texts saves 3 MB
+    import markdown
+
     made = markdown.markdown(text, extensions=["tables", "fenced_code", "sane_lists", "nl2br"], output_format="html")
     made = UNSEEN.sub("", made)  # bleach would keep what they hold as text
     clean = bleach.clean(

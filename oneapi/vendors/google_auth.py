@@ -8,11 +8,6 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
 from oneapi.vendors.contract import failure
 from oneapi.wire import Call, Reply, Request, VendorError
 
@@ -48,6 +43,9 @@ def token(reply: Reply, call: Call) -> tuple[str, float]:
 
 def assertion(credential: Json, now: int) -> str:
     """A JWT in which the service account asks for a token, signed with RS256."""
+    from cryptography.hazmat.primitives.asymmetric import padding  # here: 3 MB, and few have such channels
+    from cryptography.hazmat.primitives.hashes import SHA256
+
     header = {"typ": "JWT", "alg": "RS256"}
     if credential.get("private_key_id"):
         header["kid"] = credential["private_key_id"]
@@ -56,7 +54,11 @@ def assertion(credential: Json, now: int) -> str:
     return f"{signed}.{_encoded(_private_key(credential).sign(signed.encode(), padding.PKCS1v15(), SHA256()))}"
 
 
-def _private_key(credential: Json) -> rsa.RSAPrivateKey:
+def _private_key(credential: Json) -> Any:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
         key = load_pem_private_key(str(credential["private_key"]).replace("\\n", "\n").encode(), None)
     except (KeyError, ValueError, TypeError, UnsupportedAlgorithm):

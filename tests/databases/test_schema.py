@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from alembic.script import ScriptDirectory
 from sqlalchemy import UniqueConstraint
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
@@ -15,7 +16,7 @@ DIALECTS = (sqlite.dialect(), mysql.dialect(), postgresql.dialect())
 
 def described() -> str:
     """Every table, column and index, with the type on each kind of database, below the newest revision."""
-    lines = [f"revision {migrate.scripts().get_current_head()}"]
+    lines = [f"revision {ScriptDirectory(str(migrate.FOLDER)).get_current_head()}"]
     for table in Base.metadata.sorted_tables:
         lines += ["", f"{table.name} ({', '.join(table.primary_key.columns.keys())})"]
         for column in table.columns:
@@ -34,3 +35,7 @@ def test_a_change_of_the_tables_comes_with_a_revision() -> None:
         GOLDEN.parent.mkdir(exist_ok=True)
         GOLDEN.write_text(described())
     assert described() == GOLDEN.read_text()
+
+
+def test_the_newest_revision_is_known_without_alembic() -> None:
+    assert migrate._head() == ScriptDirectory(str(migrate.FOLDER)).get_current_head()

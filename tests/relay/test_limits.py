@@ -252,3 +252,10 @@ def test_the_time_to_wait_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         enter()
     now += (refused.value.retry_after or 0) + 0.1
     enter()
+
+
+def test_many_who_ask_at_once_share_one_board(app: Any) -> None:
+    gateway = app.extensions["oneapi.relay"]
+    boards = [gevent.spawn(lambda: gateway.board) for _ in range(5)]
+    gevent.joinall(boards)
+    assert len({id(asked.value) for asked in boards}) == 1 and boards[0].value is gateway.board
