@@ -106,12 +106,14 @@ def load(pid: int, port: int, **flags: Any) -> dict[str, Any]:
     """One round of load on a server: what the clients saw, the server's CPU seconds and memory meanwhile."""
     arguments = [f"--{name}" if value is True else f"--{name}={value}" for name, value in flags.items()]
     command = [sys.executable, "-m", "benchmarks.load", f"--port={port}", f"--key={KEY}", f"--model={MODEL}", *arguments]
-    process = pinned(1, *command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
+    process = pinned(1, *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None and process.stdout is not None
     process.stdout.readline()
     before = cpu(pid)
     process.stdout.readline()
     spent, held = cpu(pid) - before, memory(pid)
+    process.stdin.write("\n")
+    process.stdin.flush()
     return json.loads(process.stdout.readline()) | {"cpu": spent, "memory": held}
 
 
@@ -143,7 +145,10 @@ def main() -> None:
 
 def compare(servers: dict[str, tuple[int, int]], flags: argparse.Namespace) -> None:
     idle = {name: memory(pid) for name, (pid, _) in servers.items()}
-    cases = {  # streams first: their memory is compared with that of a server that has done nothing yet
+    for pid, port in servers.values():
+        load(pid, port, clients=64, seconds=1)  # what a first request makes once is not the streams'
+    warm = {name: memory(pid) for name, (pid, _) in servers.items()}
+    cases = {  # streams first: their memory is compared with that of a server that has had little to do
         f"{flags.streams} streams": {"clients": flags.streams, "seconds": flags.seconds * 2, "stream": True, "warm": 3},
         "64 clients": {"clients": 64, "seconds": flags.seconds}, "1 client": {"clients": 1, "seconds": flags.seconds},
         "400 KB prompt": {"clients": 8, "seconds": flags.seconds, "prompt": 400_000},
@@ -163,7 +168,7 @@ def compare(servers: dict[str, tuple[int, int]], flags: argparse.Namespace) -> N
             line += f"  p50 {p50:8.3f} ms  p99 {p99:8.3f} ms  errors {middle(found, 'errors'):.0f}"
             if unit == "pieces":
                 # of the first round: at its end clients leave, and counting what they got loads a vocabulary
-                grown = (found[0]["memory"] - idle[name]) / case["clients"] * 1000
+                grown = (found[0]["memory"] - warm[name]) / case["clients"] * 1000
                 line += f"  in time {middle(found, 'in_time'):.1%}  {grown:.1f} MB per 1,000 streams"
             print(line)
         print(f"  ratio    {per_unit(rounds['nginx'], unit) / per_unit(rounds['one-api'], unit):.2f} of nginx")

@@ -280,8 +280,9 @@ class Handler(WSGIHandler):
         pump = getattr(result, "pump", None)
         framed = self.request_version == "HTTP/1.1" and self.provided_content_length is None
         if pump is not None and framed and self.command != "HEAD":
+            opening = [self._finish_head(None)]
             self._forget_request()
-            if not pump(self.link, self._finish_head(None)):
+            if not pump(self.link, opening.pop()):  # this frame stays, and must not keep it
                 self.close_connection = True
             self.response_length += 1  # the head is out: no error page may follow
             return None
@@ -310,6 +311,7 @@ class Handler(WSGIHandler):
         """A stream may take minutes, and needs neither the request's body nor its environment."""
         if isinstance(self.server.log, _NoopLog):
             self.environ.clear()
+            self.response_headers, self._head = [], b""
         else:
             self.environ |= {"oneapi.body": b"", "wsgi.input": io.BytesIO()}
         self.wsgi_input = NO_BODY if self.wsgi_input.clean else self.wsgi_input

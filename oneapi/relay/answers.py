@@ -14,6 +14,7 @@ from oneapi.relay import count, framing, meter
 from oneapi.relay.ask import Ask
 from oneapi.relay.bill import SAID_NOTHING, Bill
 from oneapi.relay.faults import broken
+from oneapi.relay.http1 import NO_HEADERS
 from oneapi.relay.passthrough import Watch
 from oneapi.relay.pump import Passthrough
 from oneapi.relay.transport import ClientLeft, Incoming
@@ -120,6 +121,7 @@ def begun(
     if untouched and incoming.inflate is None:
         check_first(incoming.peek(_has_data))
         bill.first()
+        incoming.headers = NO_HEADERS  # nobody asks for them any more
         watch = Watch(ask, bill, failed)
         edit = None if ask.wants_usage else watch.edit
         return Served(SSE, Passthrough(incoming, watch, edit=edit, farewell=watch.farewell))

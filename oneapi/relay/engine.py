@@ -237,7 +237,7 @@ def _opened(
 ) -> Served | Request:
     """The answer to one streaming request, or the request that must follow it."""
     incoming = transport.open_stream(request, gateway.route(lane, request.url, True), ask.client)
-    failed = lambda error: gateway.health.failed(lane, error, call.key)  # noqa: E731
+    failed = partial(gateway.health.failed, lane, key=call.key)  # a stream may take minutes, and holds what is named here
     try:
         with dated(incoming.headers):
             if incoming.status >= 400:

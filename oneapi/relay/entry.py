@@ -156,7 +156,8 @@ class Entry:
             failures.refused(error, caller, id, path, ask, chinese=chinese(environ))
             raise
         answered[ask.kind, 200] += 1
-        return served, ask.ticket.headers
+        headers, ask.ticket.headers = ask.ticket.headers, []  # a stream that takes minutes need not keep them
+        return served, headers
 
     def ask(self, environ: Environ, endpoint: Endpoint, caller: Caller, pinned: int, path: str, id: str) -> Ask:
         """The request, read and checked."""

@@ -54,6 +54,9 @@ class Headers(Mapping[str, str]):
         return f"Headers({self._parsed()!r})"
 
 
+NO_HEADERS = Headers(b"")
+
+
 class Head:
     """What the head of an answer says. `length` is None when the body ends with the connection or is chunked."""
 

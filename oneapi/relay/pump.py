@@ -153,7 +153,9 @@ class Passthrough:
     def pump(self, client: Link, head: bytes) -> bool:
         """Send head and body to the client; returns whether its connection can carry another answer."""
         if self.edit is None and self.incoming.pumpable:
-            return Copy(self, client, head).run()
+            copy = Copy(self, client, head)
+            del head  # it is sent with the first piece, and this frame stays
+            return copy.run()
         client.push(head)
         try:
             for data in self:
