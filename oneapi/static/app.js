@@ -46,7 +46,7 @@ function toast({ text, kind = "ok", undo = "", target = "", id = "", more = null
   }));
   if (bad) note.append(button("", words.dismiss, () => note.remove()));
   const box = $(".toasts");
-  $$(".bad", box).find((one) => one.textContent === note.textContent)?.remove(); // a poll fails many times
+  $$(".bad > span", box).find((said) => said.firstChild?.data === text)?.parentNode.remove(); // a poll fails many times
   box.append(note);
   while (box.children.length > 4) box.firstChild.remove();
   const timer = setInterval(() => {

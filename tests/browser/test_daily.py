@@ -174,3 +174,17 @@ def test_an_act_that_fails_leaves_the_page_and_names_the_request(open_page: Call
     expect(page.locator("h1")).to_have_text("API keys")
     toast.get_by_role("button", name="Dismiss").click()
     expect(toast).to_have_count(0)
+
+
+def test_a_deleted_person_comes_back_from_the_toast(open_page: Callable[..., Page], site: Any) -> None:
+    site.api("POST", "/api/user/", {"username": "shortlived", "password": "long enough"})
+    page = open_page()
+    page.goto("/user?q=shortlived")
+    expect(page.locator("#list tbody tr[id]")).to_have_count(1)
+    page.click("[aria-label='More for shortlived']")
+    page.click("[popover]:popover-open >> text=Delete")
+    expect(page.locator(".toast")).to_contain_text("shortlived deleted")
+    expect(page.locator("#list tbody tr[id]")).to_have_count(0)
+    page.click(".toast >> text=Undo")
+    expect(page.locator("#list tbody tr[id]")).to_have_count(1)
+    expect(page.locator(".toast").last).to_contain_text("Restored")
