@@ -31,6 +31,7 @@ class Ask:
     client: Any = None  # the connection, which the transport watches
     started: float = field(default_factory=time.monotonic)
     ticket: Ticket = FREE
+    estimate: int = 0  # prompt tokens as a limit was asked for them; 0 where there is none
     attempts: list[Json] = field(default_factory=list)
     prompt_reset: bool = False
     kind: str = field(init=False)  # the endpoint's

@@ -51,7 +51,7 @@ class Bill:
                 self.lane = lane
                 return
             self._give_back()
-        want, need = estimate.reserve(tariff, ask.kind, ask.body, ask.size, settings.pre_consumed_quota)
+        want, need = estimate.reserve(tariff, ask.kind, ask.body, ask.size, settings.pre_consumed_quota, ask.estimate)
         self.hold = self.gateway.ledger.reserve(ask.caller, want, need)
         self.lane, self.tariff, self.reserved = lane, tariff, self.hold.amount
 

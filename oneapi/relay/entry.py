@@ -145,7 +145,7 @@ class Entry:
                 failures.refused(refused, caller, id, path, ask, chinese=chinese(environ))
             raise
         if caller.limits:
-            estimate = prompt_estimate(ask.kind, ask.body, ask.size)
+            estimate = ask.estimate = prompt_estimate(ask.kind, ask.body, ask.size)
             ask.ticket = self.gateway.board.enter(caller, estimate)
         answered = self.gateway.answered
         try:

@@ -17,10 +17,11 @@ IMAGE_RESERVE = 1_100  # tokens set aside for an image whose size is not known y
 OPEN_ENDED = ("chat", "completions", "edits", *meter.HEARD)
 
 
-def reserve(tariff: meter.Tariff, kind: str, body: Json, size: int, allowance: int) -> tuple[int, int]:
+def reserve(tariff: meter.Tariff, kind: str, body: Json, size: int, allowance: int, asked: int = 0) -> tuple[int, int]:
     """(want, need): quota to set aside for a call, and the least that must be there. `size` is the body's length in bytes.
 
-    A limit the client set is needed in full; for an open answer `allowance` tokens are wanted.
+    A limit the client set is needed in full; for an open answer `allowance` tokens are wanted. `asked` is what `prompt` said of
+    the call, where somebody knows.
     """
     if kind in meter.PICTURES:
         cost = meter.drawings(tariff, body, meter.whole(body.get("n"), 1)).quota
@@ -33,7 +34,7 @@ def reserve(tariff: meter.Tariff, kind: str, body: Json, size: int, allowance: i
         return cost, cost
     limit = body.get("max_completion_tokens") or body.get("max_tokens") or 0
     limit = int(limit) * min(meter.whole(body.get("n"), 1), 128) if isinstance(limit, (int, float)) and 0 < limit < 1 << 30 else 0
-    asked = prompt(kind, body, size)
+    asked = asked or prompt(kind, body, size)
     price = tariff.price.at(asked) if tariff.price.above else tariff.price
     ratio = price.ratio * tariff.group
     need = math.ceil((asked + limit * price.completion) * ratio)
