@@ -19,8 +19,6 @@ log = logging.getLogger(__name__)
 
 # What a database that is away, or refuses a statement, raises.
 FAILURES = (SQLAlchemyError, OSError)
-# What a value raises that no column holds, beside the database's own complaint.
-UNFIT = (ValueError, TypeError, ArithmeticError)
 PASSING_MYSQL, PASSING_POSTGRESQL = {1020, 1205, 1213}, {"40P01", "40001", "55P03"}
 
 
@@ -75,7 +73,7 @@ class Store:
         """Write settlements from a journal, together or, when one among them cannot be stored, one by one."""
         try:
             self.write(rows, [], replay=True)
-        except (*FAILURES, *UNFIT) as error:
+        except Exception as error:
             if away(error) or not self.databases.healthy():
                 raise
             if len(rows) > 1:

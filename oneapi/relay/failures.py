@@ -18,7 +18,7 @@ from gevent.lock import BoundedSemaphore
 from oneapi import logs
 from oneapi.models.failure import Key
 from oneapi.models.log import Kind
-from oneapi.models.store import FAILURES, UNFIT, Store
+from oneapi.models.store import FAILURES, Store
 from oneapi.relay import faults
 from oneapi.relay.ask import Ask, elapsed
 from oneapi.relay.refusal import Refused, away
@@ -145,7 +145,7 @@ class Failures:
             try:
                 if counts:
                     self._store.write_failures(counts, [row for _key, row in rows])
-            except (*FAILURES, *UNFIT) as error:  # no journal keeps them: they are not worth a disk
+            except Exception as error:  # no journal keeps them: they are not worth a disk
                 log.warning("failures=%d could not be written: %s", sum(counts.values()), type(error).__name__)
             self._tell()
 

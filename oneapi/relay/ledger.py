@@ -17,7 +17,7 @@ from gevent.lock import BoundedSemaphore
 
 from oneapi.config import VERSION
 from oneapi.models import leases, settlement, store
-from oneapi.models.store import FAILURES, UNFIT
+from oneapi.models.store import FAILURES
 from oneapi.relay.failures import Failures
 from oneapi.relay.journal import Journal
 from oneapi.relay.purse import Hold, Purse, spend
@@ -233,7 +233,7 @@ class Ledger:
             rows, rest = batch.rows[:LARGEST_BATCH], batch.rows[LARGEST_BATCH:]
             try:
                 gone = self._store.write(rows, [(lease, purse.kind, purse.owner, amount) for purse, lease, amount in rests])
-            except (*FAILURES, *UNFIT) as error:
+            except Exception as error:  # also our own mistake: what was consumed must not be forgotten
                 gone = set()
                 for purse, lease, amount in rests:
                     purse.available += amount if purse.lease == lease else 0
@@ -247,7 +247,8 @@ class Ledger:
 
     def _keep(self, rows: list[settlement.Row], error: Exception) -> None:
         """Put settlements that the database did not take into the journal; with no disk either, wait for one of the two."""
-        log.error("settlements=%d wait in the journal: %s", len(rows), type(error).__name__)
+        ours = not isinstance(error, FAILURES)
+        log.error("settlements=%d wait in the journal: %s", len(rows), type(error).__name__, exc_info=error if ours else None)
         while True:
             try:
                 return self.journal.append(rows)

@@ -18,7 +18,7 @@ from gevent.event import Event
 from sqlalchemy import delete, func, select
 
 from oneapi import config, create_app
-from oneapi.models import leases, ledger, log, user
+from oneapi.models import leases, ledger, log, settlement, user
 from oneapi.models.settlement import Row
 from oneapi.relay.journal import Journal
 from oneapi.state import State
@@ -165,6 +165,26 @@ def test_a_replay_that_was_killed_is_taken_up_again(tmp_path: Path) -> None:
     written: list[Row] = []
     assert Journal(str(tmp_path), "next:2:y").replay(written.extend) == 1
     assert [r.request_id for r in written] == ["r1"]
+
+
+def test_a_mistake_of_ours_forgets_no_charge(
+    channel: Any, say: Any, state: State, books: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever stops a transaction: its settlements wait in the journal until one works."""
+    channel()
+    charge, failed = settlement.charge, []
+
+    def mistaken(connection: Any, rows: list[Row], returns: Any) -> Any:
+        if rows and len(failed) < 2:  # neither the batch nor its first replay
+            failed.append(rows)
+            raise KeyError("a column nobody thought of")
+        return charge(connection, rows, returns)
+
+    monkeypatch.setattr(settlement, "charge", mistaken)
+    say()
+    assert until(lambda: entries(state) == 1)
+    assert len(failed) == 2
+    assert books()["requests"] == 1
 
 
 def test_a_row_that_no_database_takes_does_not_stop_the_others(
