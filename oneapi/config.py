@@ -96,7 +96,7 @@ FIELDS: tuple[Field, ...] = (
     _env("SQLITE_PATH", str, "", "SQLite file. Empty takes one-api.db of the working folder if it is there, else of INSTANCE_PATH."),
     _env("SQLITE_BUSY_TIMEOUT", int, 3000, "Milliseconds to wait for a locked SQLite file.", check=at_least(0)),
     _env("SQL_MAX_IDLE_CONNS", int, 10, "Connections kept open.", check=at_least(1)),
-    _env("SQL_MAX_OPEN_CONNS", int, 50, "Most connections of one process.", check=at_least(1)),
+    _env("SQL_MAX_OPEN_CONNS", int, 20, "Most connections of one process; a server of PostgreSQL takes 100 from all together unless told otherwise.", check=at_least(1)),
     _env("SQL_CONN_MAX_LIFETIME", int, 60, "Minutes after which a connection is renewed.", check=at_least(0)),
     _env("SQL_MAX_LIFETIME", int, 0, "The same in seconds, as the old project read it; beats the minutes when set.", check=at_least(0)),
     # Nodes
