@@ -89,10 +89,10 @@ def test_many_that_look_at_once_ask_the_database_once(state: State) -> None:
     with state._refreshing:  # a look is under way when they come
         waiting = [gevent.spawn(state.refresh) for _ in range(50)]
         gevent.sleep(0)
-    with state.databases.transaction() as session:
-        session.execute(insert(Channel), [stored(1)])
-        version.bump(session, "channels")
-    questions.clear()
+        with state.databases.transaction() as session:
+            session.execute(insert(Channel), [stored(1)])
+            version.bump(session, "channels")
+        questions.clear()
     gevent.joinall(waiting, raise_error=True)
     assert 1 in state.snapshot.lanes
     assert len(questions) <= alone + 2, questions
