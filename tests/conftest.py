@@ -201,32 +201,25 @@ def setting(state: State) -> Callable[..., None]:
     return store
 
 
+def logs_of(state: State, pending: Any, kind: log.Kind) -> list[log.Log]:
+    """The logs of a kind, oldest first, after what was pending is written."""
+    from sqlalchemy import select
+
+    pending.flush()
+    with state.databases.logs() as session:
+        return list(session.scalars(select(log.Log).where(log.Log.type == kind).order_by(log.Log.id)))
+
+
 @pytest.fixture
 def logged(state: State, app: Flask) -> Callable[[], list[log.Log]]:
-    """The consume logs so far, oldest first: none of them means that nothing was charged. What failed: see `failed`."""
-
-    def read() -> list[log.Log]:
-        from sqlalchemy import select
-
-        app.extensions["oneapi.relay"].ledger.flush()
-        with state.databases.logs() as session:
-            return list(session.scalars(select(log.Log).where(log.Log.type == log.Kind.CONSUME).order_by(log.Log.id)))
-
-    return read
+    """The consume logs so far: none of them means that nothing was charged. What failed: see `failed`."""
+    return lambda: logs_of(state, app.extensions["oneapi.relay"].ledger, log.Kind.CONSUME)
 
 
 @pytest.fixture
 def failed(state: State, app: Flask) -> Callable[[], list[log.Log]]:
-    """The logs of failed requests so far, oldest first."""
-
-    def read() -> list[log.Log]:
-        from sqlalchemy import select
-
-        app.extensions["oneapi.relay"].failures.flush()
-        with state.databases.logs() as session:
-            return list(session.scalars(select(log.Log).where(log.Log.type == log.Kind.ERROR).order_by(log.Log.id)))
-
-    return read
+    """The logs of failed requests so far."""
+    return lambda: logs_of(state, app.extensions["oneapi.relay"].failures, log.Kind.ERROR)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import URL, Engine, create_engine
 
-from oneapi import config
+from oneapi import config, create_app, jobs
 from oneapi.db import Databases
 
 LEGACY = Path(__file__).parent / "fixtures" / "legacy"
@@ -74,6 +74,17 @@ def opened(settings: config.Config) -> Iterator[Databases]:
         yield databases
     finally:
         databases.dispose()
+
+
+@contextmanager
+def application(environment: dict[str, str]) -> Iterator[Flask]:
+    """The whole application in an environment, ended in good order."""
+    made = create_app(config.load(environment))
+    made.config["TESTING"] = True
+    yield made
+    jobs.stop()
+    made.extensions["oneapi.relay"].ledger.stop()
+    made.extensions["oneapi"].databases.dispose()
 
 
 def build_legacy(engine: Engine) -> None:

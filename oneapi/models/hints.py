@@ -1,6 +1,6 @@
 """A few things whose name somebody is typing. Nothing is counted and no row is read whole: it is asked at every letter."""
 
-from sqlalchemy import or_, select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from oneapi.models.browse import contains
@@ -35,5 +35,5 @@ def users(session: Session, text: str, limit: int) -> Found:
     return _named(session, asked.order_by(User.id.desc()).limit(limit))
 
 
-def _named(session: Session, asked: object) -> Found:
-    return [(id, name or "") for id, name in session.execute(asked)]  # type: ignore[call-overload]
+def _named(session: Session, asked: "Select[int, str | None]") -> Found:
+    return [(id, name or "") for id, name in session.execute(asked)]

@@ -102,7 +102,7 @@ Place = tuple[int, int, int, int, str]  # hour, user, token, channel, model
 
 
 @dataclass(slots=True)
-class Sum:
+class Total:
     """What one place has consumed in a batch. `at` is when it was last."""
 
     requests: int = 0
@@ -148,12 +148,12 @@ def _place(row: Row) -> Place:
     return row.created_at // 3600, row.user_id, row.token_id, row.channel_id, row.model[:191]
 
 
-def _summed(rows: list[Row]) -> dict[Place, Sum]:
-    sums: dict[Place, Sum] = {}
+def _summed(rows: list[Row]) -> dict[Place, Total]:
+    sums: dict[Place, Total] = {}
     for row in rows:
         total = sums.get(_place(row))
         if total is None:
-            total = sums[_place(row)] = Sum()
+            total = sums[_place(row)] = Total()
         total.requests += 1
         total.quota += row.cost
         total.prompt_tokens += row.prompt_tokens
@@ -190,7 +190,7 @@ def _take(connection: Direct, rows: list[Row], returns: list[Return]) -> tuple[s
     return gone, credits
 
 
-def _collect(connection: Direct, kind: str, rows: list[Row], gone: set[int], sums: dict[Place, Sum]) -> None:
+def _collect(connection: Direct, kind: str, rows: list[Row], gone: set[int], sums: dict[Place, Total]) -> None:
     """Debit what leases did not pay; a balance that is too small for it ends at zero, and the rest is written off."""
     if kind == "token":
         unpaid = [row for row in rows if row.limited and (row.cost > row.from_token or row.token_lease in gone)]
@@ -221,7 +221,7 @@ def _debit(connection: Direct, kind: str, owner: int, amount: int) -> int:
     return 0
 
 
-def _count(connection: Direct, kind: str, sums: dict[Place, Sum]) -> None:
+def _count(connection: Direct, kind: str, sums: dict[Place, Total]) -> None:
     """What users and tokens have consumed; before anything else is done to their rows, in the order of their ids."""
     totals: dict[int, tuple[int, int, int]] = {}
     for (_, user, token, _, _), total in sums.items():
@@ -237,7 +237,7 @@ def _count(connection: Direct, kind: str, sums: dict[Place, Sum]) -> None:
 SUMS = ("requests", "quota", "prompt_tokens", "completion_tokens", "elapsed_time")
 
 
-def _roll_up(connection: Direct, sums: dict[Place, Sum]) -> None:
+def _roll_up(connection: Direct, sums: dict[Place, Total]) -> None:
     values = [
         {"hour": hour * 3600, "user_id": user, "token_id": token, "channel_id": channel, "model_name": model}
         | {name: getattr(total, name) for name in SUMS}

@@ -73,7 +73,7 @@ class Store:
         """Write settlements from a journal, together or, when one among them cannot be stored, one by one."""
         try:
             self.write(rows, [], replay=True)
-        except Exception as error:
+        except Exception as error:  # whatever is the matter with one row, the others must be charged
             if away(error) or not self.databases.healthy():
                 raise
             if len(rows) > 1:

@@ -115,23 +115,12 @@ def stacked(
     room = 1000 / max(1, len(starts))
     bars, rows = [], []
     for i, (start, row) in enumerate(zip(starts, cells, strict=True)):
-        when = texts.clock(start, pattern)
-        tip = {
-            "title": when,
-            "total": words(sum(row)),
-            "rows": [[names[k], words(v), k + 1 if names[k] != other else OTHER] for k, v in enumerate(row) if v],
-        }
-        bars.append(
-            Bar(
-                round(i * room, 2),
-                round(room, 2),
-                round(i * room + room * 0.14, 2),
-                round(room * 0.72, 2),
-                _parts(row, top, names, other),
-                texts.attributes(tip),
-            )
-        )
-        rows.append({"when": when, "cells": [words(v) for v in row], "total": words(sum(row))})
+        when, whole = texts.clock(start, pattern), words(sum(row))
+        said = [[names[k], words(v), k + 1 if names[k] != other else OTHER] for k, v in enumerate(row) if v]
+        tip = texts.attributes({"title": when, "total": whole, "rows": said})
+        left, wide = round(i * room + room * 0.14, 2), round(room * 0.72, 2)
+        bars.append(Bar(round(i * room, 2), round(room, 2), left, wide, _parts(row, top, names, other), tip))
+        rows.append({"when": when, "cells": [words(v) for v in row], "total": whole})
     every = max(1, math.ceil(len(starts) / 7))
     labels = [texts.clock(s, pattern) if i % every == every // 2 else "" for i, s in enumerate(starts)]
     ticks = [words(top * n / 4).removesuffix(".00") if names or not n else "" for n in (4, 3, 2, 1, 0)]

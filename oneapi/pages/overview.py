@@ -49,14 +49,8 @@ def index() -> Response:
     unit = settings.quota_per_unit if metric == "spend" and settings.display_in_currency_enabled else 1
     ranked = charts.ranking(served, measure)
     return page(
-        "overview/index.html",
-        "usage",
-        span=span,
-        everyone=everyone,
-        metric=metric,
-        metrics=METRICS,
-        words=words,
-        measure=measure,
+        "overview/index.html", "usage", span=span, everyone=everyone,
+        metric=metric, metrics=METRICS, words=words, measure=measure,
         chart=charts.stacked(
             served, starts, measure, words=words, other=_("others"), pattern=span.pattern, unit=unit, ranked=ranked
         ),
@@ -69,7 +63,7 @@ def index() -> Response:
         url=lambda **changes: _url(span, everyone, metric, **changes),
         presets=list(spans.PRESETS)[1:],
         **(_everyone(span) if everyone else {"keys": _keys()}),
-    )
+    )  # fmt: skip
 
 
 def _sparks(sums: list[Sum], starts: list[int]) -> dict[str, dict[str, str]]:

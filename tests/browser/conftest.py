@@ -1,18 +1,14 @@
 """One server and one Chromium for the run; a fresh profile for every test; no console error, no policy report."""
 
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import served as installations
+from patience import KEEP_TOASTS, PATIENCE, await_scripts
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import served as installations  # noqa: E402  (the folder is no package of the repository)
-from patience import KEEP_TOASTS, PATIENCE, await_scripts  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--font-render-hinting=none", "--disable-quic"]

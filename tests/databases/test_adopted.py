@@ -13,7 +13,7 @@ from contract import Api, World, hold_all
 from fake_mail import Mailbox
 from flask import Flask
 
-from oneapi import config, create_app, jobs, migrate
+from oneapi import config, migrate
 from oneapi.models import ledger, user
 
 ACCESS_TOKENS = {"root": "0123456789abcdef" * 2, "alice": "fedcba9876543210" * 2}  # alice is an administrator
@@ -27,12 +27,8 @@ def app(kind: str, tmp_path: Path) -> Iterator[Flask]:
         environ = {"INSTANCE_PATH": str(tmp_path), "LOG_DIR": "", "SESSION_SECRET": "a test's own", "SQL_DSN": dsn, **LIMITS}
         with servers.opened(config.load(environ)) as databases:
             servers.build_legacy(databases.engine)
-        made = create_app(config.load(environ))
-        made.config["TESTING"] = True
-        yield made
-        jobs.stop()
-        made.extensions["oneapi.relay"].ledger.stop()
-        made.extensions["oneapi"].databases.dispose()
+        with servers.application(environ) as made:
+            yield made
 
 
 def test_the_whole_api_works_on_it(app: Flask, state: Any, person: Any, channel: Any, vendor: Any) -> None:

@@ -14,7 +14,7 @@ from fake_vendor import FakeVendor, Say
 from flask import Flask
 from sqlalchemy import func, inspect, select, text
 
-from oneapi import config, create_app, jobs, migrate
+from oneapi import migrate
 from oneapi.config import Config
 from oneapi.db import Databases
 from oneapi.models import account, ledger, log, usage
@@ -31,12 +31,8 @@ def app(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[F
         environ["SQL_DSN"] = stack.enter_context(servers.fresh(kind, tmp_path, "_failures"))
         if request.param == "apart":
             environ["LOG_SQL_DSN"] = stack.enter_context(servers.fresh(kind, tmp_path, "_failures_logs"))
-        made = create_app(config.load(environ))
-        made.config["TESTING"] = True
-        yield made
-        jobs.stop()
-        made.extensions["oneapi.relay"].ledger.stop()
-        made.extensions["oneapi"].databases.dispose()
+        with servers.application(environ) as made:
+            yield made
 
 
 def hours(state: Any) -> list[tuple[str, int, int, int, int]]:
@@ -49,7 +45,11 @@ def test_rows_and_hours_tell_the_same(
     app: Flask, state: Any, vendor: FakeVendor, channel: Any, alice: Any, root: Any, failed: Any, logged: Any
 ) -> None:
     lane, client = channel(), app.test_client()
-    ask = lambda **more: client.post(PATH, json=CHAT | more, headers=alice.headers).status_code  # noqa: E731
+
+    def ask(**more: Any) -> int:
+        status: int = client.post(PATH, json=CHAT | more, headers=alice.headers).status_code
+        return status
+
     vendor.says(Say(b"oops \xf0\x9f\x98\x80", status=500), Say(b"oops", status=500))
     assert [ask(), ask(), ask(), ask(model="unknown"), ask(model="good 模型\x00")] == [502, 502, 200, 503, 503]
     rows = failed()

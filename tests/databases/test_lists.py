@@ -12,7 +12,6 @@ import servers
 from flask import Flask
 from sqlalchemy import event, insert
 
-from oneapi import config, create_app, jobs
 from oneapi.db import Databases
 from oneapi.models import browse, deep, ledger, log_list, usage, version
 from oneapi.models.ledger import Entry, Lease
@@ -38,12 +37,8 @@ def app(kind: str, tmp_path: Path) -> Iterator[Flask]:
     with servers.fresh(kind, tmp_path, "_lists") as dsn:
         environ = {"INSTANCE_PATH": str(tmp_path), "LOG_DIR": "", "SQL_DSN": dsn, "INITIAL_ROOT_ACCESS_TOKEN": ACCESS}
         environ |= dict.fromkeys(("GLOBAL_API_RATE_LIMIT", "GLOBAL_WEB_RATE_LIMIT", "CRITICAL_RATE_LIMIT"), "0")
-        made = create_app(config.load(environ))
-        made.config["TESTING"] = True
-        yield made
-        jobs.stop()
-        made.extensions["oneapi.relay"].ledger.stop()
-        made.extensions["oneapi"].databases.dispose()
+        with servers.application(environ) as made:
+            yield made
 
 
 @pytest.fixture
