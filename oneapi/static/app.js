@@ -239,12 +239,13 @@ function palette() {
   $("input", box).select();
   import("./palette.js").then((m) => m.opened());
 }
+let keys; // one promise, so that keys that were quicker than their module keep their order
 addEventListener("keydown", (e) => {
   const finder = e.key === "/" && $(".toolbar .finder input"), command = e.metaKey || e.ctrlKey;
   if (command && e.key === "k" && $("#palette")) palette();
   else if (typing(e.target) || command || e.altKey || $("dialog:modal") || document.cookie.includes("keys=off")) return;
   else if (finder) finder.focus();
-  else return import("./keys.js").then((m) => m.pressed(e));
+  else return (keys ??= import("./keys.js")).then((m) => m.pressed(e));
   e.preventDefault();
 });
 if (!/Mac|iP(hone|ad|od)/.test(navigator.platform)) $$("kbd").forEach((k) => { k.textContent = k.textContent.replace("⌘", "Ctrl "); });

@@ -132,6 +132,19 @@ def test_keys_move_and_go(open_page: Callable[..., Page]) -> None:
     expect(page.locator("h1")).to_have_text("Wallet")
 
 
+def test_keys_that_are_quicker_than_their_module_keep_their_order(open_page: Callable[..., Page]) -> None:
+    page, late = open_page(), []
+    page.route("**/keys.js", lambda route: late.append(route))
+    page.goto("/channel")
+    for key in ("j", "j", "x"):
+        page.keyboard.press(key)
+    while not late:
+        page.wait_for_timeout(50)
+    late[0].continue_()
+    expect(page.locator("tbody tr.current .check")).to_be_checked()
+    expect(page.locator("tbody tr >> nth=1")).to_have_class(re.compile("current"))
+
+
 def test_appearance_changes_at_once_and_stays(open_page: Callable[..., Page]) -> None:
     page = open_page()
     page.goto("/dashboard")
