@@ -21,7 +21,10 @@ from oneapi.state import State  # noqa: E402
 
 
 def main(asked: dict[str, Any]) -> None:
-    """Says "ready", waits for the file `go`, and prints what became of each try, with when it began and ended."""
+    """Says "ready", waits for the file `go`, says "trying" when all tries have begun, and prints what became of each.
+
+    With it stands when the try began and ended.
+    """
     settings = config.load(asked["environ"])
     state = State(settings, Databases(settings, Flask("redeeming", instance_path=settings.instance_path)))
     state.refresh(force=True)
@@ -38,6 +41,8 @@ def main(asked: dict[str, Any]) -> None:
     while not Path(asked["go"]).exists():
         time.sleep(0.002)
     tries = [gevent.spawn(attempt, id) for id in asked["users"]]
+    gevent.sleep(0)  # now all have begun
+    print("trying", flush=True)
     gevent.joinall(tries, raise_error=True)
     print(json.dumps([each.value for each in tries]), flush=True)
 
