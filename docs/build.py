@@ -117,6 +117,8 @@ def configuration_page() -> str:
         f"# Environment variables\n\n{NOTE}"
         "They are read once at the start, also from a file `.env` in the working directory, which never overrides a variable\n"
         "that is set. A value that cannot be taken stops the start with one sentence.\n\n"
+        "One sentence is not ours: gunicorn itself takes `WEB_CONCURRENCY` from the environment before it reads any file, and\n"
+        "ends with a traceback where it is empty or no whole number. `ONEAPI_WORKERS` says the same, and is read by us alone.\n\n"
         + table(("variable", "default", "meaning"), rows)
     )
 

@@ -76,7 +76,7 @@ FIELDS: tuple[Field, ...] = (
     _env("PORT", int, 3000, "Port to listen on; beats --port.", check=between(1, 65535)),
     _env("HOST", str, "0.0.0.0", "Address to listen on."),
     _env("ONEAPI_WORKERS", int, 0, "Workers of gunicorn; 0 takes WEB_CONCURRENCY, and without it one for each core.", check=at_least(0)),
-    _env("WEB_CONCURRENCY", int, 0, "The same, as hosting platforms set it.", check=at_least(0)),
+    _env("WEB_CONCURRENCY", int, 0, "The same, as hosting platforms set it. gunicorn reads it before it reads us.", check=at_least(0)),
     _env("INSTANCE_PATH", str, "instance", "Folder of the SQLite file, the session key and the journal."),
     _env("LOG_DIR", str, "logs", "Folder of the log files; empty logs to standard error only."),
     _env("ONLY_ONE_LOG_FILE", bool, False, "Write oneapi.log instead of one file a day."),

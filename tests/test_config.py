@@ -209,6 +209,16 @@ def test_a_start_that_cannot_be_ends_with_one_sentence(
     assert sentence in told
 
 
+def test_what_gunicorn_reads_before_us_stops_the_start_and_names_the_variable(tmp_path: Path) -> None:
+    """The day that this ends with our sentence, docs/configuration.md need not excuse it any longer."""
+    said = "WEB_CONCURRENCY: give a whole number, not 'four'."
+    ended = started(tmp_path, "gunicorn", WEB_CONCURRENCY="four")
+    assert ended.returncode != 0 and "WEB_CONCURRENCY" in ended.stderr and said not in ended.stderr
+    (tmp_path / ".env").write_text("WEB_CONCURRENCY=four")  # here gunicorn does not look
+    ended = started(tmp_path, "gunicorn")
+    assert (ended.returncode, ended.stderr.strip()) == (2, said)
+
+
 def test_an_address_that_cannot_be_had_ends_the_start_with_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
