@@ -38,10 +38,8 @@ class Watch:
         """The next bytes; looks only at whole lines."""
         if self._rest:
             data, self._rest = self._rest + data, b""
-        if data[-1:] != b"\n":
-            cut = data.rfind(b"\n") + 1
-            self._rest = data[cut:] if len(data) - cut < LIMIT else b""
-            data = data[:cut]
+        if data[-2:] != b"\n\n":
+            data = self._whole(data)
         for text in SAID.findall(data):
             self.said += text
         if not self.ended and (b'"finish_reason":"' in data or b'"finish_reason": "' in data):
@@ -51,20 +49,29 @@ class Watch:
         if b'"usage"' in data or b'"error"' in data:
             self._read(data)
 
+    def _whole(self, data: bytes) -> bytes:
+        """The whole lines; what is left waits for more, and so does an event whose JSON is spread over several lines."""
+        cut = data.rfind(b"\n") + 1
+        if cut and not data.endswith((b"\n\n", b"\n\r\n"), 0, cut):
+            event = _events(data[:cut])[-2]
+            if _spread(event):
+                cut -= len(event)
+        self._rest = data[cut:] if len(data) - cut < LIMIT else b""
+        return data[:cut]
+
     def _see_rest(self) -> None:
         """The last line may lack its end; and to a stream that ends its lines with CR alone every line is the last."""
         rest, self._rest = self._rest, b""
         if rest:
-            self.see(rest.replace(b"\r", b"\n") + b"\n")
+            self.see(rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + b"\n\n")
 
     def _read(self, data: bytes) -> None:
-        for line in data.splitlines():
-            if not line.startswith(b"data:") or (b'"usage"' not in line and b'"error"' not in line):
-                continue
-            try:
-                chunk = orjson.loads(line[5:])
-            except orjson.JSONDecodeError:
-                continue
+        lines = (line for line in data.splitlines() if b'"usage"' in line or b'"error"' in line)
+        try:
+            chunks = [orjson.loads(line[5:]) for line in lines if line.startswith(b"data:")]
+        except orjson.JSONDecodeError:
+            chunks = [_parsed(event) for event in _events(data)]
+        for chunk in chunks:
             if isinstance(chunk, dict):
                 self.report = chunk.get("usage") or self.report
                 if chunk.get("error") and self.error is None:
@@ -130,11 +137,22 @@ def _events(data: bytes) -> list[bytes]:
     return re.findall(rb"(?s).*?(?:\r\n\r\n|\n\n|\Z)", data)
 
 
+def _spread(event: bytes) -> bool:
+    """Whether the first line of data is not all of the event's."""
+    line = next((line for line in event.splitlines() if line.startswith(b"data:")), None)
+    return line is not None and _parsed(line) is None
+
+
+def _parsed(event: bytes) -> object:
+    """An event's data, or None if it is no JSON."""
+    try:
+        return orjson.loads(b"\n".join(line[5:] for line in event.splitlines() if line.startswith(b"data:")))
+    except orjson.JSONDecodeError:
+        return None
+
+
 def _only_usage(event: bytes) -> bool:
     if b'"usage"' not in event:
         return False
-    try:
-        chunk = orjson.loads(b"\n".join(line[5:] for line in event.splitlines() if line.startswith(b"data:")))
-    except orjson.JSONDecodeError:
-        return False
+    chunk = _parsed(event)
     return isinstance(chunk, dict) and bool(chunk.get("usage")) and not chunk.get("choices")

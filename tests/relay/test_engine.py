@@ -262,6 +262,43 @@ def test_streams_of_every_style_are_understood_however_they_are_cut(
     assert (logged()[0].prompt_tokens, logged()[0].completion_tokens) == (100, 10)
 
 
+def spread(chunk: Any, end: str) -> bytes:
+    """An event whose JSON is written over many lines, as the standard allows."""
+    return "".join(f"data: {line}{end}" for line in json.dumps(chunk, indent=1).splitlines()).encode() + end.encode()
+
+
+@BOTH
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("size", [0, 1, 13])
+@pytest.mark.parametrize("ended", [True, False])
+def test_usage_that_is_spread_over_lines_is_read_however_they_are_cut(
+    say: Any, vendor: FakeVendor, channel: Any, how: Any, logged: Any, end: str, size: int, ended: bool
+) -> None:
+    channel(**how)
+    done = f"data: [DONE]{end}{end}".encode()
+    whole = b"".join(spread(json.loads(chunk), end) for chunk in CHUNKS)
+    whole = whole + done if ended else whole.removesuffix(end.encode())
+    vendor.says(tuple(whole[i : i + size] for i in range(0, len(whole), size)) if size else (whole,))
+    assert "prompt_tokens" not in say(stream=True).text
+    assert (logged()[0].prompt_tokens, logged()[0].completion_tokens) == (100, 10)
+
+
+@BOTH
+def test_an_error_that_is_spread_over_lines_is_one(say: Any, vendor: FakeVendor, channel: Any, how: Any, detail: Any) -> None:
+    channel(**how)
+    broken = spread({"error": {"message": "I broke", "type": "server_error"}}, "\n")
+    vendor.says((*stream("one two", usage=False)[:-1], broken[:20], broken[20:]), pause=0.02)
+    assert "I broke" in say(stream=True).text
+    assert detail()["end"] == "vendor_broke"
+
+
+def test_lines_that_no_blank_line_follows_are_read_too(say: Any, vendor: FakeVendor, channel: Any, logged: Any) -> None:
+    channel()
+    vendor.says(tuple(b"data: " + chunk + b"\n" for chunk in (*CHUNKS, b"[DONE]")))
+    say(stream=True, stream_options={"include_usage": True})
+    assert (logged()[0].prompt_tokens, logged()[0].completion_tokens) == (100, 10)
+
+
 @BOTH
 @pytest.mark.parametrize("usage", [False, True])
 def test_json_with_spaces_is_understood(say: Any, vendor: FakeVendor, channel: Any, how: Any, logged: Any, usage: bool) -> None:

@@ -109,12 +109,13 @@ def test_an_error_in_the_middle_of_a_stream_reaches_the_client_and_is_paid_up_to
 
 
 @pytest.mark.parametrize("usage", [True, False])
+@pytest.mark.parametrize("between", ["", "\ndata: "])
 def test_an_error_in_the_middle_names_nobodys_account(
-    served: str, vendor: FakeVendor, channel: Any, alice: Any, usage: bool
+    served: str, vendor: FakeVendor, channel: Any, alice: Any, usage: bool, between: str
 ) -> None:
     channel()
     words = "Rate limit reached in organization org-AbCdEf123 for key sk-proj-123456"
-    broken = f'data: {{"error":{{"message":"{words}","type":"server_error"}}}}\n\n'.encode()
+    broken = f'data: {{"error":{{{between}"message":"{words}",{between}"type":"server_error"}}}}\n\n'.encode()
     vendor.says((*stream("one two three")[:3], broken), pause=0.02)
     text = post(served, alice.key, CHAT | {"stream": True, "stream_options": {"include_usage": usage}}).body.decode()
     assert "Rate limit reached" in text and "two" in text
