@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -210,6 +211,38 @@ def test_a_model_list_is_names_or_an_error(row: Vendor) -> None:
             assert error.kind in KINDS
         else:
             assert isinstance(found, Request) or all(isinstance(name, str) for name in found)
+
+
+class Watched(Call):
+    """A call that notes whether its time was looked at."""
+
+    looked = False
+
+    @property
+    def now(self) -> float:
+        self.looked = True
+        return 1700000000.0
+
+    @now.setter
+    def now(self, value: float) -> None: ...
+
+
+@pytest.mark.parametrize("row", ROWS, ids=named)
+def test_a_row_says_whether_its_credentials_hold_the_time(row: Vendor) -> None:
+    choices = [{}, *({field.name: choice} for field in row.fields for choice in field.choices)]
+    looked = False
+    for kind in row.protocols:
+        for choice in choices if kind in ASKED else ():
+            call = call_of(row, kind)
+            config = {**call.config, "vertex_ai_adc": '{"type": "service_account"}', **choice}
+            watched = Watched(kind, call.body, "m", call.base_url, call.key, config=config, secret="token", vendor=row)
+            with suppress(VendorError, *vendors.TRIPS):
+                row.sign(Request(watched.base_url, {}), watched)
+            with suppress(VendorError, *vendors.TRIPS):
+                if row.exchange:
+                    row.exchange.build(watched)
+            looked = looked or watched.looked
+    assert row.timed == looked
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.exchange], ids=named)

@@ -124,7 +124,8 @@ def once_more(gateway: Gateway, lane: Lane, key: str, attempt: Callable[[], Resu
     except VendorError as error:
         if error.kind != "auth":
             raise
-        stale, late = gateway.secrets.forget(lane.id, key), gateway.clocks.learned(lane.id, error.date)
+        stale = gateway.secrets.forget(lane.id, key)
+        late = lane.vendor.timed and gateway.clocks.learned(lane.id, error.date)
         if not (stale or late):
             raise
     return attempt()

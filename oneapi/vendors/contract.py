@@ -145,6 +145,7 @@ class Vendor:
     inline_images: bool = False  # wants bytes: the engine turns image URLs into data URLs first
     sign: Sign = bearer
     exchange: Exchange | None = None
+    timed: bool = False  # what it signs or exchanges holds the time: a wrong clock is refused like a wrong key
     fields: tuple[Field, ...] = ()  # further questions of the channel form, stored in the channel's config
     key_label: str = "API key"
     key_parts: tuple[str, ...] = ()  # config names of a composite key typed as one string, e.g. ("ak", "sk", "region")

@@ -192,7 +192,8 @@ VENDORS = (
     Vendor(
         23, "tencent", "Tencent Hunyuan", "https://hunyuan.tencentcloudapi.com",
         {**PROTOCOLS, "chat": Protocol(build_chat, parse_chat, stream_chat)},
-        sign=pieces.at_home(sign), key_label="AppId|SecretId|SecretKey", key_parts=("app_id", "secret_id", "secret_key"),
+        sign=pieces.at_home(sign), timed=True,
+        key_label="AppId|SecretId|SecretKey", key_parts=("app_id", "secret_id", "secret_key"),
         fields=(Field("region", str, "", "Region", "Optional, such as ap-guangzhou; pictures are only drawn there."),),
         compatible=COMPATIBLE, prefer_compatible=True, owned_by="tencent",
         documents="https://cloud.tencent.com/document/api/1729/105701",

@@ -167,7 +167,7 @@ def frames(body: bytes) -> Iterator[Event]:
 VENDORS = (
     Vendor(
         18, "xunfei", "iFlytek Spark", "https://spark-api.xf-yun.com", {"chat": Protocol(build, parse, stream, "websocket")},
-        sign=sign, key_label="APPID|APISecret|APIKey", key_parts=PARTS,
+        sign=sign, timed=True, key_label="APPID|APISecret|APIKey", key_parts=PARTS,
         fields=(Field("api_version", str, "", "Version", "For models with names of your own, such as v3.5 or x1."),),
         compatible=COMPATIBLE, prefer_compatible=True, owned_by="xunfei", documents=DOCUMENTS + "Web.html",
     ),

@@ -173,7 +173,7 @@ VENDORS = (
             "rerank": Protocol(build_rerank, parse_rerank, fail=fail),
             "speech": AUDIO, "transcriptions": AUDIO,
         },
-        sign=pieces.at_home(sign), refuses_usage=True, model_list=MODELS, owned_by="zhipu", voice="tongtong",
+        sign=pieces.at_home(sign), timed=True, refuses_usage=True, model_list=MODELS, owned_by="zhipu", voice="tongtong",
         key_label="API key (id.secret)",
         fields=(Field("auth", str, "key", "Authorization", "The key as it is, or a token signed with it for old deployments.",
                       choices=("key", "jwt")),),
