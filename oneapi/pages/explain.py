@@ -33,7 +33,7 @@ def story(row: Log) -> dict[str, Any]:
         "attempts": [a for a in detail.get("attempts", []) if isinstance(a, dict)], "first": first, "rest": rest,
         "share": round(100 * first / row.elapsed_time, 1) if row.elapsed_time and first else 0,
         "speed": round(row.completion_tokens / (rest / 1000)) if rest > 50 and row.completion_tokens else 0,
-        "end": ends().get(detail.get("end", ""), detail.get("end", "")),
+        "end": ends().get(detail.get("end", ""), detail.get("end", "")), "kinds": kinds(),
         "status": detail.get("status"), "code": detail.get("code"),
     }  # fmt: skip
 
@@ -96,6 +96,16 @@ def said(text: str | None) -> str:
         if match := pattern.fullmatch(text):
             return str(words) % match.groupdict()
     return text
+
+
+def kinds() -> dict[str, str]:
+    """How an attempt failed, by the kinds of wire.VendorError."""
+    return {
+        "bad_request": _("bad request"), "content_filter": _("filtered by the provider"), "too_long": _("prompt too long"),
+        "no_model": _("no such model"), "auth": _("key refused"), "quota": _("account without quota"),
+        "rate_limited": _("rate limited"), "overloaded": _("provider overloaded"), "server": _("provider error"),
+        "unreachable": _("unreachable"), "timeout": _("timed out"), "garbled": _("unreadable answer"),
+    }  # fmt: skip
 
 
 def ends() -> dict[str, str]:

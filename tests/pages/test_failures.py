@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from fake_vendor import Say
 
+from oneapi import wire
 from oneapi.models.log import Kind, Log
-from oneapi.pages import charts
+from oneapi.pages import charts, explain
 
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
 PATH = "/v1/chat/completions"
@@ -84,6 +85,17 @@ def test_it_is_explained_with_its_attempts_to_administrators(browse: Any, alice:
         assert broken.request_id in said and "late" in said and "vendor_overloaded" in said and PATH in said
         assert ("first lane" in said, "second lane" in said, "Attempts" in said) == (told, told, told)
         assert "Cost</h3>" not in said and "Timing" not in said
+
+
+def test_how_an_attempt_failed_is_told_in_the_readers_language(browse: Any, admin: Any, broken: Log) -> None:
+    browser = browse(admin)
+    for language, told in (("en", "provider overloaded"), ("zh_CN", "供应商过载")):
+        browser.post("/preferences", lang=language, next="/log")
+        assert f'title="overloaded">{told}<' in browser.get(f"/log?id={broken.id}").text
+
+
+def test_every_kind_of_failure_has_words() -> None:
+    assert tuple(explain.kinds()) == wire.KINDS
 
 
 def test_what_a_vendor_wrote_is_text(
