@@ -43,7 +43,6 @@ MAY_NAME_SQLALCHEMY = (
     "pages",
     "jobs.py",
     "login",
-    "cli.py",
     "access.py",
 )
 VENDOR_WORDS = (

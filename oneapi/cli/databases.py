@@ -1,0 +1,76 @@
+"""Commands for databases: db-check, db-upgrade, log-indexes, backup, ledger verify."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from oneapi import db, migrate
+from oneapi.cli.opening import opened, plainly
+from oneapi.models import ledger
+
+
+@click.command("db-check")
+@plainly
+def db_check() -> None:
+    """Say what an upgrade would do to the database, without doing it."""
+    lines = migrate.plan(opened()[1])
+    click.echo("\n".join(lines) or "Nothing to do: the database is of this version.")
+
+
+@click.command("db-upgrade")
+@plainly
+def db_upgrade() -> None:
+    """Adopt, create or upgrade the database, as the start of a master node does."""
+    settings, databases = opened()
+    lines = migrate.plan(databases)
+    migrate.upgrade(databases, settings, now=int(datetime.now(UTC).timestamp()))
+    click.echo("\n".join(lines) or "Nothing to do: the database is of this version.")
+
+
+@click.command("log-indexes")
+@plainly
+def log_indexes() -> None:
+    """Make the indexes that large tables, above all the logs, still lack. It can be stopped and started again."""
+    databases = opened()[1]
+    migrate.require(databases)
+    for name in migrate.log_indexes(databases):
+        click.echo(f"making {name}")
+    click.echo("Every index is there.")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+@plainly
+def backup(file: Path, force: bool) -> None:
+    """Copy the SQLite database to FILE while it is in use, and check the copy."""
+    databases = opened()[1]
+    logs = file.with_name(f"{file.stem}-logs{file.suffix}")
+    copies = {databases.log_url: logs, databases.url: file}  # one and the same when there is no database for logs
+    for to in copies.values():
+        if to.exists() and not force:
+            raise click.ClickException(f"{to} exists; give another name or --force.")
+    for at, to in copies.items():
+        db.backup(at, to)
+        click.echo(f"{to} holds {at.database}")
+
+
+@click.group("ledger")
+def ledger_group() -> None:
+    """The books of all balances."""
+
+
+@ledger_group.command()
+@plainly
+def verify() -> None:
+    """Compare every balance with its ledger; one line for each that differs, and exit code 1."""
+    databases = opened()[1]
+    migrate.require(databases)
+    with databases.transaction() as session:
+        found = ledger.differences(session)
+    for id, has, explained in found:
+        click.echo(f"user {id}: the balance is {has}, the ledger explains {explained}: {has - explained:+d}")
+    if found:
+        click.get_current_context().exit(1)
+    click.echo("Every balance is explained.")
