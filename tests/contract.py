@@ -11,7 +11,7 @@ from answers import misfit
 from flask import Flask
 from jsonschema import Draft202012Validator, ValidationError
 
-from oneapi import access, jobs
+from oneapi import doors, jobs
 from oneapi.actions import SYSTEM, options
 from oneapi.models import audit, code, log, rollup, user
 
@@ -335,9 +335,9 @@ def hold_all(app: Flask, world: World, vendor: Any, person: Callable[..., Any]) 
     assert failed == {}
 
 
-def guard_of(app: Flask, route: str) -> access.Guard:
+def guard_of(app: Flask, route: str) -> doors.Guard:
     method, path = route.split()
-    return access.guards(app)[method, path]
+    return doors.guards(app)[method, path]
 
 
 def acts(world: World) -> list[str]:

@@ -6,7 +6,7 @@ from bare import bearer
 from flask import Flask, jsonify, session
 from flask.testing import FlaskClient
 
-from oneapi import access, proxies
+from oneapi import access, doors, proxies
 from oneapi.models import user
 from oneapi.models.user import Role
 
@@ -15,8 +15,8 @@ CHINESE = {"Accept-Language": "zh-CN,zh;q=0.9"}
 
 def routes(app: Flask) -> Flask:
     """A few routes of each kind."""
-    api = access.GuardedBlueprint("test_api", __name__, dialect="api", url_prefix="/api/test")
-    page = access.GuardedBlueprint("test_pages", __name__, url_prefix="/test")
+    api = doors.GuardedBlueprint("test_api", __name__, dialect="api", url_prefix="/api/test")
+    page = doors.GuardedBlueprint("test_pages", __name__, url_prefix="/test")
 
     @api.route("/", allow=Role.USER, methods=["GET", "POST"])
     @page.route("/", allow=Role.USER, methods=["GET", "POST"])
@@ -66,7 +66,7 @@ def change(app: Flask, name: str, **columns: object) -> None:
 
 
 def test_a_route_without_a_guard_cannot_be_registered():
-    blueprint = access.GuardedBlueprint("open", __name__)
+    blueprint = doors.GuardedBlueprint("open", __name__)
     with pytest.raises(TypeError, match="allow"):
         blueprint.route("/")(lambda: "")
 
@@ -196,7 +196,7 @@ def test_a_factory_password_leads_to_one_place(app, client):
     client.post("/api/test/enter/root")
     assert client.get("/api/test/").status_code == 403
     assert client.get("/api/test/", headers=CHINESE).get_json()["message"] == "请先修改初始密码"
-    assert client.get("/test/").location == access.PASSWORD_PAGE
+    assert client.get("/test/").location == doors.PASSWORD_PAGE
     assert client.get("/api/test/password").get_json() == {"open": True}
 
 

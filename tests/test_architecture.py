@@ -15,7 +15,7 @@ LEVELS = {
     2: ("vendors", "dialects"),
     3: ("state", "snapshot", "settings", "models", "db", "config", "sealed", "migrate", "messages", "proxies"),
     4: ("relay", "actions", "login", "notify", "mailer", "guarded", "fanout", "lifecycle", "intake", "handler", "logs"),
-    5: ("jobs", "chores", "access", "throttle", "server", "worker"),
+    5: ("jobs", "chores", "access", "doors", "throttle", "server", "worker"),
     6: ("pages", "api", "operations"),
     7: ("cli", "__init__"),
 }
@@ -29,7 +29,7 @@ IMPURE = {
 }  # fmt: skip
 # Who alone may use a library.
 ONLY = {
-    "flask": ("access", "throttle", "pages", "api", "cli", "operations", "__init__", "relay/entry.py", "db.py"),
+    "flask": ("access", "doors", "throttle", "pages", "api", "cli", "operations", "__init__", "relay/entry.py", "db.py"),
     "werkzeug": ("access", "throttle", "pages", "api", "relay/entry.py"),
     "sqlalchemy": ("models", "db.py", "migrate.py"),
 }

@@ -13,14 +13,14 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from oneapi import access, config, create_app, jobs, messages
-from oneapi.access import Guard
+from oneapi import config, create_app, doors, jobs, messages
+from oneapi.doors import Guard
 from oneapi.models.user import User
 
 GOLDEN = Path(__file__).parent / "golden" / "access.txt"
 ROLES = {"visitor": "", "user": "bob", "admin": "admin", "root": "root"}  # who plays it
 WIDTH = 46
-REFUSALS = {messages.text(code): code for code in access.REFUSALS if "{" not in messages.TEXTS[code][0]}
+REFUSALS = {messages.text(code): code for code in doors.REFUSALS if "{" not in messages.TEXTS[code][0]}
 FILLED = {"<id>": "404", "<int:id>": "404", "<path:path>": "nowhere"}
 
 
@@ -76,7 +76,7 @@ def outcome(answer: TestResponse, guard: Guard) -> str:
         said = answer.get_json(silent=True)
         refused = isinstance(said, dict) and said.get("success") is False
         return (REFUSALS.get(said["message"]) if refused else None) or "in"
-    if answer.status_code == 303 and answer.location.startswith(access.LOGIN_PAGE + "?next="):
+    if answer.status_code == 303 and answer.location.startswith(doors.LOGIN_PAGE + "?next="):
         return "signed_out"
     shown = html.unescape(answer.get_data(as_text=True)) if answer.status_code == 403 else ""
     code = next((code for text, code in REFUSALS.items() if text in shown), "in")
@@ -86,7 +86,7 @@ def outcome(answer: TestResponse, guard: Guard) -> str:
 def matrix(app: Flask) -> str:
     ids = ids_of(app)
     lines = [f"{'method and path':{WIDTH}}" + "".join(f"{role:16}" for role in ROLES).rstrip()]
-    for (method, rule), guard in sorted(access.guards(app).items(), key=lambda item: (item[0][1], item[0][0])):
+    for (method, rule), guard in sorted(doors.guards(app).items(), key=lambda item: (item[0][1], item[0][0])):
         cells = []
         for who in ROLES.values():
             repair(app, ids)
@@ -105,7 +105,7 @@ def test_who_may_do_what(app: Flask) -> None:
 
 def test_the_guards_say_the_same(app: Flask) -> None:
     """Each line of the golden file follows from the role its route names."""
-    guards = access.guards(app)
+    guards = doors.guards(app)
     for line in GOLDEN.read_text().splitlines()[1:]:
         method, rule, *cells = line.split()
         allow = guards[method, rule].allow

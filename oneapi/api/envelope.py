@@ -11,8 +11,8 @@ from typing import Any
 from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
-from oneapi import access, messages
-from oneapi.access import GuardedBlueprint
+from oneapi import access, doors, messages
+from oneapi.doors import GuardedBlueprint
 from oneapi.fields import Invalid
 from oneapi.messages import Refused
 from oneapi.models import Missing
@@ -174,8 +174,8 @@ def resource(name: str, prefix: str) -> GuardedBlueprint:
 
 
 def _refused(error: Refused) -> Response:
-    if error.code in access.REFUSALS:
-        return access.refuse(error.code, **error.values)
+    if error.code in doors.REFUSALS:
+        return doors.refuse(error.code, **error.values)
     return complain(error, STATUSES.get(error.code, 200))
 
 

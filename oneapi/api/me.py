@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response
 
-from oneapi import access
+from oneapi import access, doors
 from oneapi.access import current_user
 from oneapi.actions import accounts, topups
 from oneapi.api import envelope, shapes
@@ -36,7 +36,7 @@ def put_self() -> Response:
     """Change one's own user name, display name or password; empty ones stay."""
     given = envelope.decode(CHANGED, exact=True)
     if not given.get("password"):
-        access.require_ready()  # before the first password is changed, nothing else is
+        doors.require_ready()  # before the first password is changed, nothing else is
     row = accounts.update_self(access.state(), access.actor(), given)
     if given.get("password") and not current_user.by_token:
         access.sign_in(row)  # a new password ends every other session

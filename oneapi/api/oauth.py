@@ -2,7 +2,7 @@
 
 from flask import Response, request
 
-from oneapi import access, login
+from oneapi import access, doors, login
 from oneapi.access import current_user
 from oneapi.actions import mails
 from oneapi.api import envelope, shapes
@@ -61,7 +61,7 @@ def unbind(slug: str) -> Response:
 def _finish(slug: str, *, sign_in: bool = False) -> Response:
     here = access.actor()
     if not sign_in:
-        access.require_ready()
+        doors.require_ready()
     if sign_in or not current_user.is_authenticated:
         here = access.Actor(ip=here.ip, language=here.language)
     came = login.finish(access.state(), access.session, here, slug, request.args, typed=sign_in)

@@ -7,8 +7,8 @@ from typing import Any
 from flask import Flask, Response, current_app
 
 from oneapi import config, settings
-from oneapi.access import Guard, guards
 from oneapi.api import envelope, public, shapes
+from oneapi.doors import Guard, guards
 from oneapi.models.channel import Channel
 from oneapi.models.log import Log
 from oneapi.models.redemption import Redemption

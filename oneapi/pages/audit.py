@@ -8,9 +8,9 @@ from flask import Response, request
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 
-from oneapi.access import GuardedBlueprint
 from oneapi.actions import HIDDEN
 from oneapi.db import db
+from oneapi.doors import GuardedBlueprint
 from oneapi.models import browse
 from oneapi.models.audit import Audit
 from oneapi.models.user import Role

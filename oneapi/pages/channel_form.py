@@ -7,11 +7,12 @@ from flask import Response, abort, request
 from flask_babel import gettext as _
 
 from oneapi import access, vendors
-from oneapi.access import GuardedBlueprint, actor
+from oneapi.access import actor
 from oneapi.actions import channels
 from oneapi.catalog import models as catalogue
 from oneapi.catalog.notes import NOTES
 from oneapi.db import db
+from oneapi.doors import GuardedBlueprint
 from oneapi.fields import Invalid
 from oneapi.messages import Refused
 from oneapi.models import channel

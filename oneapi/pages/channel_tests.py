@@ -4,9 +4,10 @@ from flask import Response, request
 from flask_babel import gettext as _
 
 from oneapi import access
-from oneapi.access import GuardedBlueprint, actor
+from oneapi.access import actor
 from oneapi.actions import channels
 from oneapi.db import db
+from oneapi.doors import GuardedBlueprint
 from oneapi.models import channel
 from oneapi.models.channel import Status
 from oneapi.models.user import Role

@@ -12,10 +12,11 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 
 from oneapi import access
-from oneapi.access import GuardedBlueprint, actor
+from oneapi.access import actor
 from oneapi.actions import channels, undo
 from oneapi.catalog import prices
 from oneapi.db import db
+from oneapi.doors import GuardedBlueprint
 from oneapi.fields import Invalid
 from oneapi.messages import Refused
 from oneapi.models import browse, channel

@@ -8,9 +8,10 @@ from flask_babel import gettext as _
 from flask_login import current_user
 
 from oneapi import access, vendors
-from oneapi.access import GuardedBlueprint, actor
+from oneapi.access import actor
 from oneapi.actions import options
 from oneapi.db import db
+from oneapi.doors import GuardedBlueprint
 from oneapi.models import browse, usage
 from oneapi.models.user import Role
 from oneapi.pages import channel_form

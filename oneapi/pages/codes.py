@@ -10,9 +10,10 @@ from flask import Response, abort, request
 from flask_babel import gettext as _
 
 from oneapi import access
-from oneapi.access import GuardedBlueprint, actor
+from oneapi.access import actor
 from oneapi.actions import topups, undo
 from oneapi.db import db
+from oneapi.doors import GuardedBlueprint
 from oneapi.messages import Refused
 from oneapi.models import browse, redemption
 from oneapi.models.redemption import Redemption, Status

@@ -8,8 +8,8 @@ from flask_babel import gettext as _
 from flask_login import current_user
 
 from oneapi import access
-from oneapi.access import GuardedBlueprint
 from oneapi.actions import act
+from oneapi.doors import GuardedBlueprint
 from oneapi.models import user
 from oneapi.models.user import Role
 from oneapi.pages import languages, prose, providers

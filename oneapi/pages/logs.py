@@ -14,9 +14,10 @@ from flask_babel import lazy_gettext as _
 from flask_login import current_user
 
 from oneapi import access
-from oneapi.access import GuardedBlueprint, actor
+from oneapi.access import actor
 from oneapi.actions import logs as deeds
 from oneapi.db import db
+from oneapi.doors import GuardedBlueprint
 from oneapi.models import account, ledger, log, log_list, usage
 from oneapi.models.log_list import LogFilter
 from oneapi.models.user import Role

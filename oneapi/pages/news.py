@@ -7,8 +7,8 @@ import gevent
 from flask import Response, abort, stream_with_context
 
 from oneapi import access, jobs, lifecycle
-from oneapi.access import GuardedBlueprint
 from oneapi.db import db
+from oneapi.doors import GuardedBlueprint
 from oneapi.models import browse, job
 from oneapi.models.channel import Channel
 from oneapi.models.job import JobRun

@@ -10,8 +10,8 @@ from flask_babel import gettext as _
 from flask_login import current_user
 
 from oneapi import access
-from oneapi.access import GuardedBlueprint
 from oneapi.db import db
+from oneapi.doors import GuardedBlueprint
 from oneapi.models import browse, log_list, usage
 from oneapi.models.usage import Sum
 from oneapi.models.user import Role

@@ -10,8 +10,8 @@ from flask_babel import gettext as _
 from flask_login import current_user
 
 from oneapi import access
-from oneapi.access import GuardedBlueprint
 from oneapi.db import db
+from oneapi.doors import GuardedBlueprint
 from oneapi.models import hints
 from oneapi.models.user import Role
 from oneapi.pages import languages, shell

@@ -5,9 +5,10 @@ from flask_babel import gettext as _
 from flask_login import current_user
 
 from oneapi import access
-from oneapi.access import GuardedBlueprint, actor
+from oneapi.access import actor
 from oneapi.actions import tokens
 from oneapi.db import db
+from oneapi.doors import GuardedBlueprint
 from oneapi.models import browse, log
 from oneapi.models.token import Token
 from oneapi.models.user import Role

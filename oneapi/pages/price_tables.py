@@ -9,8 +9,9 @@ from flask import Response, abort, request
 from flask_babel import gettext as _
 
 from oneapi import access, settings
-from oneapi.access import GuardedBlueprint, actor
+from oneapi.access import actor
 from oneapi.actions import options
+from oneapi.doors import GuardedBlueprint
 from oneapi.fields import Invalid
 from oneapi.messages import Refused
 from oneapi.models.user import Role

@@ -9,10 +9,11 @@ from flask import Response, request
 from flask_babel import gettext as _
 
 from oneapi import access
-from oneapi.access import GuardedBlueprint, actor
+from oneapi.access import actor
 from oneapi.actions import options
 from oneapi.catalog import prices
 from oneapi.catalog.prices import Price
+from oneapi.doors import GuardedBlueprint
 from oneapi.fields import Invalid
 from oneapi.messages import Refused
 from oneapi.models.user import Role

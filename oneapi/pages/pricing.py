@@ -11,9 +11,9 @@ from flask_babel import gettext as _
 from flask_login import current_user
 
 from oneapi import access
-from oneapi.access import GuardedBlueprint
 from oneapi.catalog import images
 from oneapi.catalog.prices import Price
+from oneapi.doors import GuardedBlueprint
 from oneapi.models.user import Role
 from oneapi.pages import lists, makers, snippets
 from oneapi.pages.render import htmx, page

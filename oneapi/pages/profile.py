@@ -9,8 +9,9 @@ from flask_babel import gettext as _
 from flask_login import current_user
 
 from oneapi import access
-from oneapi.access import GuardedBlueprint, actor
+from oneapi.access import actor
 from oneapi.actions import accounts, mails, passwords
+from oneapi.doors import GuardedBlueprint
 from oneapi.login import bound
 from oneapi.messages import Refused
 from oneapi.models.user import Role

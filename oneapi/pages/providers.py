@@ -4,8 +4,9 @@ from flask import Response, redirect, request, session
 from flask_babel import gettext as _
 from flask_login import current_user
 
-from oneapi import access, login
-from oneapi.access import GuardedBlueprint, actor
+from oneapi import access, doors, login
+from oneapi.access import actor
+from oneapi.doors import GuardedBlueprint
 from oneapi.login import turnstile
 from oneapi.login.contract import Provider
 from oneapi.messages import Refused
@@ -71,7 +72,7 @@ def wechat() -> Response:
 
 def _finish(name: str, args: dict[str, str], *, typed: bool = False) -> Response:
     try:
-        access.require_ready()
+        doors.require_ready()
         came = login.finish(access.state(), session, actor(), name, args, typed=typed)
     except Refused as error:
         return _failed(error)
@@ -94,6 +95,6 @@ def unbind(name: str) -> Response:
 
 def _failed(error: Refused) -> Response:
     if error.code == "must_change_password":
-        return access.refuse(error.code)
+        return doors.refuse(error.code)
     toast(" ".join(complaints.of(error).values()), "bad")
     return done(PROFILE if current_user.is_authenticated else "/login")

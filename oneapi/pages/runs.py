@@ -7,8 +7,8 @@ from flask import Response, abort, request, session
 from flask_babel import gettext as _
 
 from oneapi import access, jobs
-from oneapi.access import GuardedBlueprint
 from oneapi.db import db
+from oneapi.doors import GuardedBlueprint
 from oneapi.messages import Refused
 from oneapi.models import job
 from oneapi.models.job import JobRun

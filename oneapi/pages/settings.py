@@ -10,9 +10,10 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 
 from oneapi import access, guarded, notify, settings
-from oneapi.access import GuardedBlueprint, actor
+from oneapi.access import actor
 from oneapi.actions import options
 from oneapi.db import db
+from oneapi.doors import GuardedBlueprint
 from oneapi.fields import Field, Invalid
 from oneapi.messages import Refused
 from oneapi.models import browse, option

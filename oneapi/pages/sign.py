@@ -8,9 +8,10 @@ from flask_babel import gettext as _
 from flask_login import current_user
 
 from oneapi import access, messages
-from oneapi.access import GuardedBlueprint, actor
+from oneapi.access import actor
 from oneapi.actions import accounts, mails, passwords
 from oneapi.db import db
+from oneapi.doors import GuardedBlueprint
 from oneapi.messages import Refused
 from oneapi.models import account, user
 from oneapi.models.user import Role

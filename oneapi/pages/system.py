@@ -8,8 +8,8 @@ from flask import Response
 from flask_babel import gettext as _
 
 from oneapi import access, config
-from oneapi.access import GuardedBlueprint
 from oneapi.db import db
+from oneapi.doors import GuardedBlueprint
 from oneapi.models import browse
 from oneapi.models.user import Role
 from oneapi.pages.render import page

@@ -9,9 +9,10 @@ from flask_babel import gettext as _
 from flask_login import current_user
 
 from oneapi import access
-from oneapi.access import GuardedBlueprint, actor
+from oneapi.access import actor
 from oneapi.actions import act, record, tokens, undo
 from oneapi.db import db
+from oneapi.doors import GuardedBlueprint
 from oneapi.messages import Refused
 from oneapi.models import browse, token
 from oneapi.models.token import Status, Token

@@ -11,9 +11,10 @@ from flask_babel import lazy_gettext
 from flask_login import current_user
 
 from oneapi import access
-from oneapi.access import GuardedBlueprint, actor
+from oneapi.access import actor
 from oneapi.actions import people, topups, undo
 from oneapi.db import db
+from oneapi.doors import GuardedBlueprint
 from oneapi.messages import Refused
 from oneapi.models import browse, ledger, token, user
 from oneapi.models.base import Missing

@@ -7,11 +7,11 @@ import pytest
 from contract import CALLS, ELSEWHERE, PASSWORD, ROLES, World, filled, guard_of, hold_all, other_slash, prepare
 from fake_mail import Mailbox
 
-from oneapi import access, jobs, messages
+from oneapi import doors, jobs, messages
 
 
 def test_every_route_has_its_call(app):
-    routes = {f"{method} {rule}" for method, rule in access.guards(app)}
+    routes = {f"{method} {rule}" for method, rule in doors.guards(app)}
     assert {route for route in routes if "<path:path>" not in route and not route.endswith(" /api/")} == set(CALLS) | ELSEWHERE
 
 
@@ -41,7 +41,7 @@ BANNED = ("用户已被封禁", "This account is disabled.")
 
 def test_who_may_not_is_told_so_in_both_languages(app, world, person):
     banned = person("banned", status=2)
-    for (method, rule), guard in access.guards(app).items():
+    for (method, rule), guard in doors.guards(app).items():
         if guard.allow is None:
             continue
         path = re.sub(r"<\w+>", "1", rule)

@@ -4,7 +4,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
-from oneapi import access
+from oneapi import doors
 from oneapi.api import openapi
 
 
@@ -19,7 +19,7 @@ def test_the_document_is_valid(document):
 
 def test_every_route_of_the_api_is_in_it(app, document):
     described = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
-    for (method, rule), _ in access.guards(app).items():
+    for (method, rule), _ in doors.guards(app).items():
         path = rule.replace("<", "{").replace(">", "}")
         assert (method, path) in described or "{path:path}" in path or path == "/api/"
     assert len(described) > 60

@@ -17,7 +17,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from ways import SECRET
 
-from oneapi import access, login, settings
+from oneapi import access, doors, login, settings
 from oneapi.models import option, version
 from oneapi.models.user import User
 
@@ -96,7 +96,7 @@ def environ() -> dict[str, str]:
 def app(tmp_path: Any, environ: dict[str, str]) -> Iterator[Flask]:
     """The API, and pages as thin as they can be: leave for a provider, come back from it."""
     made = bare_app(tmp_path, **environ)
-    pages = access.GuardedBlueprint("ways", __name__, dialect="api")
+    pages = doors.GuardedBlueprint("ways", __name__, dialect="api")
     pages.register_error_handler(login.Refused, lambda error: (jsonify(refused=error.code, said=error.text("zh")), 422))
 
     @pages.route("/leave/<name>", allow=None)
