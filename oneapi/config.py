@@ -95,6 +95,7 @@ FIELDS: tuple[Field, ...] = (
     _env("LOG_SQL_DSN", str, "", "A database of its own for logs."),
     _env("SQLITE_PATH", str, "", "SQLite file. Empty takes one-api.db of the working folder if it is there, else of INSTANCE_PATH."),
     _env("SQLITE_BUSY_TIMEOUT", int, 3000, "Milliseconds to wait for a locked SQLite file.", check=at_least(0)),
+    _env("COMMIT_BEFORE_ANSWER", bool, False, "With SQLite: let the end of each answer wait until the disk has its charge. Otherwise it waits for a file that outlives the process but not a power cut, and the database follows within milliseconds. Other databases always make it wait."),
     _env("SQL_MAX_IDLE_CONNS", int, 10, "Connections kept open.", check=at_least(1)),
     _env("SQL_MAX_OPEN_CONNS", int, 20, "Most connections of one process; a server of PostgreSQL takes 100 from all together unless told otherwise.", check=at_least(1)),
     _env("SQL_CONN_MAX_LIFETIME", int, 60, "Minutes after which a connection is renewed.", check=at_least(0)),
@@ -114,7 +115,7 @@ FIELDS: tuple[Field, ...] = (
     _env("CHANNEL_TEST_FREQUENCY", int, 0, "Minutes between tests of all channels; 0 never.", check=at_least(0)),
     _env("CHANNEL_UPDATE_FREQUENCY", int, 0, "Minutes between balance updates of all channels; 0 never.", check=at_least(0)),
     _env("POLLING_INTERVAL", int, 0, "Seconds between two channels in tests and balance updates.", check=at_least(0)),
-    _env("BATCH_UPDATE_ENABLED", bool, False, "Accepted for compatibility: charges are always written in groups, and durably."),
+    _env("BATCH_UPDATE_ENABLED", bool, False, "Accepted for compatibility: charges are always written in groups, and never lost."),
     _env("BATCH_UPDATE_INTERVAL", int, 5, "Accepted for compatibility; has no effect."),
     # Limits
     _env("GLOBAL_API_RATE_LIMIT", int, 180, "API requests per IP in three minutes; 0 is no limit.", check=at_least(0)),

@@ -101,13 +101,15 @@ def sign_off(session: Session, worker: str) -> None:
     session.execute(delete(Worker).where(Worker.id == worker))
 
 
-def sweep(session: Session, host: str, runs: Callable[[int], bool], now: int) -> int:
+def sweep(session: Session, host: str, runs: Callable[[int], bool], owes: Callable[[str], bool], now: int) -> int:
     """End the leases of workers that are gone: on this host by their process, everywhere by their silence.
 
-    A process that runs proves nothing by itself: in containers the next one often has the number of the last.
+    A process that runs proves nothing by itself: in containers the next one often has the number of the last. One that
+    `owes`, by its id, keeps what it leased until the charges it left behind are written.
     """
     workers = session.execute(select(Worker.id, Worker.host, Worker.pid, Worker.alive_at)).all()
-    dead = [w.id for w in workers if w.alive_at < now - DEAD_SECONDS or (w.host == host[:191] and not runs(w.pid))]
+    gone = [w.id for w in workers if w.alive_at < now - DEAD_SECONDS or (w.host == host[:191] and not runs(w.pid))]
+    dead = [id for id in gone if not owes(id)]
     known = [w.id for w in workers if w.id not in dead]
     orphans = select(Lease.id).where(or_(Lease.worker.in_(dead), Lease.worker.not_in(known)), Lease.created_at < now - 1)
     ended = _end(session, session.scalars(orphans).all())

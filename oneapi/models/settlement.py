@@ -1,6 +1,6 @@
 """The SQL of settlements: one transaction charges everybody concerned. See relay/ledger.py for the story."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from operator import itemgetter
 from typing import Any, cast
 
@@ -40,6 +40,8 @@ class Row:
     token_purse: Any = None
     written_off: int = 0
 
+
+STORED = tuple(f.name for f in fields(Row) if f.name not in ("user_purse", "token_purse"))  # what a journal keeps of a row
 
 Return = tuple[int, str, int, int]  # lease, kind, owner and the quota that goes back from the one to the other
 

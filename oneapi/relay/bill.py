@@ -41,6 +41,7 @@ class Bill:
         self.reserved = 0
         self.first_ms: int | None = None
         self.open = True
+        gateway.ledger.open_bills += 1
 
     def reserve(self, lane: Lane, model: str) -> None:
         """Set aside what this lane may cost; raises Refused. What an earlier lane had set aside is given back."""
@@ -66,6 +67,7 @@ class Bill:
             self.open = False
             self._give_back()
             self.ask.ticket.done(0)
+            self.gateway.ledger.open_bills -= 1
 
     def broke(self, end: str, message: str = "") -> None:
         """The answer ended before it said anything: nothing is charged, and it failed unless the client had left."""
@@ -74,15 +76,19 @@ class Bill:
         self.release()
 
     def settle(self, charge: Charge, used: Usage, end: str, *, wait: bool = True) -> None:
-        """Charge what was served. With `wait`, return when the charge is durable."""
+        """Charge what was served. With `wait`, return when the charge is safe (writer.py)."""
         if not self.open:
             return
         self.open = False
         hold, self.hold = self.hold or Hold(0, None, None), None
-        done = self.gateway.ledger.settle(hold, self._row(charge, used, end))
-        self.ask.ticket.done(used.prompt + used.completion)
-        if wait:
-            done.wait()
+        ledger = self.gateway.ledger
+        try:
+            done = ledger.settle(hold, self._row(charge, used, end))
+            self.ask.ticket.done(used.prompt + used.completion)
+            if wait:
+                done.wait()
+        finally:
+            ledger.open_bills -= 1
 
     def text(self, used: Usage | None, said: Callable[[], str], end: str, *, wait: bool = True) -> None:
         """Settle an answer that is paid by tokens; without the vendor's usage by our own count of what was delivered."""

@@ -1,17 +1,14 @@
-"""What was served and could not be written because the database is away. Kept in a file, replayed harmlessly."""
+"""What was served and the database did not get: it was away, or the worker was killed. Kept in files, replayed harmlessly."""
 
 import fcntl
 import json
 import os
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, TextIO
 
-from oneapi.models.settlement import Row
-
-NOT_STORED = {"user_purse", "token_purse"}
-STORED = tuple(f.name for f in fields(Row) if f.name not in NOT_STORED)
+from oneapi.models.settlement import STORED, Row
+from oneapi.relay import ahead
 
 
 class Journal:
@@ -21,30 +18,35 @@ class Journal:
     """
 
     def __init__(self, folder: str, worker: str):
-        self._folder = Path(folder) / "journal"
-        self._path = self._folder / f"{worker.replace(':', '-')}.jsonl"
+        self.folder = Path(folder) / "journal"
+        self.path = self.folder / f"{_stem(worker)}.jsonl"
         self.pending = False
         self.look()
 
     def look(self) -> None:
         """See whether anybody has left something."""
-        self.pending = self._folder.is_dir() and bool(self._files())
+        self.pending = self.folder.is_dir() and bool(self._files())
 
     def _files(self) -> list[Path]:
-        return sorted([*self._folder.glob("*.jsonl"), *self._folder.glob("*.replaying")])
+        dead = filter(ahead.abandoned, self.folder.glob(f"*{ahead.SUFFIX}"))
+        return sorted([*self.folder.glob("*.jsonl"), *self.folder.glob("*.replaying"), *dead])
+
+    def holds(self, worker: str) -> bool:
+        """Whether charges of a worker wait here: what it leased must pay them before it goes back."""
+        return any(path.suffix in (".jsonl", ".replaying", ahead.SUFFIX) for path in self.folder.glob(f"{_stem(worker)}.*"))
 
     def append(self, rows: list[Row]) -> None:
         """Keep settlements until the database is back; they are on disk when this returns."""
         if rows:
-            self._write(self._path, rows)
+            self._write(self.path, rows)
             self.pending = True
 
     def reject(self, row: Row) -> None:
         """Keep a settlement that no database takes, for people to read."""
-        self._write(self._folder / "rejected.txt", [row])
+        self._write(self.folder / "rejected.txt", [row])
 
     def _write(self, path: Path, rows: list[Row]) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         with self._open(path) as file:
             for row in rows:
                 file.write(json.dumps({name: getattr(row, name) for name in STORED}) + "\n")
@@ -67,7 +69,7 @@ class Journal:
             claimed = path if path.suffix == ".replaying" else path.with_suffix(f".{os.urandom(4).hex()}.replaying")
             try:
                 path.rename(claimed)
-                file = claimed.open(encoding="utf-8")
+                file = claimed.open(encoding="utf-8", errors="replace")  # a line may be cut anywhere
             except FileNotFoundError:
                 continue  # another worker was first
             with file:
@@ -84,9 +86,13 @@ class Journal:
         return count
 
 
+def _stem(worker: str) -> str:
+    return worker.replace(":", "-")
+
+
 def _row(line: str) -> Row | None:
     """The settlement of a line; None for one that was cut off when the machine stopped, and so was never promised."""
     try:
-        return Row(**json.loads(line))
+        return Row(**json.loads(line.strip("\0\n")))
     except (ValueError, TypeError):
         return None

@@ -1,7 +1,7 @@
-"""Reserve, settle, release: balances are spent from leases in memory and settled in grouped, durable transactions.
+"""Reserve, settle, release: balances are spent from leases in memory and settled in grouped transactions.
 
 A worker takes a lease on a slice of a balance with one conditional UPDATE and spends from it without asking the database.
-Settlements wait in a batch; whoever delivers an answer waits for the batch that holds its charge before the last byte.
+Whoever delivers an answer waits before the last byte until its charge is safe (writer.py).
 """
 
 import logging
@@ -16,12 +16,13 @@ from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
 from oneapi.config import VERSION
-from oneapi.models import leases, settlement, store
+from oneapi.models import leases, settlement
 from oneapi.models.store import FAILURES
 from oneapi.relay.failures import Failures
 from oneapi.relay.journal import Journal
-from oneapi.relay.purse import Hold, Purse, spend
+from oneapi.relay.purse import Hold, Purse, Purses, spend
 from oneapi.relay.refusal import Refused, away
+from oneapi.relay.writer import Writer
 from oneapi.state import Caller, State
 
 log = logging.getLogger(__name__)
@@ -31,18 +32,7 @@ IDLE_SECONDS = 3.0  # an unused lease goes back after this
 SLICE = 32  # a lease takes at most this part of a balance
 AMPLE = 64  # a balance of fewer reservations than this is leased request by request
 STOP_SECONDS = 10.0
-CROWD, GATHER_SECONDS = 6, 0.002  # so many settlements in one batch are worth a pause before the next
-LARGEST_BATCH = 400
-
-
-class Batch:
-    """Settlements that are committed together; `done` is set when they are durable."""
-
-    __slots__ = ("rows", "done")
-
-    def __init__(self) -> None:
-        self.rows: list[settlement.Row] = []
-        self.done = Event()
+CROWD = 16  # with so many requests under way it is cheaper to let answers wait for a transaction that they share
 
 
 class Ledger:
@@ -51,16 +41,14 @@ class Ledger:
     def __init__(self, state: State):
         self.state = state
         self.worker = f"{socket.gethostname()[:24]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        self.journal = Journal(state.config.instance_path, self.worker)
-        self.batch = Batch()
-        self._busy = False
-        self._purses: dict[tuple[str, int], Purse] = {}
-        self._writing, self._registering = BoundedSemaphore(), BoundedSemaphore()
-        self._store = store.Store(state.databases)
+        self._purses = Purses()
+        self._writer = Writer(state, self.worker, self._purses)
+        self._store, self.journal = self._writer.store, self._writer.journal
+        self.flush, self.catch_up = self._writer.flush, self._writer.catch_up
         self.failures = Failures(state, self._store)
-        self._wake, self._ending = Event(), Event()
-        self._greenlets: list[gevent.Greenlet] = []
-        self._registered = False
+        self._ending, self._registering, self._registered = Event(), BoundedSemaphore(), False
+        self._sweeper: gevent.Greenlet | None = None
+        self.open_bills = 0  # requests that are neither settled nor released
         state.listeners.append(self._on_change)
 
     # -- reserve ----------------------------------------------------------------------------------------------------
@@ -157,31 +145,29 @@ class Ledger:
         purse.holders -= 1
         purse.used_at = time.monotonic()
         purse.freed.set()
-        if purse.low:  # others may be waiting for it
-            self._wake.set()
+        if purse.low:
+            self._writer.wake()
 
     def settle(self, hold: Hold, row: settlement.Row) -> Event:
-        """Charge `row.cost` against a reservation; the Event is set when the charge is durable."""
+        """Charge `row.cost` against a reservation; the Event is set when the charge is safe."""
         row.user_purse, row.token_purse = hold.user, hold.token
         row.user_lease, row.token_lease = hold.user_lease, hold.token_lease
         row.from_user = spend(hold.user, hold.user_lease, hold.amount, row.cost)
         if hold.token is not None:
             row.from_token = spend(hold.token, hold.token_lease, hold.amount, row.cost)
+        if (hold.user is not None and hold.user.low) or (hold.token is not None and hold.token.low):
+            self._writer.wake()  # others may be waiting for what is left
         hold.user = hold.token = None
         hold.amount = 0
-        batch = self.batch
-        batch.rows.append(row)
-        if len(batch.rows) == 1:  # whoever was first has woken the writer
-            self.start()
-            self._wake.set()
-        return batch.done
+        return self._writer.add(row, early=self.open_bills < CROWD)
 
-    # -- the writer -------------------------------------------------------------------------------------------------
+    # -- the worker -------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the greenlets of this worker; the first reservation or settlement does it too."""
-        if not self._greenlets:
-            self._greenlets = [gevent.spawn(self._write_loop), gevent.spawn(self._sweep_loop)]
+        """Start the greenlets of this worker; the first reservation does it too."""
+        self._writer.start()
+        if self._sweeper is None:
+            self._sweeper = gevent.spawn(self._sweep_loop)
 
     def _register(self) -> None:
         """Nobody may hold a lease whose worker is not known to live: it would be taken for a dead one's."""
@@ -193,83 +179,17 @@ class Ledger:
     def stop(self) -> None:
         """Write what is pending, give every lease back and sign off."""
         self.failures.stop()
-        if not self._greenlets:
+        if self._sweeper is None:
             return
         self._ending.set()
-        self._wake.set()
-        gevent.joinall(self._greenlets, timeout=STOP_SECONDS)  # not killed: what is in a transaction finishes it
-        self._greenlets = []
+        self._sweeper.join(STOP_SECONDS)
+        self._sweeper = None
         self._ending.clear()
-        self.flush()
+        self._writer.stop()
         if self._registered:
             self._registered = False
             self._store.run(lambda session: leases.sign_off(session, self.worker))
         self._purses.clear()
-
-    def flush(self) -> None:
-        """Write what is pending now."""
-        with self._writing:
-            batch, self.batch = self.batch, Batch()
-            self._busy = len(batch.rows) >= CROWD
-            try:
-                self._write(batch)
-            finally:
-                batch.done.set()  # nobody waits for ever
-
-    def _write_loop(self) -> None:
-        while not self._ending.is_set():
-            self._wake.wait()
-            self._wake.clear()
-            if self._busy:  # many wait for the same: a moment later more travel together
-                gevent.sleep(GATHER_SECONDS)
-            try:
-                self.flush()
-            except Exception:  # whatever one batch did, the next must still be written
-                log.exception("a batch of settlements could not be handled")
-
-    def _write(self, batch: Batch) -> None:
-        rests = self._rests()
-        while batch.rows or rests:
-            rows, rest = batch.rows[:LARGEST_BATCH], batch.rows[LARGEST_BATCH:]
-            try:
-                gone = self._store.write(rows, [(lease, purse.kind, purse.owner, amount) for purse, lease, amount in rests])
-            except Exception as error:  # also our own mistake: what was consumed must not be forgotten
-                gone = set()
-                for purse, lease, amount in rests:
-                    purse.available += amount if purse.lease == lease else 0
-                self._keep(rows, error)
-            _committed(rows)
-            for purse, _, _ in rests:
-                purse.holders -= 1
-                purse.freed.set()
-            self._forget_leases(gone)
-            batch.rows, rests = rest, []
-
-    def _keep(self, rows: list[settlement.Row], error: Exception) -> None:
-        """Put settlements that the database did not take into the journal; with no disk either, wait for one of the two."""
-        ours = not isinstance(error, FAILURES)
-        log.error("settlements=%d wait in the journal: %s", len(rows), type(error).__name__, exc_info=error if ours else None)
-        while True:
-            try:
-                return self.journal.append(rows)
-            except OSError as full:
-                log.critical("settlements=%d can be written nowhere: %s", len(rows), full.strerror)
-                gevent.sleep(1.0)
-
-    def _rests(self) -> list[tuple[Purse, int, int]]:
-        """(purse, lease, amount) that low purses hold and nobody reserved: it travels back with the next transaction."""
-        rests = []
-        for purse in self._purses.values():
-            if purse.low and purse.available > 0 and purse.lease:
-                rests.append((purse, purse.lease, purse.available))
-                purse.holders += 1  # so that nobody is refused while it is under way
-                purse.available = 0
-        return rests
-
-    def _forget_leases(self, gone: set[int]) -> None:
-        for purse in self._purses.values() if gone else ():
-            if purse.lease in gone:
-                purse.lease, purse.available = 0, 0
 
     # -- housekeeping -----------------------------------------------------------------------------------------------
 
@@ -278,12 +198,12 @@ class Ledger:
         while not self._ending.wait(1.0):
             ticks += 1
             try:
-                if self.journal.pending:
-                    self._replay()
-                self._return_idle()
                 if ticks % 5 == 1:
-                    self._keep_alive()
                     self.journal.look()
+                replayed = self._writer.replay()
+                self._return_idle()
+                if replayed or ticks % 5 == 1:
+                    self._keep_alive()
             except FAILURES as error:
                 log.warning("ledger housekeeping failed: %s", type(error).__name__)
 
@@ -303,7 +223,7 @@ class Ledger:
         now, host = int(self.state.clock()), socket.gethostname()
         self._store.run(lambda session: leases.beat(session, self.worker, host, os.getpid(), VERSION, now))
         self._registered = True
-        self._store.run(lambda session: leases.sweep(session, host, _runs, now))
+        self._store.run(lambda session: leases.sweep(session, host, _runs, self.journal.holds, now))
         self._end_strays(now)
 
     def _end_strays(self, now: int) -> None:
@@ -312,22 +232,19 @@ class Ledger:
         for lease in old - {purse.lease for purse in self._purses.values()}:
             self._store.run(partial(leases.give_back, id=lease))
 
-    def _replay(self) -> None:
-        if self.state.databases.healthy():
-            self.journal.replay(partial(self._store.write_kept, reject=self.journal.reject))
-
     def _on_change(self, topic: str) -> None:
         """A balance or budget may have been set by hand: drop what we hold of leases that were taken back."""
         if topic in ("users", "tokens") and self._purses:
             held = {purse.lease for purse in self._purses.values() if purse.lease}  # before we look: more may be leased meanwhile
             alive = self._store.run(lambda session: leases.of(session, self.worker))
-            self._forget_leases(held - alive)
+            self._purses.forget(held - alive)
 
 
 def sweep(state: State) -> int:
     """Take the leases of dead workers back; returns how many there were."""
+    journal = Journal(state.config.instance_path, "")
     with state.databases.transaction() as session:
-        return leases.sweep(session, socket.gethostname(), _runs, int(state.clock()))
+        return leases.sweep(session, socket.gethostname(), _runs, journal.holds, int(state.clock()))
 
 
 def _runs(pid: int) -> bool:
@@ -338,19 +255,6 @@ def _runs(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _committed(rows: list[settlement.Row]) -> None:
-    purses: set[Purse] = set()
-    for row in rows:
-        for purse in (row.user_purse, row.token_purse):
-            if purse is not None:
-                purse.holders -= 1
-                purses.add(purse)
-    now = time.monotonic()
-    for purse in purses:
-        purse.used_at = now
-        purse.freed.set()
 
 
 def _short(kind: str) -> Refused:

@@ -21,6 +21,9 @@ class Purse:
     freed: Event = field(default_factory=Event)
 
 
+Rest = tuple[Purse, int, int]  # a purse, the lease and how much of it goes back
+
+
 @dataclass(slots=True, eq=False)
 class Hold:
     """A reservation of `amount` quota, from the user's balance and from the token's budget when it has one.
@@ -33,6 +36,26 @@ class Hold:
     token: Purse | None
     user_lease: int = 0
     token_lease: int = 0
+
+
+class Purses(dict[tuple[str, int], Purse]):
+    """All that this worker holds, by kind and owner."""
+
+    def rests(self) -> list[Rest]:
+        """What low purses hold and nobody reserved: it travels back with the next transaction."""
+        rests = []
+        for purse in self.values():
+            if purse.low and purse.available > 0 and purse.lease:
+                rests.append((purse, purse.lease, purse.available))
+                purse.holders += 1  # so that nobody is refused while it is under way
+                purse.available = 0
+        return rests
+
+    def forget(self, gone: set[int]) -> None:
+        """Leases were taken back, and what we thought we had of them with them."""
+        for purse in self.values() if gone else ():
+            if purse.lease in gone:
+                purse.lease, purse.available = 0, 0
 
 
 def spend(purse: Purse | None, lease: int, held: int, cost: int) -> int:

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import servers
 from asks import CHAT, post, words
 from fake_vendor import FakeVendor, chat, stream
+from gevent.event import Event
 from nodes import Node
 from sqlalchemy import func, select
 
@@ -125,6 +127,40 @@ def test_killed_workers_lose_no_charge_double_none_and_hold_nothing_for_ever(
     with state.databases.transaction() as session:
         rows = list(session.scalars(select(ledger.Entry.request_id).where(ledger.Entry.request_id.in_(charged))))
     assert sorted(rows) == sorted(charged)
+
+
+def test_workers_killed_in_a_burst_have_charged_every_answer(
+    state: State, vendor: FakeVendor, channel: Any, person: Any, started: Callable[[], Node]
+) -> None:
+    """Where answers do not wait for the database: what it does not have stands in a file."""
+    channel()
+    vendor.always(chat())
+    olga = person("olga", quota=10**8)
+    node = started()
+    whole: list[str] = []
+    ending = Event()
+
+    def ask() -> None:
+        while not ending.is_set():
+            with suppress(OSError):  # its worker is killed
+                got = post(node.url, olga.key)
+                if got.whole and got.status == 200:
+                    whole.append(got.headers["x-request-id"])
+
+    greenlets = [gevent.spawn(ask) for _ in range(4)]
+    assert until(lambda: len(whole) >= 100, 30)
+    for worker in node.workers():
+        os.kill(worker, signal.SIGKILL)
+    ending.set()
+    gevent.joinall(greenlets, timeout=20)
+
+    def uncharged() -> set[str]:
+        with state.databases.transaction() as session:
+            return set(whole) - set(session.scalars(select(ledger.Entry.request_id)))
+
+    assert until(lambda: not uncharged(), 20)
+    assert until(lambda: held_by_the_dead(state) == 0, 20)
+    assert sums(state)["requests"] >= len(whole)
 
 
 def answers(node: Node, key: str) -> bool:
