@@ -6,7 +6,7 @@ from typing import Any
 
 from oneapi.relay.endpoints import Endpoint
 from oneapi.relay.limits import FREE, Ticket
-from oneapi.state import Caller
+from oneapi.state import Caller, Lane
 from oneapi.wire import File
 
 Json = dict[str, Any]
@@ -44,6 +44,10 @@ class Ask:
         """Whether the client asked for the usage chunk of a stream."""
         options = self.body.get("stream_options")
         return isinstance(options, dict) and bool(options.get("include_usage"))
+
+    def tried(self, lane: Lane, began: float, status: int, kind: str = "") -> None:
+        """Note an attempt: the vendor's status, and what kind of failure it was if it was one."""
+        self.attempts.append({"channel": lane.id, "name": lane.name, "status": status, "kind": kind, "ms": elapsed(began)})
 
 
 def elapsed(since: float) -> int:

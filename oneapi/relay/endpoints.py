@@ -32,6 +32,7 @@ ENDPOINTS = {
 }
 
 PROXY = "/v1/oneapi/proxy/"
+PROXIED = Endpoint("proxy")
 # What a key may read about itself.
 TOLD = {
     "/v1/models", "/dashboard/billing/subscription", "/dashboard/billing/usage", "/v1/dashboard/billing/subscription",

@@ -12,7 +12,7 @@ from oneapi import vendors
 from oneapi.catalog import images
 from oneapi.relay import answers, faults, media, meter, policy, routing, transport
 from oneapi.relay.answers import Served
-from oneapi.relay.ask import Ask, elapsed
+from oneapi.relay.ask import Ask
 from oneapi.relay.bill import Bill
 from oneapi.relay.clocks import dated
 from oneapi.relay.gateway import Gateway
@@ -56,7 +56,7 @@ def _tell(gateway: Gateway, ask: Ask, bill: Bill) -> Served:
         try:
             served = once_more(gateway, lane, key, partial(_attempt, gateway, ask, bill, lane, model, key))
         except VendorError as error:
-            _note(ask, lane, began, error.status, error.kind)
+            ask.tried(lane, began, error.status, error.kind)
             gateway.health.failed(lane, error, key)
             log.info("request=%s channel=%d failed kind=%s status=%d", ask.id, lane.id, error.kind, error.status)
             more = len(tried) <= gateway.state.settings.retry_times and not ask.pinned
@@ -109,10 +109,6 @@ def choose(gateway: Gateway, ask: Ask, tiers: Tiers, tried: list[int]) -> Lane |
     return routing.choose(tiers, tried, gateway.health.resting, gateway.chance, lambda lane: kind in lane.vendor.protocols)
 
 
-def _note(ask: Ask, lane: Lane, began: float, status: int, kind: str) -> None:
-    ask.attempts.append({"channel": lane.id, "name": lane.name, "status": status, "kind": kind, "ms": elapsed(began)})
-
-
 # -- one attempt ----------------------------------------------------------------------------------------------------
 
 
@@ -139,7 +135,7 @@ def _attempt(gateway: Gateway, ask: Ask, bill: Bill, lane: Lane, model: str, key
     if ask.streaming and protocol.stream is not None or ask.kind == "speech":
         return _stream(gateway, ask, bill, lane, call, protocol, request, began)
     reply, result = exchanged(gateway, lane, protocol, call, request, ask.client)
-    _note(ask, lane, began, reply.status, "")
+    ask.tried(lane, began, reply.status)
     bill.first()
     return answers.whole(ask, bill, protocol, call, reply, result)
 
@@ -228,7 +224,7 @@ def _stream(
             raise VendorError("timeout", "The vendor's task did not end in time.")
         gevent.sleep(served.wait)
         request = prepared(gateway, lane, protocol, call, served)
-    _note(ask, lane, began, 200, "")
+    ask.tried(lane, began, 200)
     gateway.health.succeeded(lane)
     return served
 

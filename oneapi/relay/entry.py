@@ -129,7 +129,7 @@ class Entry:
         if endpoint is not None:
             return self.relay(environ, endpoint, caller, pinned, path, id)
         if path.startswith(endpoints.PROXY):
-            return passage.proxy(self.gateway, environ, caller, path, id, self.body(environ))
+            return self.proxied(environ, caller, path, id)
         if endpoints.missing(method, path):
             raise Refused(501, "API not implemented", "api_not_implemented", type="one_api_error", param="")
         if path.startswith("/dashboard/"):
@@ -161,6 +161,18 @@ class Entry:
             raise
         answered[ask.kind, 200] += 1
         headers, ask.ticket.headers = ask.ticket.headers, []  # a stream that takes minutes need not keep them
+        return served, headers
+
+    def proxied(self, environ: Environ, caller: Caller, path: str, id: str) -> tuple[Served, list[tuple[str, str]]]:
+        raw, client = self.body(environ), environ.get("oneapi.client")
+        ask = Ask(id, caller, endpoints.PROXIED, {}, "", len(raw), False, path, environ.get("QUERY_STRING", ""), client=client)
+        try:
+            served, headers = passage.proxy(self.gateway, environ, ask, raw)
+        except BaseException as error:
+            self.gateway.answered[ask.kind, getattr(error, "status", 500)] += 1
+            self.gateway.failures.refused(error, caller, id, path, ask, chinese=chinese(environ))
+            raise
+        self.gateway.answered[ask.kind, served.status] += 1
         return served, headers
 
     def ask(self, environ: Environ, endpoint: Endpoint, caller: Caller, pinned: int, path: str, id: str) -> Ask:

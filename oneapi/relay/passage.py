@@ -7,6 +7,7 @@ from oneapi.models import log as table
 from oneapi.models import user
 from oneapi.relay import transport
 from oneapi.relay.answers import Served
+from oneapi.relay.ask import Ask
 from oneapi.relay.faults import refusal
 from oneapi.relay.gateway import Gateway
 from oneapi.relay.refusal import Refused
@@ -20,13 +21,12 @@ NOT_RETURNED = {
 }  # fmt: skip
 
 
-def proxy(
-    gateway: Gateway, environ: dict[str, Any], caller: Caller, path: str, id: str, raw: bytes
-) -> tuple[Served, list[tuple[str, str]]]:
-    """The vendor's answer as it came, and its headers; raises Refused."""
+def proxy(gateway: Gateway, environ: dict[str, Any], ask: Ask, raw: bytes) -> tuple[Served, list[tuple[str, str]]]:
+    """The vendor's answer as it came, and its headers; raises Refused. An answer that tells of a failure is noted as one."""
+    caller = ask.caller
     if caller.role < user.Role.ADMIN:
         raise Refused(403, "Only administrators may use the proxy route.", "channel_not_allowed", zh="普通用户不支持指定渠道")
-    number, _, target = path.removeprefix("/v1/oneapi/proxy/").partition("/")
+    number, _, target = ask.path.removeprefix("/v1/oneapi/proxy/").partition("/")
     lane = gateway.state.snapshot.lanes.get(int(number)) if number.isdecimal() and len(number) < 16 else None
     if lane is None:
         raise Refused(400, f"There is no channel {number}.", "invalid_channel", zh="无效的渠道 Id")
@@ -37,20 +37,25 @@ def proxy(
     asked = {"method": environ["REQUEST_METHOD"], "data": raw}
     call = Call(
         "proxy", asked, "", lane.base_url, gateway.health.key(lane), False, lane.config, f"/{target}",
-        environ.get("QUERY_STRING", ""), client_headers(environ), id=id, vendor=lane.vendor,
+        ask.query, client_headers(environ), id=ask.id, vendor=lane.vendor,
     )  # fmt: skip
     began = gateway.state.clock()
     try:
         request = lane.vendor.sign(vendors.guarded_build(lane.vendor.protocols["proxy"], call), call)
-        incoming = transport.open_stream(request, gateway.route(lane, request.url, True), environ.get("oneapi.client"))
+        incoming = transport.open_stream(request, gateway.route(lane, request.url, True), ask.client)
     except VendorError as error:
+        ask.tried(lane, ask.started, error.status, error.kind)
         gateway.health.failed(lane, error, call.key)
         raise refusal(error, lane, call.key) from error
     try:
-        write_down(gateway, caller, lane.id, f"{request.method} /{target} {incoming.status}", id, int(began))
+        write_down(gateway, caller, lane.id, f"{request.method} /{target} {incoming.status}", ask.id, int(began))
     except BaseException:  # what cannot be written down is not passed on
         incoming.close()
         raise
+    ask.tried(lane, ask.started, incoming.status)
+    if incoming.status >= 400:
+        said = f"The vendor answered with status {incoming.status}."
+        gateway.failures.refused(Refused(incoming.status, said, "vendor_error"), caller, ask.id, ask.path, ask)
     headers = [(name, value) for name, value in incoming.headers.items() if name not in NOT_RETURNED]
     return Served(incoming.headers.get("content-type", "application/octet-stream"), Passage(incoming), incoming.status), headers
 

@@ -189,6 +189,39 @@ def test_a_failure_is_written_without_being_asked_for(say: Any, state: State, fa
         assert session.scalar(select(func.count()).select_from(log.Log).where(log.Log.type == 6)) == 1
 
 
+PROXIED: list[tuple[dict[str, Any], Say, int, str, list[tuple[int, str]]]] = [  # channel, reply, status, code, attempts
+    ({}, Say(b"away", status=503), 503, "vendor_error", [(503, "")]),
+    ({"base_url": "http://127.0.0.1:1"}, Say(), 502, "vendor_unreachable", [(0, "unreachable")]),
+    ({"status": 2}, Say(), 403, "channel_disabled", []),
+]
+
+
+@pytest.mark.parametrize(("how", "reply", "status", "code", "attempts"), PROXIED, ids=[case[3] for case in PROXIED])
+def test_what_fails_on_the_proxy_route(
+    client: FlaskClient, vendor: FakeVendor, channel: Any, admin: Any, app: Flask, failed: Failed, errors: Any,
+    how: dict[str, Any], reply: Say, status: int, code: str, attempts: list[tuple[int, str]],
+) -> None:  # fmt: skip
+    made = channel(**{"type": 43, "models": "", "key": "raw-key"} | how)
+    vendor.says(reply)
+    path = f"/v1/oneapi/proxy/{made}/x"
+    answer = client.get(path, headers=admin.headers)
+    row, detail = only(failed())
+    assert answer.status_code == detail["status"] == status and row.request_id == answer.headers["x-request-id"]
+    assert (row.user_id, row.model_name, row.channel_id) == (admin.id, "", made if attempts else 0)
+    assert (detail["code"], detail["path"], [(a["status"], a["kind"]) for a in detail["attempts"]]) == (code, path, attempts)
+    assert app.extensions["oneapi.relay"].answered == {("proxy", status): 1}
+    assert errors() == [("", row.channel_id, 1, 0)]
+
+
+def test_what_succeeds_on_the_proxy_route_is_counted_and_no_failure(
+    client: FlaskClient, vendor: FakeVendor, channel: Any, admin: Any, app: Flask, failed: Failed
+) -> None:
+    made = channel(type=43, models="", key="raw-key")
+    vendor.says(b"made", status=201)
+    assert client.get(f"/v1/oneapi/proxy/{made}/x", headers=admin.headers).status_code == 201
+    assert failed() == [] and app.extensions["oneapi.relay"].answered == {("proxy", 201): 1}
+
+
 # -- what is not --------------------------------------------------------------------------------------------------------
 
 
