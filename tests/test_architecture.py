@@ -30,7 +30,7 @@ IMPURE = {
 # Who alone may use a library.
 ONLY = {
     "flask": ("access", "doors", "throttle", "pages", "api", "cli", "operations", "__init__", "relay/entry.py", "db.py"),
-    "werkzeug": ("access", "throttle", "pages", "api", "relay/entry.py"),
+    "werkzeug": ("access", "throttle", "pages", "api", "relay/reading.py"),
     "sqlalchemy": ("models", "db.py", "migrate.py"),
 }
 # Error types of SQLAlchemy and its sessions are named where they are handled or handed on.
