@@ -1,10 +1,13 @@
 """A lean request handler for gevent's pywsgi: what it costs beyond the sockets is about 10 µs a request."""
 
 import io
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from datetime import timedelta
+from functools import partial
 from socket import SHUT_WR
 from time import monotonic
 from types import SimpleNamespace
@@ -13,8 +16,10 @@ from wsgiref.handlers import format_date_time
 
 from gevent.pywsgi import WSGIHandler, _NoopLog
 
+from oneapi.connections import Connections
 from oneapi.intake import CHUNKED, NO_BODY, Body, Limits, Refusal, read_head
 from oneapi.lifecycle import draining, resting
+from oneapi.relay.hubcopy import Copy
 from oneapi.relay.sockets import Link, no_delay
 
 _BODILESS = (204, 304)
@@ -45,6 +50,7 @@ class Handler(WSGIHandler):
 
     limits = Limits()
     headers_sent = False
+    stream: Copy | None = None  # what the event loop copies, while this connection has no greenlet
 
     def __init__(self, sock: Any, address: Any, server: Any, rfile: Any = None):
         self.socket, self.client_address, self.server = sock, address, server
@@ -58,18 +64,22 @@ class Handler(WSGIHandler):
     # ---- the connection
 
     def handle(self) -> None:
-        """Serve requests until one side wants no more."""
+        """Serve requests until one side wants no more, or until a stream can do without this greenlet."""
+        self._serve(self.handle_one_request)
+
+    def _serve(self, step: Callable[[], bool]) -> None:
         try:
-            while self.handle_one_request():
-                pass
+            while step():
+                step = self.handle_one_request
         except Refusal as refusal:
             self._refuse(refusal)
         except OSError:
             pass  # the client is gone
         finally:
-            resting.discard(self.link)
-            self.link.close()
-            self.__dict__.clear()
+            if self.stream is None:
+                resting.discard(self.link)
+                self.link.close()
+                self.__dict__.clear()
 
     def handle_one_request(self) -> bool:
         """Whether the connection can serve another one."""
@@ -91,6 +101,10 @@ class Handler(WSGIHandler):
         self.environ, self.application = environ, self.server.application
         del environ, block
         self.handle_one_response()
+        return self._part() if self.stream is not None else self._finished()
+
+    def _finished(self) -> bool:
+        """An answer has ended."""
         body, self.wsgi_input, self.environ = self.wsgi_input, NO_BODY, None
         if body.rest:
             self.ahead = body.rest
@@ -199,7 +213,61 @@ class Handler(WSGIHandler):
                 return
             left -= len(data)
 
+    # ---- a stream without a greenlet
+
+    def _part(self) -> bool:
+        """The greenlet ends; another one begins when the stream needs it."""
+        assert self.stream is not None
+        self.context = copy_context()  # the request's id, for the log
+        self.server.pool.part(self)
+        self.stream.wait(self._rejoin)
+        return False
+
+    def _rejoin(self) -> None:
+        self.server.pool.rejoin(self, partial(self.context.run, self._serve, self._go_on))
+
+    def _go_on(self) -> bool:
+        over: bool | None = False
+        try:
+            assert self.stream is not None
+            over = self.stream.advance()
+        except OSError:
+            pass  # the client is gone
+        except Exception:
+            self.handle_error(*sys.exc_info())
+        finally:
+            if over is not None:
+                self._end_stream(whole=over)
+        return self._part() if over is None else self._finished()
+
+    def _end_stream(self, *, whole: bool) -> None:
+        self.stream = None
+        self.close_connection = self.close_connection or not whole
+        try:
+            self._close_result()
+        finally:
+            self.time_finish = time.time()
+            self.log_request()
+
+    def cut(self) -> None:
+        """End the stream, as when its client leaves."""
+        if self.stream is not None:
+            self.stream.call("client_left")
+
     # ---- the answer
+
+    def run_application(self) -> None:
+        try:
+            self.result = self.application(self.environ, self.start_response)
+            self.process_result()
+        finally:
+            if self.stream is None:
+                self._close_result()
+
+    def _close_result(self) -> None:
+        result, self.result = self.result, None
+        if hasattr(result, "close"):
+            result.close()
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
         if exc_info:
@@ -280,11 +348,17 @@ class Handler(WSGIHandler):
         pump = getattr(result, "pump", None)
         framed = self.request_version == "HTTP/1.1" and self.provided_content_length is None
         if pump is not None and framed and self.command != "HEAD":
-            opening = [self._finish_head(None)]
+            head = self._finish_head(None)
             self._forget_request()
-            if not pump(self.link, opening.pop()):  # this frame stays, and must not keep it
-                self.close_connection = True
             self.response_length += 1  # the head is out: no error page may follow
+            over = pump(self.link, head)
+            if isinstance(over, Copy):
+                copy = over
+                over = copy.advance() if isinstance(self.server.pool, Connections) else copy.run()
+                if over is None:
+                    self.stream = copy
+                    return None
+            self.close_connection = self.close_connection or not over
             return None
         return self._send_pieces(iter(result), b"")
 
@@ -326,7 +400,7 @@ class Handler(WSGIHandler):
 
     def log_request(self) -> None:
         log = self.server.log
-        if isinstance(log, _NoopLog):
+        if isinstance(log, _NoopLog) or self.stream is not None:
             return
         if not hasattr(log, "access"):
             super().log_request()

@@ -13,8 +13,9 @@ import gevent
 from gevent import socket
 from gevent.event import Event
 from gevent.pool import Pool
-from gevent.pywsgi import WSGIHandler, WSGIServer
+from gevent.pywsgi import WSGIHandler
 
+from oneapi.connections import Server
 from oneapi.fields import Invalid
 from oneapi.handler import Handler
 from oneapi.lifecycle import at_exit, begin_draining, draining, run_exit_callbacks
@@ -67,8 +68,8 @@ def serve(app: Wsgi, sock: Any, *, grace_seconds: float = 30, connections: int =
     """Serve until SIGTERM or SIGINT; then finish what was begun, within the grace period, and run the exit callbacks."""
     raise_file_limit()
     stop = Event()
-    pool = Pool(connections)
-    server = WSGIServer(sock, app, spawn=pool, log=log, handler_class=handler_class())
+    server = Server(sock, app, spawn=Pool(connections), log=log, handler_class=handler_class())
+    pool = server.pool
     signals = [gevent.signal_handler(number, stop.set) for number in (signal.SIGTERM, signal.SIGINT)]
     try:
         server.start()

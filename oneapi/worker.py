@@ -3,13 +3,13 @@
 from typing import Any
 
 from gevent.pywsgi import _NoopLog
-from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIServer
+from gunicorn.workers.ggevent import GeventPyWSGIWorker
 
-from oneapi import lifecycle, server
+from oneapi import connections, lifecycle, server
 from oneapi.relay.sockets import no_delay
 
 
-class Server(PyWSGIServer):
+class Server(connections.Server):
     """Ends idle connections when it is closed: gunicorn waits for the connections, not for the requests, to end."""
 
     def __init__(self, *args: Any, log: Any, **options: Any):

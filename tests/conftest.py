@@ -16,7 +16,7 @@ import pytest  # noqa: E402
 from fake_vendor import FakeVendor  # noqa: E402
 from flask import Flask  # noqa: E402
 from flask.testing import FlaskClient  # noqa: E402
-from gevent import pywsgi  # noqa: E402
+from gevent.pool import Pool  # noqa: E402
 from jinja2 import BytecodeCache  # noqa: E402
 
 from oneapi import config, create_app  # noqa: E402
@@ -237,9 +237,10 @@ def balance(state: State, app: Flask) -> Callable[[int], int]:
 @pytest.fixture
 def served(app: Flask) -> Iterator[str]:
     """The app behind our own server on a free port; its address."""
+    from oneapi.connections import Server
     from oneapi.server import handler_class
 
-    server = pywsgi.WSGIServer(("127.0.0.1", 0), app, log=None, handler_class=handler_class())
+    server = Server(("127.0.0.1", 0), app, spawn=Pool(1000), log=None, handler_class=handler_class())
     server.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.stop(timeout=1)

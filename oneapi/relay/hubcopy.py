@@ -1,5 +1,6 @@
 """Copies a chunked answer from a vendor's socket to a client's in the event loop, waking no greenlet for a piece."""
 
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -13,7 +14,11 @@ MAX_HELD = 16 * 1024 * 1024  # bytes of the last event, which is held back until
 
 
 class Copy:
-    """Copies in the event loop: chunk framing unchanged, reading paused while the client's socket is full."""
+    """Copies in the event loop: chunk framing unchanged, reading paused while the client's socket is full.
+
+    A greenlet is needed only for the beginning and the end: it calls `advance`, and for as long as that returns None `wait`,
+    after which it may as well end itself, as a stream of minutes then costs no stack.
+    """
 
     __slots__ = (
         "body",
@@ -38,41 +43,64 @@ class Copy:
         self.body, self.client, self.source, self.head = body, client, body.incoming.link, head
         self.dechunk, self.see = body.incoming.dechunk, body.observer.see
         self.idle, self.end = body.incoming.idle, body.incoming.end
-        self.wake = Event()
-        self.why = ""  # what the greenlet has to see to
+        self.wake: Callable[[], object] = bool
+        self.why = "begin"  # what the greenlet has to see to
         self.rest = b""  # what did not fit into the client's socket
         self.running = self.malformed = False
         self.error: BaseException | None = None
 
     def run(self) -> bool:
-        self.source.client = None  # we watch the client ourselves, and at once
+        """Copy it all in one greenlet; returns whether the client's connection can carry another answer."""
         try:
-            data = self.body.incoming.take_buffered()
-            if data:
-                self.take(data)
-            elif self.head:
-                self.forward(b"")
-            while True:
-                if not self.why:
-                    self.start()
-                    self.wake.wait()
-                    self.wake.clear()
-                self.stop()
-                if self.error is not None:
-                    raise self.error
-                why, self.why = self.why, ""
-                if why == "whole" or why == "over":
-                    self.settle()
-                    if self.dechunk.over:
-                        self.body.incoming.finished()
-                        return True
-                else:
-                    return self.broken(why)
-        finally:
-            self.stop()
-            self.body.incoming.close()
+            while (over := self.advance()) is None:
+                needed = Event()
+                self.wait(needed.set)
+                needed.wait()
+            return over
+        except BaseException:
+            self.close()
+            raise
 
-    # ---- in the greenlet
+    # ---- in a greenlet
+
+    def advance(self) -> bool | None:
+        """Do what may have to wait; None says that there is more to copy, and else as `run`."""
+        try:
+            over = self._advance()
+        except BaseException:
+            self.close()
+            raise
+        if over is not None:
+            self.close()
+        return over
+
+    def _advance(self) -> bool | None:
+        while self.why:
+            if self.error is not None:
+                raise self.error
+            why, self.why = self.why, ""
+            if why == "begin":
+                self.begin()
+            elif why in ("whole", "over"):
+                self.settle()
+                if self.dechunk.over:
+                    self.body.incoming.finished()
+                    return True
+            else:
+                return self.broken(why)
+        return None
+
+    def begin(self) -> None:
+        self.source.client = None  # we watch the client ourselves, and at once
+        data = self.body.incoming.take_buffered()
+        if data:
+            self.take(data)
+        elif self.head:
+            self.forward(b"")
+
+    def close(self) -> None:
+        self.stop()
+        self.body.incoming.close()
 
     def settle(self) -> None:
         body = self.body
@@ -105,7 +133,9 @@ class Copy:
 
     # ---- in the event loop
 
-    def start(self) -> None:
+    def wait(self, wake: Callable[[], object]) -> None:
+        """Copy until a greenlet is needed, and have it called then."""
+        self.wake = wake
         self.running = True
         self.source.deadline = min(monotonic() + self.idle, self.end)
         self.client.sock._read_event.start(self.on_client)
@@ -123,10 +153,10 @@ class Copy:
             self.client.deadline = float("inf")
 
     def call(self, why: str) -> None:
-        """Have the greenlet go on; nothing is copied until it has."""
+        """A greenlet has to see to it; nothing is copied until one has."""
         self.why = why
         self.stop()
-        self.wake.set()
+        self.wake()
 
     def on_data(self) -> None:
         try:

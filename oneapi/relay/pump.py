@@ -150,12 +150,10 @@ class Passthrough:
 
     # ---- our own handler
 
-    def pump(self, client: Link, head: bytes) -> bool:
-        """Send head and body to the client; returns whether its connection can carry another answer."""
+    def pump(self, client: Link, head: bytes) -> bool | Copy:
+        """Send head and body to the client; returns whether its connection can carry another answer, or who copies them."""
         if self.edit is None and self.incoming.pumpable:
-            copy = Copy(self, client, head)
-            del head  # it is sent with the first piece, and this frame stays
-            return copy.run()
+            return Copy(self, client, head)
         client.push(head)
         try:
             for data in self:

@@ -305,7 +305,9 @@ def test_a_crowd_with_open_answers_never_falls_below_zero(
     found = books()
     assert balance(crowd.id) == 920 - found["spent"] >= 0
     assert statuses.count(200) == found["requests"] == len(vendor.asked)
-    assert 40 <= statuses.count(200) <= 44 and found["spent"] + found["written_off"] == 23 * found["requests"]
+    assert found["spent"] + found["written_off"] == 23 * found["requests"]
+    # The last of them are served on what is left if that pays their prompt; how many depends on who comes when, of 80.
+    assert 40 <= statuses.count(200) <= 50
 
 
 def test_a_balance_set_while_a_request_runs_is_what_it_is_set_to_less_that_request(
