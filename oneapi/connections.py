@@ -8,6 +8,8 @@ import gevent
 from gevent.pool import Group, Pool
 from gevent.pywsgi import WSGIServer
 
+SETTLE_SECONDS = 1.0  # what streams get to settle when they are cut off
+
 
 class Stream(Protocol):
     def cut(self) -> None:
@@ -56,9 +58,10 @@ class Connections(Pool):
 
     def kill(self, *args: Any, **options: Any) -> None:
         """End all greenlets, and the streams as if their clients had left."""
+        others = set(self.greenlets)
         for stream in list(self.streams):
             stream.cut()
-        gevent.sleep(0)  # a greenlet that is killed before it began would not tidy up
+        gevent.joinall(self.greenlets - others, timeout=SETTLE_SECONDS)
         super().kill(*args, **options)
 
 

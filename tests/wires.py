@@ -17,8 +17,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from gevent.pool import Pool
 from gevent.pywsgi import WSGIServer
 
+from oneapi.connections import Server
 from oneapi.handler import Handler
 from oneapi.server import listen
 
@@ -135,6 +137,10 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
+class Alone(Handler):
+    """Our handler on a server that knows nothing of streams without greenlets."""
+
+
 @contextmanager
 def serving(app: Any, handler: type = Handler, **limits: Any) -> Iterator[int]:
     """Our server on a free port, in a thread of its own (a greenlet where threads are patched)."""
@@ -144,7 +150,11 @@ def serving(app: Any, handler: type = Handler, **limits: Any) -> Iterator[int]:
 
     def run() -> None:
         nonlocal port
-        server = WSGIServer(listen("127.0.0.1", 0), app, log=None, error_log=None, handler_class=kind)
+        options = {"log": None, "error_log": None, "handler_class": kind}
+        alone = issubclass(kind, Alone)
+        server = WSGIServer(listen("127.0.0.1", 0), app, **options) if alone else Server(
+            listen("127.0.0.1", 0), app, spawn=Pool(1000), **options
+        )  # fmt: skip
         hub = gevent.get_hub()
         stream, hub.exception_stream = hub.exception_stream, None  # tests look at what the client gets
         server.start()

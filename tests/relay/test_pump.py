@@ -10,7 +10,7 @@ from typing import Any
 import gevent
 import pytest
 from gevent.pywsgi import WSGIHandler
-from wires import Conversation, Wire, certificate, chunk, serving, tls_server, wire
+from wires import Alone, Conversation, Wire, certificate, chunk, serving, tls_server, wire
 
 from oneapi.handler import Handler
 from oneapi.relay import pump
@@ -82,16 +82,17 @@ def dechunked(body: bytes) -> bytes:
     return b"".join(pieces)
 
 
-@pytest.fixture(params=["hub", "tls", "generator", "standard"])
+@pytest.fixture(params=["hub", "alone", "tls", "generator", "standard"])
 def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    """The four ways a stream may take: the hub pump plain and over TLS, our handler's loop, and another WSGI server."""
+    """The ways a stream may take: the hub pump without and with a greenlet and over TLS, our handler's loop, and another
+    WSGI handler."""
     tls = tls_server(certificate(tmp_path)) if request.param == "tls" else None
 
     def build(*pieces: bytes, close: bool = False, pause: float = 0.003) -> Wire:
         return wire(*pieces, close=close, tls=tls, pause=pause)
 
     options = {"edit": lambda data: data} if request.param == "generator" else {}
-    yield build, options, WSGIHandler if request.param == "standard" else Handler
+    yield build, options, {"standard": WSGIHandler, "alone": Alone}.get(request.param, Handler)
 
 
 def test_a_stream_arrives_whole_and_both_connections_can_be_used_again(way: Any) -> None:
