@@ -14,25 +14,12 @@ LEVELS = {
     1: ("wire", "fields", "catalog"),
     2: ("vendors", "dialects"),
     3: ("state", "snapshot", "settings", "models", "db", "config", "sealed", "migrate", "messages", "proxies"),
-    4: (
-        "relay",
-        "actions",
-        "login",
-        "notify",
-        "mailer",
-        "guarded",
-        "fanout",
-        "lifecycle",
-        "intake",
-        "handler",
-        "response",
-        "connections",
-        "logs",
-    ),
+    4: ("relay", "actions", "login", "notify", "mailer", "guarded", "fanout", "lifecycle", "intake", "handler", "response",
+        "connections", "logs"),
     5: ("jobs", "chores", "access", "doors", "throttle", "server", "worker"),
     6: ("pages", "api", "operations"),
     7: ("cli", "__init__"),
-}
+}  # fmt: skip
 LEVEL = {part: level for level, parts in LEVELS.items() for part in parts}
 SIDEWAYS = ("pages", "api")  # may not import each other, nor relay.entry them
 PURE = ("wire", "fields", "catalog", "vendors", "dialects")
