@@ -10,6 +10,7 @@ import socket
 import time
 import uuid
 from functools import partial
+from itertools import count
 
 import gevent
 from gevent.event import Event
@@ -174,7 +175,12 @@ class Ledger:
         self.start()
         with self._registering:
             if not self._registered:
-                self._keep_alive()
+                self._beat()
+
+    def _beat(self) -> None:
+        host, now = socket.gethostname(), int(self.state.clock())
+        self._store.run(lambda session: leases.beat(session, self.worker, host, os.getpid(), VERSION, now))
+        self._registered = True
 
     def stop(self) -> None:
         """Write what is pending, give every lease back and sign off."""
@@ -194,18 +200,18 @@ class Ledger:
     # -- housekeeping -----------------------------------------------------------------------------------------------
 
     def _sweep_loop(self) -> None:
-        ticks = 0
-        while not self._ending.wait(1.0):
-            ticks += 1
+        for tick in count():
             try:
-                if ticks % 5 == 1:
+                if tick % 5 == 0:
                     self.journal.look()
                 replayed = self._writer.replay()
                 self._return_idle()
-                if replayed or ticks % 5 == 1:
+                if replayed or tick % 5 == 0:
                     self._keep_alive()
             except FAILURES as error:
                 log.warning("ledger housekeeping failed: %s", type(error).__name__)
+            if self._ending.wait(1.0):
+                return
 
     def _return_idle(self) -> None:
         edge = time.monotonic() - IDLE_SECONDS
@@ -220,9 +226,9 @@ class Ledger:
                         self._store.run(partial(leases.give_back, id=lease))
 
     def _keep_alive(self) -> None:
+        with self._registering:
+            self._beat()
         now, host = int(self.state.clock()), socket.gethostname()
-        self._store.run(lambda session: leases.beat(session, self.worker, host, os.getpid(), VERSION, now))
-        self._registered = True
         self._store.run(lambda session: leases.sweep(session, host, _runs, self.journal.holds, now))
         self._end_strays(now)
 
