@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from mistralai.client import Mistral, errors, models
 
@@ -27,7 +28,8 @@ def recorder() -> Iterator[Recorder]:
 
 @pytest.fixture
 def client(recorder: Recorder) -> Iterator[Mistral]:
-    with Mistral(api_key="sk-test", server_url=recorder.url, timeout_ms=9000) as found:
+    ours = httpx.AsyncClient()  # one that the SDK made it would close in an event loop of its own, whenever it is collected
+    with Mistral(api_key="sk-test", server_url=recorder.url, timeout_ms=9000, async_client=ours) as found:
         yield found
 
 
