@@ -115,7 +115,7 @@ FIELDS: tuple[Field, ...] = (
     _env("CHANNEL_TEST_FREQUENCY", int, 0, "Minutes between tests of all channels; 0 never.", check=at_least(0)),
     _env("CHANNEL_UPDATE_FREQUENCY", int, 0, "Minutes between balance updates of all channels; 0 never.", check=at_least(0)),
     _env("POLLING_INTERVAL", int, 0, "Seconds between two channels in tests and balance updates.", check=at_least(0)),
-    _env("BATCH_UPDATE_ENABLED", bool, False, "Accepted for compatibility: charges are always written in groups, and never lost."),
+    _env("BATCH_UPDATE_ENABLED", bool, False, "Accepted for compatibility: charges are always written in groups, each exactly once."),
     _env("BATCH_UPDATE_INTERVAL", int, 5, "Accepted for compatibility; has no effect."),
     # Limits
     _env("GLOBAL_API_RATE_LIMIT", int, 180, "API requests per IP in three minutes; 0 is no limit.", check=at_least(0)),

@@ -185,7 +185,7 @@ class Handler(Response):
             over = self.stream.advance()
         except OSError:
             pass  # the client is gone
-        except Exception:
+        except Exception:  # a fault of ours: gevent's way of logging it, as for one in a greenlet of its own
             self.handle_error(*sys.exc_info())
         finally:
             if over is not None:

@@ -2,9 +2,12 @@
 
 import http.client
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+
+import gevent
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
 PATH = "/v1/chat/completions"
@@ -37,6 +40,15 @@ def post(address: str, key: str, body: Any = CHAT, path: str = PATH, *, timeout:
         return Got(answer.status, {k.lower(): v for k, v in answer.getheaders()}, taken, whole)
     finally:
         connection.close()
+
+
+def until(check: Callable[[], object], seconds: float = 8) -> bool:
+    """Whether something comes true in time."""
+    for _ in range(int(seconds * 50)):
+        if check():
+            return True
+        gevent.sleep(0.02)
+    return bool(check())
 
 
 def _all(answer: http.client.HTTPResponse) -> tuple[bytes, bool]:

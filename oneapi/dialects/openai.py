@@ -16,6 +16,27 @@ def event(data: Any) -> bytes:
 
 DONE = b"data: [DONE]\n\n"
 
+
+def as_chunks(answer: dict[str, Any], usage: bool) -> list[dict[str, Any]]:
+    """A chat.completion as the chunks of a stream; with `usage` the last one holds nothing else."""
+    head = {
+        "id": answer.get("id"),
+        "object": "chat.completion.chunk",
+        "created": answer.get("created"),
+        "model": answer.get("model"),
+    }
+    chunks = []
+    for choice in answer.get("choices") or ():
+        delta = {k: v for k, v in (choice.get("message") or {}).items() if k != "role" and v not in (None, "")}
+        if delta.get("tool_calls"):
+            delta["tool_calls"] = [{"index": i, **tool} for i, tool in enumerate(delta["tool_calls"])]
+        index, reason = choice.get("index", 0), choice.get("finish_reason") or "stop"
+        for said in ({"role": "assistant", "content": ""}, delta):
+            chunks.append(head | {"choices": [{"index": index, "delta": said, "finish_reason": None}]})
+        chunks.append(head | {"choices": [{"index": index, "delta": {}, "finish_reason": reason}]})
+    return [*chunks, head | {"choices": [], "usage": answer.get("usage")}] if usage else chunks
+
+
 # What clients match on: OpenAI's own type for each status.
 ERROR_TYPES = {
     400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "invalid_request_error",

@@ -68,16 +68,20 @@ class Ahead:
     def _open(self) -> bool:
         if self._broken:
             return False
-        draft = self._path.with_suffix(".new")  # nobody may find it before it is locked
+        draft, file = self._path.with_suffix(".new"), -1  # nobody may find it before it is locked
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            fcntl.flock(file, fcntl.LOCK_EX)
             draft.rename(self._path)
-        except OSError as error:
+        except OSError as error:  # what is noted where nobody looks is not safe
             self._broken = True
             log.warning("answers wait for the database: %s cannot be written (%s)", self._path, error.strerror)
-        return not self._broken
+            if file >= 0:
+                os.close(file)
+            return False
+        self._file = file
+        return True
 
 
 def abandoned(path: Path) -> bool:

@@ -167,28 +167,8 @@ def _not_streamed(ask: Ask, bill: Bill, protocol: Protocol, call: Call, incoming
         raise VendorError("garbled", "The vendor's answer is not the stream that was asked for.", status=reply.status)
     bill.first()
     _charge(ask, bill, result)
-    chunks = as_chunks(result, ask.wants_usage) if ask.kind == "chat" else [result]
+    chunks = dialect.as_chunks(result, ask.wants_usage) if ask.kind == "chat" else [result]
     return Served(SSE, b"".join(map(encoded, chunks)) + dialect.DONE)
-
-
-def as_chunks(answer: Json, usage: bool) -> list[Json]:
-    """A chat.completion as the chunks of a stream."""
-    head = {
-        "id": answer.get("id"),
-        "object": "chat.completion.chunk",
-        "created": answer.get("created"),
-        "model": answer.get("model"),
-    }
-    chunks = []
-    for choice in answer.get("choices") or ():
-        delta = {k: v for k, v in (choice.get("message") or {}).items() if k != "role" and v not in (None, "")}
-        if delta.get("tool_calls"):
-            delta["tool_calls"] = [{"index": i, **tool} for i, tool in enumerate(delta["tool_calls"])]
-        index, reason = choice.get("index", 0), choice.get("finish_reason") or "stop"
-        for said in ({"role": "assistant", "content": ""}, delta):
-            chunks.append(head | {"choices": [{"index": index, "delta": said, "finish_reason": None}]})
-        chunks.append(head | {"choices": [{"index": index, "delta": {}, "finish_reason": reason}]})
-    return [*chunks, head | {"choices": [], "usage": answer.get("usage")}] if usage else chunks
 
 
 def encoded(chunk: Any) -> bytes:

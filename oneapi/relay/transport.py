@@ -1,6 +1,5 @@
 """Sends requests to vendors: pooled connections, time-outs, bodies of every framing. Nothing else talks to a vendor."""
 
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import inf
@@ -10,6 +9,7 @@ from typing import Any, NoReturn
 from oneapi.relay import framing
 from oneapi.relay.dial import Pool, Proxies, dial, forget_connections
 from oneapi.relay.http1 import MAX_HEAD, Dechunk, Head, Malformed
+from oneapi.relay.inflate import inflating
 from oneapi.relay.outgoing import Plan, encode, plan_of
 from oneapi.relay.sockets import Link
 from oneapi.wire import Reply, Request, VendorError
@@ -135,7 +135,7 @@ class Incoming:
         self.dechunk = Dechunk() if head.chunked else None
         if head.status in (204, 304) or method == "HEAD":
             self.left, self.chunked, self.dechunk = 0, False, None
-        self.inflate = _inflate(head.encoding) if head.encoding and self.left != 0 else None
+        self.inflate = inflating(head.encoding, MAX_ANSWER) if head.encoding and self.left != 0 else None
         if self.left == 0:
             self._keep = self._keep and not self._data
             self.close(whole=True)
@@ -284,30 +284,3 @@ class Incoming:
             self.pool.keep(link)
         else:
             link.close()
-
-
-def _inflate(encoding: str) -> Any:
-    """We ask for no compression; some vendors compress all the same. The output is capped, whatever the input."""
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise VendorError("garbled", f"the vendor's answer is compressed in a way we did not ask for ({encoding[:20]})")
-
-    def pieces(source: Iterator[bytes]) -> Iterator[bytes]:
-        decoder = None
-        total = 0
-        try:
-            for data in source:
-                if decoder is None:  # "deflate" is zlib's format by the standard, and bare deflate by bad custom
-                    bare = encoding == "deflate" and not (data[0] & 15 == 8 and data[0] >> 4 < 8)
-                    decoder = zlib.decompressobj(-15 if bare else 47)
-                while data:
-                    piece = decoder.decompress(data, 65536)
-                    total += len(piece)
-                    if total > MAX_ANSWER:
-                        raise VendorError("garbled", "the vendor's answer is too large")
-                    if piece:
-                        yield piece
-                    data = decoder.unconsumed_tail
-        except zlib.error as error:
-            raise VendorError("garbled", "the vendor's compressed answer cannot be read") from error
-
-    return pieces

@@ -41,22 +41,25 @@ def adapted(
                 mend(answer, call, memo)
         return openai.check(answer, call)
 
-    def mended(events: Iterable[Event], call: Call) -> Iterator[Event]:
-        memo: Json = {}
-        for event in events:
-            if names and event.name not in names and event.name != "error":
-                continue
-            if codes is not None and event.name == "error" and isinstance(event.data, dict):
-                raise coded(event.data, codes)
-            if isinstance(event.data, dict):
-                for mend in mends:
-                    mend(event.data, call, memo)
-            yield event
-
     def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
-        return openai.stream(mended(events, call), call)
+        return openai.stream(_mended(events, call, mends, names, codes), call)
 
     return Protocol(build, parse, stream, fail=fail, native=not (mends or names))
+
+
+def _mended(
+    events: Iterable[Event], call: Call, mends: tuple[Mend, ...], names: tuple[str, ...], codes: Mapping[str, str] | None
+) -> Iterator[Event]:
+    memo: Json = {}
+    for event in events:
+        if names and event.name not in names and event.name != "error":
+            continue
+        if codes is not None and event.name == "error" and isinstance(event.data, dict):
+            raise coded(event.data, codes)
+        if isinstance(event.data, dict):
+            for mend in mends:
+                mend(event.data, call, memo)
+        yield event
 
 
 def spoken(piece: Json) -> Iterator[tuple[Json, Json]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import gevent
 import pytest
+from asks import until
 from gevent.event import Event
 from gevent.pool import Pool
 from wires import Conversation, Wire, chunk
@@ -67,24 +68,16 @@ class Service:
         """A client that has its first event."""
         client = socket.create_connection(("127.0.0.1", self.server.server_port), timeout=10)
         client.sendall(GET)
-        assert until(client, b"data: 1\n\n\r\n").endswith(b"data: 1\n\n\r\n")
+        assert heard(client, b"data: 1\n\n\r\n").endswith(b"data: 1\n\n\r\n")
         gevent.sleep(0.01)
         return client
 
 
-def until(client: socket.socket, end: bytes) -> bytes:
+def heard(client: socket.socket, end: bytes) -> bytes:
     data = b""
     while not data.endswith(end) and (more := client.recv(65536)):
         data += more
     return data
-
-
-def settled(check: Callable[[], bool]) -> bool:
-    for _ in range(500):
-        if check():
-            return True
-        gevent.sleep(0.01)
-    return False
 
 
 @pytest.fixture
@@ -103,13 +96,13 @@ def test_a_running_stream_has_a_place_and_no_greenlet(service: Service) -> None:
         assert (len(pool.greenlets), len(pool), pool.free_count()) == (0, 1, PLACES - 1)
         assert service.lines == [] and service.book.outcomes == []
         service.go_on.set()
-        assert until(client, b"0\r\n\r\n").endswith(b"0\r\n\r\n")
+        assert heard(client, b"0\r\n\r\n").endswith(b"0\r\n\r\n")
         assert service.book.outcomes == [("complete", "request-7")]
-        assert settled(lambda: len(service.lines) == 1) and '"GET / HTTP/1.1" 200' in service.lines[0]
+        assert until(lambda: len(service.lines) == 1) and '"GET / HTTP/1.1" 200' in service.lines[0]
         client.sendall(GET)
-        assert until(client, b"0\r\n\r\n").count(b"data: [DONE]") == 1
+        assert heard(client, b"0\r\n\r\n").count(b"data: [DONE]") == 1
         assert len(pool) == 1
-    assert settled(lambda: len(pool) == 0) and pool._semaphore.counter == PLACES
+    assert until(lambda: len(pool) == 0) and pool._semaphore.counter == PLACES
     assert len(service.book.outcomes) == 2 and service.vendor.connections == 1
 
 
@@ -122,12 +115,12 @@ def test_streams_take_places_from_others(service: Service) -> None:
         service.go_on.set()
         third.settimeout(10)
         gevent.sleep(0.05)
-    assert settled(lambda: len(service.pool) == 0) and service.pool._semaphore.counter == PLACES
+    assert until(lambda: len(service.pool) == 0) and service.pool._semaphore.counter == PLACES
 
 
 def test_a_client_that_leaves_frees_its_place(service: Service) -> None:
     service.begun().close()
-    assert settled(lambda: len(service.pool) == 0) and service.pool._semaphore.counter == PLACES
+    assert until(lambda: len(service.pool) == 0) and service.pool._semaphore.counter == PLACES
     assert service.book.outcomes == [("client_left", "request-7")]
 
 
@@ -136,7 +129,7 @@ def test_whoever_ends_the_server_waits_for_its_streams(service: Service) -> None
         assert service.pool.join(timeout=0.1) is False
         waiting = gevent.spawn(service.pool.join, 10)
         service.go_on.set()
-        assert until(client, b"0\r\n\r\n").endswith(b"0\r\n\r\n")
+        assert heard(client, b"0\r\n\r\n").endswith(b"0\r\n\r\n")
     assert waiting.get() is True
 
 
@@ -145,4 +138,4 @@ def test_a_stream_that_is_cut_off_is_settled(service: Service) -> None:
         service.pool.kill(timeout=1)
         assert client.recv(100) == b""
     assert service.book.outcomes == [("client_left", "request-7")]
-    assert settled(lambda: len(service.pool) == 0) and service.pool._semaphore.counter == PLACES
+    assert until(lambda: len(service.pool) == 0) and service.pool._semaphore.counter == PLACES

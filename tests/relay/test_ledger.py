@@ -5,13 +5,12 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gevent
 import pytest
-from asks import CHAT, post, words
+from asks import CHAT, post, until, words
 from fake_vendor import FakeVendor, chat, stream
 from flask import Flask
 from gevent.event import Event
@@ -35,14 +34,6 @@ def settings_of_environment(settings_of_environment: dict[str, str]) -> dict[str
 def file(state: State) -> str:
     """The SQLite file, for those who get in the way."""
     return str(state.databases.url.database)
-
-
-def until(check: Callable[[], object], seconds: float = 8) -> bool:
-    for _ in range(int(seconds * 20)):
-        if check():
-            return True
-        gevent.sleep(0.05)
-    return bool(check())
 
 
 def entries(state: State) -> int:

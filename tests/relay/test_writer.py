@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from oneapi.models.settlement import Row
 from oneapi.relay import ahead, writer
 from oneapi.relay.ahead import Ahead
 from oneapi.relay.journal import Journal
-from oneapi.relay.ledger import sweep
+from oneapi.relay.ledger import CROWD, sweep
 from oneapi.state import State
 
 pytestmark = pytest.mark.usefixtures("books")
@@ -62,14 +61,6 @@ def row(number: int, user_id: int = 1, **more: Any) -> Row:
     return Row(f"r{number}", 1, user_id, 1, 1, "gpt-4o-mini", 10, **more)
 
 
-def until(check: Callable[[], object]) -> bool:
-    for _ in range(400):
-        if check():
-            return True
-        gevent.sleep(0.05)
-    return False
-
-
 def test_in_a_burst_answers_do_not_wait_for_the_database(
     served: str, vendor: FakeVendor, channel: Any, alice: Any, state: State, folder: Path, hurried: None, request: Any
 ) -> None:
@@ -104,11 +95,20 @@ def test_whoever_wants_it_waits_for_the_disk(
     assert entries(state) == 2
 
 
-def test_a_request_that_comes_alone_is_in_the_database_when_it_is_answered(say: Any, channel: Any, state: State) -> None:
+@pytest.mark.parametrize(("alone", "crowd"), [(True, 0), (False, CROWD)])
+def test_one_that_comes_alone_or_in_a_crowd_is_in_the_database_when_it_is_answered(
+    say: Any, channel: Any, state: State, monkeypatch: pytest.MonkeyPatch, alone: bool, crowd: int
+) -> None:
+    monkeypatch.setattr(writer, "PAUSE_SECONDS", 30)
+    monkeypatch.setattr(writer, "RECENT_SECONDS", 0 if alone else 1e9)
     channel()
-    gevent.sleep(2 * writer.RECENT_SECONDS)
     say()
-    assert entries(state) == 1
+    state.gateway.ledger.catch_up()
+    state.gateway.ledger.open_bills += crowd
+    say()
+    assert entries(state) == 2
+    state.gateway.ledger.open_bills -= crowd
+    assert state.gateway.ledger.open_bills == 0
 
 
 def test_whoever_reads_the_logs_finds_what_was_answered(
@@ -223,6 +223,21 @@ def test_a_charge_that_cannot_be_noted_waits_for_the_database(
     monkeypatch.setattr(ahead.os, "pwrite", full)
     say()
     assert entries(state) == 3
+
+
+def test_a_file_that_nobody_could_find_keeps_no_charge(
+    say: Any, channel: Any, state: State, folder: Path, hurried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "PAUSE_SECONDS", 30)
+
+    def refused(*_: Any) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(ahead.Path, "rename", refused)
+    channel()
+    for _ in range(3):
+        say()
+    assert entries(state) == 3 and not list(folder.glob("*.live"))
 
 
 def test_nothing_stays_behind_an_orderly_end(say: Any, channel: Any, app: Flask, folder: Path, hurried: None) -> None:
