@@ -14,7 +14,7 @@ from pathlib import Path
 import gevent
 
 ROOT = Path(__file__).parent.parent
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 def free_port() -> int:
@@ -60,7 +60,7 @@ class Node:
             gevent.sleep(0.1)
 
     def ready(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
             connection.request("GET", "/api/status")
             return connection.getresponse().status == 200
@@ -81,13 +81,13 @@ class Node:
             return
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(30)
         self.process = None
 
     def stop(self) -> int:
         """End it in an orderly way; returns the exit code."""
         assert self.process is not None
         self.process.terminate()
-        code = self.process.wait(20)
+        code = self.process.wait(30)
         self.process = None
         return code

@@ -58,13 +58,13 @@ class Server:
         command += [] if config else ["--save", "", "--appendonly", "no"]
         command += ["--requirepass", password, "--masterauth", password] if password else []
         self.process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.client = redis.Redis("127.0.0.1", port, password=password or None, socket_timeout=3)
+        self.client = redis.Redis("127.0.0.1", port, password=password or None, socket_timeout=20)
         eventually(self.client.ping)
 
     def stop(self) -> None:
         self.client.close()
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(30)
 
 
 @contextmanager

@@ -366,7 +366,7 @@ def test_tests_are_paced_and_stop_between_two(state, channel, vendor):
     while not vendor.asked:
         gevent.sleep(0.01)
     jobs.stop_run(state, "channel-tests")
-    assert jobs.wait(5)
+    assert jobs.wait(20)
     assert len(vendor.asked) == 1 and runs(state, "channel-tests")[0].state == "stopped"
 
 

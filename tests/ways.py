@@ -13,7 +13,7 @@ def way_back(client: FlaskClient, name: str, **query: str) -> str:
     """Leave for a provider in the browser and say yes there; the address it sends the browser back to."""
     left = client.get(f"/leave/{name}", query_string=query)
     assert left.status_code == 302, left.get_json()
-    said = requests.get(left.location, allow_redirects=False, timeout=5)
+    said = requests.get(left.location, allow_redirects=False, timeout=20)
     assert said.status_code == 302, said.text
     where = urlsplit(said.headers["Location"])
     return f"{where.path}?{where.query}"

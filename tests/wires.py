@@ -169,7 +169,7 @@ def serving(app: Any, handler: type = Handler, **limits: Any) -> Iterator[int]:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    ready.wait(5)
+    ready.wait(20)
     try:
         yield port
     finally:

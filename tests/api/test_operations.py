@@ -33,7 +33,7 @@ def test_a_run_is_watched_while_it_works_and_stopped_between_two_steps(as_, root
     assert run["progress"].items() >= {"done": 1, "total": 2, "failed": 0, "current": "first"}.items()
     assert as_(root).refused("POST", "/api/job/channel-tests/") == "测试已在运行中"
     assert as_(root).data("DELETE", "/api/job/channel-tests") is True
-    assert jobs.wait(10)
+    assert jobs.wait(20)
     [run] = runs(as_, root, "channel-tests")
     assert run["state"] == "stopped" and run["ended_at"] >= run["started_at"] and len(vendor.asked) == 1
     assert as_(root).data("DELETE", "/api/job/channel-tests/") is False, "nothing runs any more"
@@ -58,7 +58,7 @@ def test_a_run_that_fails_says_why(as_, root, monkeypatch):
 
     monkeypatch.setitem(jobs.BY_NAME, "sweep", jobs.Job("sweep", lambda state: 0, work, "Sweep"))
     as_(root).data("POST", "/api/job/sweep")
-    assert jobs.wait(10)
+    assert jobs.wait(20)
     [run] = runs(as_, root, "sweep")
     assert (run["state"], run["error"]) == ("failed", "ValueError: the reason")
 

@@ -148,14 +148,14 @@ def served(*, filled: bool = True) -> Iterator[Site]:
             yield site
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(20)
+            process.wait(30)
             log.close()
 
 
 def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(200):
+    for _ in range(600):
         try:
-            urllib.request.urlopen(f"{url}/login", timeout=2).read()
+            urllib.request.urlopen(f"{url}/login", timeout=20).read()
             return
         except (urllib.error.URLError, OSError):
             if process.poll() is not None:

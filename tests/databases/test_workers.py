@@ -64,7 +64,7 @@ def sums(state: State) -> dict[str, int]:
     return {"requests": int(count), "spent": -int(spent), "written_off": int(off or 0), "held": int(held or 0)}
 
 
-def until(check: Callable[[], bool], seconds: float) -> bool:
+def until(check: Callable[[], bool], seconds: float = 60) -> bool:
     for _ in range(int(seconds * 10)):
         if check():
             return True
@@ -98,7 +98,7 @@ def test_killed_workers_lose_no_charge_double_none_and_hold_nothing_for_ever(
 ) -> None:
     channel()
     short = stream("one two three four five", 1000, 100)
-    vendor.says(*[short] * 20, pause=0.01).always(stream("on and " * 50, 1000, 100), pause=0.2)  # these are still talking then
+    vendor.says(*[short] * 20, pause=0.01).always(stream("on and " * 300, 1000, 100), pause=0.2)  # these are still talking then
     olga = person("olga", quota=10**8)
     node = started()
     results: list[Any] = []
@@ -110,17 +110,17 @@ def test_killed_workers_lose_no_charge_double_none_and_hold_nothing_for_ever(
             results.append(None)  # its worker was killed before it answered
 
     greenlets = [gevent.spawn(ask) for _ in range(50)]
-    assert until(lambda: len(vendor.asked) == 50 and len(results) >= 10, 15)
+    assert until(lambda: len(vendor.asked) == 50 and len(results) >= 10)
     for worker in node.workers():
         os.kill(worker, signal.SIGKILL)
-    gevent.joinall(greenlets, timeout=20)
+    gevent.joinall(greenlets, timeout=60)
     vendor.always(short)
     whole = [got for got in results if got and got.status == 200 and got.body.endswith(b"data: [DONE]\n\n")]
     assert len(results) == 50 and 0 < len(whole) < 50
     assert all(words(got.body) == "onetwothreefourfive" for got in whole)
 
-    assert until(lambda: answers(node, olga.key), 15)  # the workers that took their places
-    assert until(lambda: held_by_the_dead(state) == 0, 15)
+    assert until(lambda: answers(node, olga.key))  # the workers that took their places
+    assert until(lambda: held_by_the_dead(state) == 0)
     served = sums(state)["requests"] - 1
     assert len(whole) <= served <= 50  # a charge may be durable whose last byte was never sent
     charged = {got.headers["x-request-id"] for got in whole}
@@ -148,18 +148,18 @@ def test_workers_killed_in_a_burst_have_charged_every_answer(
                     whole.append(got.headers["x-request-id"])
 
     greenlets = [gevent.spawn(ask) for _ in range(4)]
-    assert until(lambda: len(whole) >= 100, 30)
+    assert until(lambda: len(whole) >= 100)
     for worker in node.workers():
         os.kill(worker, signal.SIGKILL)
     ending.set()
-    gevent.joinall(greenlets, timeout=20)
+    gevent.joinall(greenlets, timeout=60)
 
     def uncharged() -> set[str]:
         with state.databases.transaction() as session:
             return set(whole) - set(session.scalars(select(ledger.Entry.request_id)))
 
-    assert until(lambda: not uncharged(), 20)
-    assert until(lambda: held_by_the_dead(state) == 0, 20)
+    assert until(lambda: not uncharged())
+    assert until(lambda: held_by_the_dead(state) == 0)
     assert sums(state)["requests"] >= len(whole)
 
 
@@ -185,7 +185,7 @@ def test_an_orderly_end_finishes_what_was_begun_and_gives_everything_back(
     olga = person("olga", quota=10**8)
     node = started()
     running = [gevent.spawn(post, node.url, olga.key, STREAMED) for _ in range(8)]
-    assert until(lambda: len(vendor.asked) == 8, 10)
+    assert until(lambda: len(vendor.asked) == 8)
     assert node.stop() == 0
     assert all(greenlet.get().body.endswith(b"data: [DONE]\n\n") for greenlet in running)
     assert sums(state)["held"] == 0
@@ -215,7 +215,7 @@ def test_a_database_that_breaks_off_again_and_again_loses_no_charge(
     vendor.always(stream("one two three", 1000, 100), pause=0.02)
     olga = person("olga", quota=10**8)
     node = started()
-    assert until(lambda: answers(node, olga.key), 5)
+    assert until(lambda: answers(node, olga.key))
     results: list[Any] = []
 
     def ask(number: int) -> None:
@@ -226,11 +226,11 @@ def test_a_database_that_breaks_off_again_and_again_loses_no_charge(
     for _ in range(8):
         gevent.sleep(0.2)
         break_connections(state, kind)
-    gevent.joinall(greenlets, timeout=30, raise_error=True)
+    gevent.joinall(greenlets, timeout=60, raise_error=True)
     whole = [got for got in results if got.status == 200 and got.body.endswith(b"data: [DONE]\n\n")]
     assert len(results) == 60 and {got.status for got in results} <= {200, 503} and len(whole) > 20
     assert all(got in whole or got.status == 503 for got in results)
-    assert until(lambda: requests_of(state) == len(whole) + 1, 10)
+    assert until(lambda: requests_of(state) == len(whole) + 1)
     node.stop()
     found = sums(state)
     assert (found["requests"], found["spent"]) == (len(whole) + 1, 105 * (len(whole) + 1))

@@ -48,7 +48,7 @@ def client(recorder: Recorder) -> Iterator[Make]:
             headers = {"anthropic-version": version}
             return made.enter_context(
                 anthropic.Anthropic(
-                    api_key="sk-ant-test", base_url=recorder.url, max_retries=0, timeout=9, default_headers=headers
+                    api_key="sk-ant-test", base_url=recorder.url, max_retries=0, timeout=30, default_headers=headers
                 )
             )
 
@@ -149,7 +149,7 @@ def test_claude_on_vertex_is_asked_as_the_sdk_asks(region: str, streaming: bool,
     sent = {k: v for k, v in ours.body.items() if k not in ("stream", "anthropic_version")}
     version = {"anthropic_version": ours.body["anthropic_version"]}
     with anthropic.AnthropicVertex(
-        region=region, project_id="p1", access_token="ya29.x", base_url=f"{recorder.url}/v1", max_retries=0, timeout=9
+        region=region, project_id="p1", access_token="ya29.x", base_url=f"{recorder.url}/v1", max_retries=0, timeout=30
     ) as asking:
         found = asking.messages.create(model=body["model"], stream=streaming, extra_body=version, **sent)
         if streaming:

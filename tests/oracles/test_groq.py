@@ -27,7 +27,7 @@ def recorder() -> Iterator[Recorder]:
 
 @pytest.fixture
 def client(recorder: Recorder) -> Iterator[groq.Groq]:
-    with groq.Groq(api_key="sk-test", base_url=recorder.url, max_retries=0, timeout=9) as found:
+    with groq.Groq(api_key="sk-test", base_url=recorder.url, max_retries=0, timeout=30) as found:
         yield found
 
 

@@ -22,7 +22,7 @@ DEPRECATED = pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
 def sdk(served: str, alice: Any, channel: Any, setting: Any) -> Iterator[openai.OpenAI]:
     setting(UnknownModelPolicy="30")
     channel(models=MODELS)
-    with openai.OpenAI(base_url=f"{served}/v1", api_key=f"sk-{alice.key}", max_retries=0, timeout=10) as client:
+    with openai.OpenAI(base_url=f"{served}/v1", api_key=f"sk-{alice.key}", max_retries=0, timeout=30) as client:
         yield client
 
 

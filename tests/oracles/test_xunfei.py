@@ -55,7 +55,7 @@ def told(spark: Spark, case: str, *, functions: list[Any], **options: Any) -> li
         ID, KEY, SECRET, api_url=f"ws://{spark.host}/v3.5/chat", spark_domain="generalv3.5", model_kwargs=options
     )
     thread = client.arun(MESSAGES, "u1", streaming=True, function_definition=functions)
-    found = list(client.subscribe(timeout=10))
+    found = list(client.subscribe(timeout=30))
     thread.join()
     return found
 

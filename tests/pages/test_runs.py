@@ -60,7 +60,7 @@ def test_nobody_else_hears_the_news(browse: Any, alice: Any, admin: Any) -> None
 
 def test_who_began_a_job_is_written_down(browse: Any, admin: Any, state: Any) -> None:
     assert browse(admin).post("/job/sweep/run").status_code == 303
-    assert jobs.wait(10)
+    assert jobs.wait(20)
     with state.databases.transaction() as session:
         told = [(row.action, row.noun_id, row.actor_name) for row in session.query(audit.Audit)]
     assert told == [("job.begin", "sweep", "admin")]

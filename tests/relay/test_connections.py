@@ -66,7 +66,7 @@ class Service:
 
     def begun(self) -> socket.socket:
         """A client that has its first event."""
-        client = socket.create_connection(("127.0.0.1", self.server.server_port), timeout=10)
+        client = socket.create_connection(("127.0.0.1", self.server.server_port), timeout=30)
         client.sendall(GET)
         assert heard(client, b"data: 1\n\n\r\n").endswith(b"data: 1\n\n\r\n")
         gevent.sleep(0.01)

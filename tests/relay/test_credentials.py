@@ -42,7 +42,7 @@ def test_a_token_is_fetched_once_and_used_again(say: Any, vendor: FakeVendor, ba
 def test_many_who_wait_for_a_token_share_one_flight(state: State, say: Any, vendor: FakeVendor, baidu: int) -> None:
     vendor.says(vendor.reply(TOKEN, delay=0.1)).always(SAID)
     for flight in [gevent.spawn(probe.test, state, baidu) for _ in range(8)]:
-        assert flight.get(timeout=10).ok
+        assert flight.get(timeout=30).ok
     assert paths(vendor).count("token") == 1
 
 

@@ -173,7 +173,7 @@ class TestLimits:
 
 def chunked(served: str, who: Any, pieces: list[bytes]) -> int:
     place = urlsplit(served)
-    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=10)
+    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=30)
     try:
         connection.request("POST", PATH, iter(pieces), who.headers, encode_chunked=True)
         return connection.getresponse().status
@@ -255,7 +255,7 @@ def test_what_is_read_is_found_with_a_slash_at_its_end_too(client: FlaskClient, 
 def test_a_head_request_gets_the_head_alone(served: str, alice: Any, channel: Any) -> None:
     channel()
     place = urlsplit(served)
-    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=10)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=30)
     for path, status in (("/v1/models", 200), (PATH, 404)):
         connection.request("HEAD", path, headers=alice.headers)
         answer = connection.getresponse()
@@ -338,7 +338,7 @@ def test_the_proxy_route_is_for_administrators_and_proxy_channels(
 def test_a_connection_serves_many_requests_of_every_kind(served: str, alice: Any, vendor: FakeVendor, channel: Any) -> None:
     channel()
     place = urlsplit(served)
-    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=10)
+    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=30)
     vendor.always(chat("x" * 100_000))
     for body in (RAW, b"{", RAW, b" " * 3_000_000 + RAW, RAW):
         connection.request("POST", PATH, body, alice.headers)

@@ -159,7 +159,7 @@ def test_a_stream_yields_pieces_as_they_arrive() -> None:
     def script(talk: Conversation) -> None:
         talk.request()
         talk.send(OK + b"Transfer-Encoding: chunked\r\n\r\n" + chunk(b"one"))
-        gate.wait(5)
+        gate.wait(20)
         talk.send(b"6\r\nt", b"wo", b"lve\r\n0\r\n\r\n")
 
     with Wire(script) as vendor:
@@ -317,7 +317,7 @@ def test_a_resting_connection_is_closed_after_its_time(monkeypatch: pytest.Monke
     with Wire(script) as vendor:
         send(Request(vendor.url, {}))
         gevent.sleep(0.6)
-        assert gone.wait(2)
+        assert gone.wait(20)
 
 
 def test_closing_a_stream_early_cancels_the_vendors_work_at_once() -> None:
@@ -335,7 +335,7 @@ def test_closing_a_stream_early_cancels_the_vendors_work_at_once() -> None:
         incoming.close()
         incoming.close()
         gevent.sleep(0.01)
-        assert gone.wait(2)
+        assert gone.wait(20)
 
 
 # ---- time
@@ -405,7 +405,7 @@ def test_a_client_that_leaves_while_we_wait_cancels_the_vendors_request() -> Non
         gevent.spawn_later(0.05, theirs.close)
         with pytest.raises(ClientLeft):
             open_stream(Request(vendor.url, {}), Route(), client)
-        assert gone.wait(2)
+        assert gone.wait(20)
     client.close()
 
 

@@ -116,7 +116,7 @@ def test_whoever_reads_the_logs_finds_what_was_answered(
 ) -> None:
     def read(path: str, secret: str) -> Any:
         asking = urllib.request.Request(f"{served}{path}", headers={"Authorization": secret})
-        return json.loads(urllib.request.urlopen(asking, timeout=20).read())
+        return json.loads(urllib.request.urlopen(asking, timeout=60).read())
 
     monkeypatch.setattr(writer, "PAUSE_SECONDS", 30)
     channel()
