@@ -18,6 +18,7 @@ from flask import Flask  # noqa: E402
 from flask.testing import FlaskClient  # noqa: E402
 from gevent.pool import Pool  # noqa: E402
 from jinja2 import BytecodeCache  # noqa: E402
+from werkzeug.routing import Rule  # noqa: E402
 
 from oneapi import config, create_app  # noqa: E402
 from oneapi.models import ability, ledger, log, option, version  # noqa: E402
@@ -43,7 +44,20 @@ class Compiled(BytecodeCache):
         self.kept[bucket.key] = bucket.bytecode_to_string()
 
 
+class KnownRule(Rule):
+    """Every app has the same routes; the functions that build their addresses are compiled once."""
+
+    kept: dict[tuple[object, ...], Any] = {}
+
+    def _compile_builder(self, append_unknown: bool = True) -> Any:
+        key = (self.rule, self.subdomain, repr(self.defaults), append_unknown)
+        if key not in self.kept:
+            self.kept[key] = super()._compile_builder(append_unknown)
+        return self.kept[key]
+
+
 Flask.jinja_options = {"bytecode_cache": Compiled()}
+Flask.url_rule_class = KnownRule
 
 
 @dataclass
