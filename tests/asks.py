@@ -42,7 +42,7 @@ def post(address: str, key: str, body: Any = CHAT, path: str = PATH, *, timeout:
         connection.close()
 
 
-def until(check: Callable[[], object], seconds: float = 30) -> bool:
+def until(check: Callable[[], object], seconds: float = 60) -> bool:
     """Whether something comes true in time."""
     for _ in range(int(seconds * 50)):
         if check():

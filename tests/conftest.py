@@ -18,7 +18,6 @@ from flask import Flask  # noqa: E402
 from flask.testing import FlaskClient  # noqa: E402
 from gevent.pool import Pool  # noqa: E402
 from jinja2 import BytecodeCache  # noqa: E402
-from werkzeug.routing import Rule  # noqa: E402
 
 from oneapi import config, create_app  # noqa: E402
 from oneapi.models import ability, ledger, log, option, version  # noqa: E402
@@ -44,7 +43,7 @@ class Compiled(BytecodeCache):
         self.kept[bucket.key] = bucket.bytecode_to_string()
 
 
-class KnownRule(Rule):
+class KnownRule(Flask.url_rule_class):
     """Every app has the same routes; the functions that build their addresses are compiled once."""
 
     kept: dict[tuple[object, ...], Any] = {}

@@ -70,7 +70,7 @@ def test_a_page_that_comes_in_pieces_moves_nothing(chromium: Browser, site: Any)
             for left, right in pairwise(cuts):
                 self.wfile.write(body[left:right])
                 if start > 0:
-                    time.sleep(0.15)
+                    time.sleep(0.15)  # the slow line itself: time enough to paint what has come
 
         def log_message(self, *words: Any) -> None:
             pass

@@ -10,7 +10,7 @@ from typing import Any
 import gevent
 import pytest
 import servers
-from asks import CHAT, post, words
+from asks import CHAT, post, until, words
 from fake_vendor import FakeVendor, chat, stream
 from gevent.event import Event
 from nodes import Node
@@ -62,14 +62,6 @@ def sums(state: State) -> dict[str, int]:
         count, spent, off = session.execute(rows.where(ledger.Entry.kind == "consume")).one()
         held = session.scalar(select(func.coalesce(func.sum(ledger.Lease.amount - ledger.Lease.spent), 0)))
     return {"requests": int(count), "spent": -int(spent), "written_off": int(off or 0), "held": int(held or 0)}
-
-
-def until(check: Callable[[], bool], seconds: float = 60) -> bool:
-    for _ in range(int(seconds * 10)):
-        if check():
-            return True
-        gevent.sleep(0.1)
-    return check()
 
 
 @ONE_AND_FOUR
