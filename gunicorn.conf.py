@@ -30,7 +30,8 @@ workers = settings.oneapi_workers or settings.web_concurrency or os.cpu_count() 
 worker_class = "oneapi.worker.Worker"
 worker_connections = 10_000
 backlog = 2048
-graceful_timeout = settings.graceful_timeout
+# The time of the arbiter, which kills workers. A worker cuts its streams EXIT_SECONDS earlier and writes their charges.
+graceful_timeout = settings.graceful_timeout + lifecycle.EXIT_SECONDS
 timeout = 60  # seconds without a sign of life of a worker's event loop
 keepalive = 75
 # Each worker opens its own database connections and state; what is imported here is shared between them all the same.
@@ -49,8 +50,9 @@ def on_starting(server: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Keep the collector off what was imported, so that its pages stay shared."""
+    """Keep the collector off what was imported, so that its pages stay shared, and give the worker its own time to end."""
     gc.freeze()
+    worker.cfg.set("graceful_timeout", max(0, worker.cfg.graceful_timeout - lifecycle.EXIT_SECONDS))
 
 
 def post_worker_init(worker: Any) -> None:

@@ -51,7 +51,7 @@ def start(app: Flask) -> None:
     gateway = app.extensions["oneapi"]
     ledger = app.extensions["oneapi.relay"].ledger
     ledger.start()  # takes up what a dead process left
-    lifecycle.at_exit(ledger.stop)
     for part in (importlib.import_module(f"oneapi.{n}") for n in ("fanout", "jobs") if importlib.util.find_spec(f"oneapi.{n}")):
         part.start(gateway)
         lifecycle.at_exit(part.stop)
+    lifecycle.at_exit(ledger.stop)  # the last registered is called first: charges come before everything else

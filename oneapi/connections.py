@@ -8,7 +8,7 @@ import gevent
 from gevent.pool import Group, Pool
 from gevent.pywsgi import WSGIServer
 
-SETTLE_SECONDS = 1.0  # what streams get to settle when they are cut off
+SETTLE_SECONDS = 5.0  # what streams get to settle when they are cut off
 
 
 class Stream(Protocol):
@@ -70,6 +70,11 @@ class Server(WSGIServer):
 
     def __init__(self, *args: Any, spawn: Pool, **options: Any):
         super().__init__(*args, spawn=Connections(spawn.size), **options)
+
+    def cut(self) -> None:
+        """End the connections that are left, and charge what their streams have delivered."""
+        if len(self.pool):
+            self.pool.kill(timeout=1)
 
     def do_close(self, sock: Any, *args: Any) -> None:
         if gevent.getcurrent() not in self.pool.parting:

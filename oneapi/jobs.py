@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 TICK = 2.0  # seconds between two looks at what is due
 BEAT_SECONDS = 3.0  # between two signs of life, and looks whether somebody wants the run to stop
-PATIENCE = 10.0  # seconds that running jobs get for their step when the process ends
+PATIENCE = 5.0  # seconds that running jobs get for their step when the process ends
 NEVER = 2**40  # the next run of a job that does not run by itself
 
 
@@ -178,7 +178,7 @@ def stop() -> None:
     gevent.killall(list(_greenlets))
     _greenlets.clear()
     _running.clear()
-    notify.drain(10)
+    notify.drain(3)
 
 
 def wait(seconds: float = 60.0) -> bool:

@@ -9,6 +9,8 @@ from socket import SHUT_RD
 from oneapi.relay.sockets import Link
 
 resting: set[Link] = set()  # connections of clients between two requests
+EXIT_SECONDS = 15  # what a process needs after its grace period: streams are cut and charged, leases and jobs given back
+
 _callbacks: list[Callable[[], None]] = []
 
 

@@ -16,6 +16,8 @@ class Server(connections.Server):
         configured = log.cfg.accesslog or log.cfg.logconfig or log.cfg.logconfig_dict or log.cfg.logconfig_json or log.cfg.syslog
         super().__init__(*args, log=log if configured else _NoopLog(), **options)
 
+        lifecycle.at_exit(self.cut)  # also where gunicorn does not wait for requests: SIGINT and SIGQUIT
+
     def close(self) -> None:
         super().close()
         lifecycle.begin_draining()

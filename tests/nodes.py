@@ -84,10 +84,10 @@ class Node:
         self.process.wait(30)
         self.process = None
 
-    def stop(self) -> int:
+    def stop(self, number: int = signal.SIGTERM) -> int:
         """End it in an orderly way; returns the exit code."""
         assert self.process is not None
-        self.process.terminate()
-        code = self.process.wait(30)
+        self.process.send_signal(number)
+        code = self.process.wait(60)
         self.process = None
         return code

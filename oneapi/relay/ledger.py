@@ -183,18 +183,22 @@ class Ledger:
         self._registered = True
 
     def stop(self) -> None:
-        """Write what is pending, give every lease back and sign off."""
-        self.failures.stop()
+        """Write what is pending, charges first, give every lease back and sign off."""
         if self._sweeper is None:
+            self.failures.stop()
             return
         self._ending.set()
+        self._writer.stop()
         self._sweeper.join(STOP_SECONDS)
         self._sweeper = None
         self._ending.clear()
-        self._writer.stop()
+        self.failures.stop()
         if self._registered:
             self._registered = False
-            self._store.run(lambda session: leases.sign_off(session, self.worker))
+            try:
+                self._store.run(lambda session: leases.sign_off(session, self.worker))
+            except FAILURES as error:  # the next worker takes the leases back
+                log.warning("leases stay until another worker takes them back: %s", type(error).__name__)
         self._purses.clear()
 
     # -- housekeeping -----------------------------------------------------------------------------------------------
