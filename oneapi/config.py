@@ -101,7 +101,7 @@ FIELDS: tuple[Field, ...] = (
     _env("SQL_CONN_MAX_LIFETIME", int, 60, "Minutes after which a connection is renewed.", check=at_least(0)),
     _env("SQL_MAX_LIFETIME", int, 0, "The same in seconds, as the old project read it; beats the minutes when set.", check=at_least(0)),
     # Nodes
-    _env("REDIS_CONN_STRING", str, "", "redis:// URL, or a comma list of nodes with REDIS_MASTER_NAME (sentinel), or of cluster nodes.", check=redis_nodes),
+    _env("REDIS_CONN_STRING", str, "", "redis:// URL, or a comma list of nodes with REDIS_MASTER_NAME (sentinel), or of cluster nodes. Rate limits then hold for all hosts together.", check=redis_nodes),
     _env("REDIS_PASSWORD", str, "", "Password of sentinel or cluster nodes.", secret=True),
     _env("REDIS_MASTER_NAME", str, "", "Name of the sentinel's master."),
     _env("SYNC_FREQUENCY", int, 600, "Seconds between full refreshes; changes travel within 2 seconds anyway.", check=at_least(1)),

@@ -68,9 +68,9 @@ class Server:
 
 
 @contextmanager
-def alone(folder: Path, port: int = 0) -> Iterator[Server]:
+def alone(folder: Path, port: int = 0, password: str = PASSWORD) -> Iterator[Server]:
     need()
-    server = Server(folder / "alone", port or free_ports(1)[0])
+    server = Server(folder / "alone", port or free_ports(1)[0], password=password)
     try:
         yield server
     finally:

@@ -12,7 +12,8 @@ from oneapi.relay import meter
 from oneapi.relay.clocks import Clocks
 from oneapi.relay.health import Health
 from oneapi.relay.ledger import Ledger
-from oneapi.relay.limits import Board
+from oneapi.relay.limits import Board, Limiter
+from oneapi.relay.limits_redis import RedisLimits
 from oneapi.relay.meter import Tariff
 from oneapi.relay.refusal import Refused
 from oneapi.relay.secrets import Secrets
@@ -31,7 +32,7 @@ class Gateway:
         self.secrets = Secrets()
         self.clocks = Clocks(lambda: state.clock())
         self.answered: Counter[tuple[str, int]] = Counter()  # (kind of call, status) → how many, for /metrics
-        self._board: Board | None = None
+        self._board: Limiter | None = None
         self._opening = BoundedSemaphore()
         state.listeners.append(lambda topic: self.secrets.clear() if topic == "channels" else None)
         config = state.config
@@ -43,12 +44,17 @@ class Gateway:
         self._direct = {streaming: Route("", self.timeouts(streaming)) for streaming in (True, False)}
 
     @property
-    def board(self) -> Board:
-        """Opened when somebody first has a limit."""
+    def board(self) -> Limiter:
+        """Counters of the limits: in Redis for all hosts when it is configured, else for this host. Made at the first use."""
         if self._board is None:
             with self._opening:  # many ask for it at once, and it takes a moment
-                self._board = self._board or Board(self.state.config.instance_path)
+                self._board = self._board or self._counter()
         return self._board
+
+    def _counter(self) -> Limiter:
+        config = self.state.config
+        local = Board(config.instance_path)
+        return RedisLimits(config, local) if config.redis_conn_string.strip() else local
 
     def timeouts(self, streaming: bool) -> Timeouts:
         """RELAY_TIMEOUT bounds whole answers; a stream lives as long as it moves."""

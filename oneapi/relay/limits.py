@@ -4,10 +4,11 @@ import fcntl
 import mmap
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any, Protocol
 
 from oneapi.relay.refusal import Refused
 from oneapi.state import Caller, Limits
@@ -20,19 +21,27 @@ SLOT = (40 + 2 * WORKERS) // 8
 ARRIVALS = SLOTS * SLOT  # then how many workers ever sat down
 
 
+class Limiter(Protocol):
+    """Counts requests. `leave` gets what `enter` had noted, and by how much its estimate of the tokens was wrong."""
+
+    def enter(self, caller: Caller, estimate: int) -> "Ticket": ...
+
+    def leave(self, noted: Any, correction: int) -> None: ...
+
+
 class Ticket:
-    """One request that was let in. `headers` tell the client how much is left; `done` must be called exactly once."""
+    """One request that was admitted. `headers` tell the client how much is left; `done` must be called exactly once."""
 
-    __slots__ = ("headers", "_board", "_slots", "_estimate")
+    __slots__ = ("headers", "_counter", "_noted", "_estimate")
 
-    def __init__(self, board: "Board | None", slots: list[int], estimate: int, headers: list[tuple[str, str]]):
-        self.headers, self._board, self._slots, self._estimate = headers, board, slots, estimate
+    def __init__(self, counter: Limiter | None, noted: Any, estimate: int, headers: list[tuple[str, str]]):
+        self.headers, self._counter, self._noted, self._estimate = headers, counter, noted, estimate
 
     def done(self, tokens: int) -> None:
-        """The request is over and used so many tokens; what it was let in with is put right."""
-        board, self._board = self._board, None
-        if board is not None:
-            board.leave(self._slots, tokens - self._estimate)
+        """The request is over and used so many tokens; what was counted for it is corrected."""
+        counter, self._counter = self._counter, None
+        if counter is not None:
+            counter.leave(self._noted, tokens - self._estimate)
 
 
 FREE = Ticket(None, [], 0, [])
@@ -190,22 +199,36 @@ class Board:
 
     def _check(self, slot: int, limits: Limits, name: str, estimate: int, second: float) -> list[tuple[str, str]]:
         """Raise Refused if this request is one too many; returns the headers that tell how much is left."""
-        headers: list[tuple[str, str]] = []
-        if limits.rpm:
-            used, before = self._i[2 * slot + REQUESTS], self._i[2 * slot + REQUESTS_BEFORE]
-            headers += _left(name, "requests", limits.rpm, used, before, 1, second)
-        if limits.tpm:
-            used, before = self._q[slot + TOKENS], self._q[slot + TOKENS_BEFORE]
-            headers += _left(name, "tokens", limits.tpm, used, before, min(estimate, limits.tpm), second)
-        if limits.concurrency and self._full(slot, limits.concurrency):
-            message = f"Too many requests at once for this {_whose(name)}: {limits.concurrency} may run."
-            raise Refused(429, f"{message} Try again when one has ended.", "concurrency_limit_exceeded", retry_after=1)
-        return headers
+        i, q = self._i, self._q
+        counts = (
+            i[2 * slot + REQUESTS], i[2 * slot + REQUESTS_BEFORE], q[slot + TOKENS], q[slot + TOKENS_BEFORE],
+            limits.concurrency if limits.concurrency and self._full(slot, limits.concurrency) else 0,
+        )  # fmt: skip
+        return headers_of(name, limits, counts, estimate, second)
 
     def _full(self, slot: int, limit: int) -> bool:
         """Whether so many requests run already, those of dead workers not counted."""
         flying = self._h[4 * slot + IN_FLIGHT : 4 * (slot + SLOT)]
         return sum(flying) >= limit and not (self._bury_dead(slot) and sum(flying) < limit)
+
+
+def headers_of(
+    name: str, limits: Limits, counts: Sequence[int], estimate: int, second: float
+) -> list[tuple[str, str]]:
+    """The headers that tell how much is left, this request included; raises Refused(429) if it is one too many.
+
+    `counts` are requests and tokens, each in this minute and the one before, and requests in flight.
+    """
+    headers: list[tuple[str, str]] = []
+    requests, requests_before, tokens, tokens_before, running = counts
+    if limits.rpm:
+        headers += _left(name, "requests", limits.rpm, requests, requests_before, 1, second)
+    if limits.tpm:
+        headers += _left(name, "tokens", limits.tpm, tokens, tokens_before, min(estimate, limits.tpm), second)
+    if limits.concurrency and running >= limits.concurrency:
+        message = f"Too many requests at once for this {_whose(name)}: {limits.concurrency} may run."
+        raise Refused(429, f"{message} Try again when one has ended.", "concurrency_limit_exceeded", retry_after=1)
+    return headers
 
 
 def _whose(name: str) -> str:

@@ -5,11 +5,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import redises
 import servers
 from pair import Pair
 
 from oneapi.config import Config
 from oneapi.db import Databases
+
+FORMS = ("url", "node", "sentinel", "cluster")
 
 
 @pytest.fixture(params=servers.KINDS)
@@ -53,3 +56,20 @@ def pair(tmp_path: Path) -> Iterator[Callable[..., Pair]]:
         for one in made:
             for part in one.fanouts:
                 part.stop()
+
+
+@pytest.fixture(params=FORMS)
+def form(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[dict[str, str], list[redises.Server]]]:
+    """The variables that name the servers, and the servers."""
+    password = {"REDIS_PASSWORD": redises.PASSWORD}
+    if request.param == "sentinel":
+        with redises.watched(tmp_path) as (nodes, processes):
+            yield password | {"REDIS_CONN_STRING": nodes, "REDIS_MASTER_NAME": redises.MASTER}, processes
+    elif request.param == "cluster":
+        with redises.cluster(tmp_path) as (nodes, processes):
+            yield password | {"REDIS_CONN_STRING": nodes}, processes
+    else:
+        with redises.alone(tmp_path) as process:
+            where = f"127.0.0.1:{process.port}"
+            url = f"redis://:{redises.PASSWORD.replace(' ', '%20')}@{where}/0"
+            yield ({"REDIS_CONN_STRING": url} if request.param == "url" else password | {"REDIS_CONN_STRING": where}), [process]

@@ -1,6 +1,6 @@
 """Every form of REDIS_CONN_STRING against real servers: one alone, sentinels with a failover, a cluster that goes and comes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +13,6 @@ from pair import Pair, eventually
 
 from oneapi import fanout, throttle
 from oneapi.config import Config
-
-FORMS = ("url", "node", "sentinel", "cluster")
-
-
-@pytest.fixture(params=FORMS)
-def form(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[dict[str, str], list[redises.Server]]]:
-    """The variables that name the servers, and the servers."""
-    password = {"REDIS_PASSWORD": redises.PASSWORD}
-    if request.param == "sentinel":
-        with redises.watched(tmp_path) as (nodes, processes):
-            yield password | {"REDIS_CONN_STRING": nodes, "REDIS_MASTER_NAME": redises.MASTER}, processes
-    elif request.param == "cluster":
-        with redises.cluster(tmp_path) as (nodes, processes):
-            yield password | {"REDIS_CONN_STRING": nodes}, processes
-    else:
-        with redises.alone(tmp_path) as process:
-            where = f"127.0.0.1:{process.port}"
-            url = f"redis://:{redises.PASSWORD.replace(' ', '%20')}@{where}/0"
-            yield ({"REDIS_CONN_STRING": url} if request.param == "url" else password | {"REDIS_CONN_STRING": where}), [process]
 
 
 def settings_of(folder: Path, variables: dict[str, str]) -> Config:

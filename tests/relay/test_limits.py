@@ -166,6 +166,17 @@ def test_processes_share_what_they_count_and_the_dead_hold_nothing(tmp_path: Pat
         board.enter(caller, 0)
 
 
+def test_a_worker_that_takes_the_place_of_a_dead_one_does_not_inherit_its_requests(tmp_path: Path, elsewhere: Any) -> None:
+    elsewhere.kill()
+    elsewhere.wait()
+    board, caller = Board(str(tmp_path)), someone(rpm=100, concurrency=2)
+    running = [board.enter(caller, 0) for _ in range(2)]
+    with pytest.raises(Refused):
+        board.enter(caller, 0)
+    running[0].done(0)
+    board.enter(caller, 0)
+
+
 HAMMER = """
 import sys
 from oneapi.relay import limits
