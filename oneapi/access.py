@@ -4,7 +4,6 @@ import hashlib
 import secrets
 import time
 from datetime import datetime, timedelta
-from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, current_app, g, request, session
 from flask.sessions import SecureCookieSessionInterface
@@ -80,8 +79,10 @@ def sign_in(row: user.User) -> None:
 
 
 def sign_out() -> None:
-    logout_user()
-    session.clear()
+    """End the session of this browser; without one there is nothing to do, nor a cookie to remove."""
+    if session:
+        logout_user()
+        session.clear()
 
 
 def actor() -> Actor:
@@ -104,6 +105,11 @@ def client_ip() -> str:
     return request.remote_addr or ""
 
 
+def cookie_name(of: str, app: Flask) -> str:
+    """A cookie name of this installation: cookies know no ports, so two installations on one host would share a name."""
+    return f"oneapi_{of}_{digest(f'cookie name {app.secret_key!r}')[:8]}"
+
+
 class _Sessions(SecureCookieSessionInterface):
     def get_cookie_secure(self, app: Flask) -> bool:
         return request.is_secure
@@ -113,12 +119,25 @@ class _Sessions(SecureCookieSessionInterface):
 
 
 def cross_site() -> bool:
-    """Whether a browser says that another site made this request. Programs say nothing and are no danger."""
-    origin = request.headers.get("Origin", "")
-    if origin:
-        ours = {request.host, urlsplit(state().settings.server_address).netloc}
-        return urlsplit(origin).netloc not in ours
-    return request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")
+    """Return True when a browser says that another site made this request. Programs send neither header and pass."""
+    site = request.headers.get("Sec-Fetch-Site", "")
+    if site == "same-origin":  # the browser compared the origins itself, whatever Host a proxy passes on
+        return False
+    if origin := request.headers.get("Origin", ""):
+        return proxies.origin_of(origin) not in map(proxies.origin_of, own_addresses())  # `null` is the origin of no address
+    return site not in ("", "none")
+
+
+def own_addresses() -> list[str]:
+    """The addresses that count as this server: that of the request, and the one in the settings."""
+    known = [f"{request.scheme}://{request.host}", state().settings.server_address]
+    return [address for address in known if proxies.origin_of(address)]
+
+
+def compared() -> dict[str, str]:
+    """The values of the `cross_site` refusal: the origin that was sent, and those that would have passed."""
+    sent = request.headers.get("Origin") or f"Sec-Fetch-Site: {request.headers.get('Sec-Fetch-Site', '')}"
+    return {"origin": sent[:200], "own": ", ".join(own_addresses())[:400]}
 
 
 def csrf_token() -> str:
@@ -129,7 +148,7 @@ def csrf_token() -> str:
 
 
 def forged() -> bool:
-    """Whether a form lacks the session's token."""
+    """Return True when a request does not repeat the session's token."""
     given = request.headers.get("X-CSRF-Token") or request.form.get("csrf_token", "")
     return not secrets.compare_digest(given.encode(), session.get("csrf", "").encode()) or not given
 
@@ -172,6 +191,7 @@ def init(app: Flask) -> None:
     """Sessions, sign-in, limits and request ids for this application; its State must be in place."""
     config: Config = app.extensions["oneapi"].config
     app.config.update(
+        SESSION_COOKIE_NAME=cookie_name("session", app),
         PERMANENT_SESSION_LIFETIME=timedelta(days=SESSION_DAYS), SESSION_COOKIE_HTTPONLY=True, SESSION_COOKIE_SAMESITE="Lax",
         SESSION_REFRESH_EACH_REQUEST=False, MAX_CONTENT_LENGTH=config.max_body_mb * 2**20,
     )  # fmt: skip

@@ -86,6 +86,7 @@ FIELDS: tuple[Field, ...] = (
     _env("GIN_MODE", str, "release", "Accepted for compatibility; has no effect."),
     _env("TZ", str, "", "Time zone of log lines."),
     _env("TRUSTED_PROXIES", str, "127.0.0.1/32,::1/128", "Networks whose X-Forwarded-For and -Proto are believed.", check=networks),
+    _env("SERVER_ADDRESS", str, "", "Public address of this server, e.g. https://gw.example.com; beats the setting ServerAddress.", check=address),
     _env("SERVER_HANDLER", str, "lean", "HTTP handler: lean, or gevent's standard one.", choices=("lean", "standard")),
     _env("GRACEFUL_TIMEOUT", int, 30, "Seconds that running answers get to finish after SIGTERM.", check=at_least(0)),
     _env("MAX_BODY_MB", int, 64, "Largest request body in MB, also after decompression.", check=at_least(1)),

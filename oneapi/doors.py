@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from flask import Blueprint, Flask, Response, abort, current_app, g, jsonify, redirect, request
+from flask import Blueprint, Flask, Response, abort, current_app, g, jsonify, redirect, request, session
 from flask_login import current_user
 
 from oneapi import messages, proxies, throttle
-from oneapi.access import Person, access_token, client_ip, cross_site, forged, language, sign_out, state
+from oneapi.access import Person, access_token, client_ip, compared, cross_site, forged, language, sign_out, state
 from oneapi.models.user import Role
 
 LOGIN_PAGE, PASSWORD_PAGE = "/login", "/password"
@@ -19,7 +19,8 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 # code: (status of the API, status of a page). The old project answered most refusals with 200.
 REFUSALS = {
     "signed_out": (401, 401), "bad_access_token": (200, 403), "banned": (200, 403), "role": (200, 403), "cross_site": (403, 403),
-    "csrf": (403, 403), "must_change_password": (403, 403), "too_many": (429, 429), "login_locked": (429, 429),
+    "csrf": (403, 403), "get_changes": (403, 403),
+    "must_change_password": (403, 403), "too_many": (429, 429), "login_locked": (429, 429),
 }  # fmt: skip
 
 
@@ -30,7 +31,8 @@ class Guard:
     allow: Role | None  # None is everybody
     dialect: str  # api or page: how a refusal is written
     critical: bool = False  # counted against CRITICAL_RATE_LIMIT too
-    changes: bool = False  # a GET that changes something: refused to other sites like a write
+    changes: bool = False  # a GET that changes something: a session must send its token with it, as other sites cannot
+    begins_session: bool = False  # a GET that signs in: even a visitor must send that token, or a link could sign them in
     from_elsewhere: bool = False  # other sites may send people here, e.g. back from a provider
     unready: bool = False  # open before the first password was changed
 
@@ -45,10 +47,10 @@ class GuardedBlueprint(Blueprint):
 
     def add_url_rule(  # type: ignore[override]  # that `allow` must be given is the point
         self, rule: str, endpoint: str | None = None, view_func: Any = None, provide_automatic_options: bool | None = None, *,
-        allow: Role | None, critical: bool = False, changes: bool = False, from_elsewhere: bool = False, unready: bool = False,
-        **options: Any,
+        allow: Role | None, critical: bool = False, changes: bool = False, begins_session: bool = False,
+        from_elsewhere: bool = False, unready: bool = False, **options: Any,
     ) -> None:  # fmt: skip
-        guard = Guard(allow, self.dialect, critical, changes, from_elsewhere, unready)
+        guard = Guard(allow, self.dialect, critical, changes, begins_session, from_elsewhere, unready)
         guarded = self._guarded.setdefault((view_func, guard), _guarded(view_func, guard))
         options.setdefault("strict_slashes", False)
         super().add_url_rule(rule, endpoint, guarded, provide_automatic_options, **options)
@@ -71,7 +73,7 @@ def _refusal(guard: Guard) -> tuple[str, dict[str, Any]] | None:
         if wait := _over_limit(throttle.MARKS[mark]):
             return "too_many", {"seconds": wait}
     code = _identity(guard) or _forgery(guard)
-    return (code, {}) if code else None
+    return (code, compared() if code == "cross_site" else {}) if code else None
 
 
 def _identity(guard: Guard) -> str:
@@ -87,13 +89,16 @@ def _identity(guard: Guard) -> str:
 
 
 def _forgery(guard: Guard) -> str:
-    if guard.from_elsewhere or (request.method in SAFE_METHODS and not guard.changes):
+    reads = request.method in SAFE_METHODS
+    if guard.from_elsewhere or (reads and not guard.changes):
         return ""
     if current_user.is_authenticated and current_user.by_token:
         return ""  # no browser adds an access token by itself
     if cross_site():
         return "cross_site"
-    return "csrf" if guard.dialect == "page" and request.method not in SAFE_METHODS and forged() else ""
+    if reads:  # on http:// a browser sends neither Origin nor Sec-Fetch-Site when it follows a link
+        return "get_changes" if (session or guard.begins_session) and forged() else ""
+    return "csrf" if guard.dialect == "page" and forged() else ""
 
 
 def require_ready() -> None:

@@ -16,7 +16,17 @@ TEXTS: dict[str, tuple[str, str]] = {
     "bad_access_token": ("无权进行此操作，access token 无效", "The access token is not valid."),
     "banned": ("用户已被封禁", "This account is disabled."),
     "role": ("无权进行此操作，权限不足", "Your role does not allow this."),
-    "cross_site": ("拒绝来自其他站点的请求", "This request came from another site and was refused."),
+    "cross_site": (
+        "拒绝来自其他站点的请求：来源为 {origin}，本服务器的地址为 {own}。若这就是本站，请将 ServerAddress"
+        "（环境变量 SERVER_ADDRESS）设为浏览器所用的地址，或让反向代理传递 Host 请求头",
+        "This request came from another site and was refused: its origin is {origin}, and this server is {own}. If that is the "
+        "same site, set ServerAddress (environment variable SERVER_ADDRESS) to the address that browsers use, or let the proxy "
+        "pass the Host header.",
+    ),
+    "get_changes": (
+        "此 GET 请求会更改数据：请改用 POST，或提供 access token，或在 X-CSRF-Token 请求头中提供会话的令牌",
+        "This GET request changes something. Use POST, an access token, or the session's token in the header X-CSRF-Token.",
+    ),
     "csrf": ("页面已过期，请刷新后重试", "This form has expired. Reload the page and try again."),
     "too_many": ("请求过于频繁，请在 {seconds} 秒后重试", "Too many requests. Try again in {seconds} seconds."),
     "must_change_password": ("请先修改初始密码", "Choose a new password first."),
@@ -201,6 +211,17 @@ NOTICES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         (
             "Your code for {system}",
             "Your code for {system} is {code}, valid for {minutes} minutes. If you did not ask for it, ignore this mail.",
+        ),
+    ),
+    "email_changed": (
+        (
+            "{system} 邮箱地址已更改",
+            "您的 {system} 账户 {name} 的邮箱地址已改为 {email}。如果不是您本人的操作，请立即修改密码并联系管理员。",
+        ),
+        (
+            "Your e-mail address for {system} was changed",
+            "The e-mail address of your account {name} for {system} is now {email}. If you did not change it, set a new password "
+            "and tell your administrator.",
         ),
     ),
     "reset": (

@@ -3,9 +3,25 @@
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def origin_of(text: str) -> tuple[str, str, int] | None:
+    """Scheme, host and port of an address, with letter case and default ports made equal; None when it has none (`null`)."""
+    try:
+        parts = urlsplit(text.strip())
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+        return None
+    return parts.scheme, parts.hostname.lower(), port or DEFAULT_PORTS[parts.scheme]
 
 
 def networks(text: str) -> tuple[Network, ...]:
@@ -44,7 +60,7 @@ def address_of(text: str) -> Address | None:
 
 
 class Forwarded:
-    """WSGI: what a trusted proxy says about client and scheme becomes true for everything behind it."""
+    """WSGI: what a trusted proxy says about client, scheme and host becomes true for everything behind it."""
 
     def __init__(self, app: Callable[..., Any], trusted: tuple[Network, ...]):
         self.app, self.trusted = app, trusted
@@ -54,6 +70,9 @@ class Forwarded:
             scheme = str(environ.get("HTTP_X_FORWARDED_PROTO", "")).split(",")[-1].strip().lower()
             if scheme in ("http", "https"):
                 environ["wsgi.url_scheme"] = scheme
+            host = str(environ.get("HTTP_X_FORWARDED_HOST", "")).split(",")[-1].strip()
+            if origin_of(f"http://{host}") and not set(host) & set("/@?#\\ "):
+                environ["HTTP_HOST"] = host
         environ["REMOTE_ADDR"] = ip_of(environ, self.trusted)
         return self.app(environ, start_response)
 

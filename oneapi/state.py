@@ -82,7 +82,7 @@ class State:
     def __init__(self, config: Config, databases: Databases, clock: Callable[[], float] = time.time):
         self.config, self.databases, self.clock = config, databases, clock
         self.started_at = int(clock())
-        self.settings = settings.read({}, config.theme)
+        self.settings = settings.read(self._from_environment(), config.theme)
         self.snapshot = Snapshot()
         self.prices: dict[tuple[str, str, int, str], Any] = {}  # memo of relay/meter.py, emptied when a price may have changed
         self.listeners: list[Callable[[str], None]] = []  # told the topic that was reloaded
@@ -113,7 +113,7 @@ class State:
             known = self._versions or {}
             changed = [t for t in version.TOPICS if force or self._versions is None or versions.get(t, 0) != known.get(t, 0)]
             if "settings" in changed:
-                self.settings = settings.read(option.all_rows(session), self.config.theme)
+                self.settings = settings.read(option.all_rows(session) | self._from_environment(), self.config.theme)
             if "channels" in changed:
                 pause = _alone if self._versions is None else _others_first()
                 self.snapshot = renewed(self.snapshot, channel.pieces(session, PIECE), self.config, pause)
@@ -128,6 +128,10 @@ class State:
         for topic in changed:
             for listener in self.listeners:
                 listener(topic)
+
+    def _from_environment(self) -> dict[str, str]:
+        """The options that the environment decides, whatever the database says."""
+        return {"ServerAddress": self.config.server_address} if self.config.server_address else {}
 
     def version(self, topic: str) -> int:
         """How often a topic has changed, as far as this process has seen."""

@@ -23,12 +23,14 @@ class Clock:
         return self.now
 
 
-def app(folder: Path, clock: Callable[[], float] | None = None, *, cast: bool = True, **environ: str) -> Flask:
+def app(
+    folder: Path, clock: Callable[[], float] | None = None, *, cast: bool = True, secret: str = "tests", **environ: str
+) -> Flask:  # fmt: skip
     """A Flask app with access and API and the cast as users; limits are off unless `environ` says otherwise."""
     limits = {"GLOBAL_API_RATE_LIMIT": "0", "GLOBAL_WEB_RATE_LIMIT": "0", "CRITICAL_RATE_LIMIT": "0"}
     settings = config.load({"INSTANCE_PATH": str(folder), **limits, **environ})
     made = Flask("oneapi", instance_path=str(folder.absolute()))
-    made.secret_key, made.testing = "tests", True
+    made.secret_key, made.testing = secret, True
     databases = Databases(settings, made)
     Base.metadata.create_all(databases.engine)
     made.extensions["oneapi"] = gateway = state.State(settings, databases, clock or Clock())

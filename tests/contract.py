@@ -79,6 +79,9 @@ class World:
     def me(self) -> str:
         return self.cast["alice"].username
 
+    def password(self) -> str:
+        return self.cast["alice"].password
+
     def channel(self) -> int:
         return self._channel(name=f"channel {self.number()}", models="gpt-4o", balance=1.5)
 
@@ -184,8 +187,10 @@ CALLS: dict[str, Call] = {
         "/api/user/reset", str, {"email": "{forgotten}", "token": "secret"}, audited="user.reset_password"
     ),
     "GET /api/oauth/state": Call("/api/oauth/state", str),
-    "GET /api/oauth/email/bind": Call("/api/oauth/email/bind?email={email}&code=secret", audited="user.bind_email"),
-    "GET /api/oauth/wechat": Call("/api/oauth/wechat?code={number}", answers.SIGNED_IN),
+    "GET /api/oauth/email/bind": Call(
+        "/api/oauth/email/bind?email={email}&code=secret", body={"password": "{password}"}, audited="user.bind_email"
+    ),
+    "POST /api/oauth/wechat": Call("/api/oauth/wechat?code={number}", answers.SIGNED_IN),
     "GET /api/oauth/wechat/bind": Call("/api/oauth/wechat/bind?code={number}", audited="user.bind"),
     "DELETE /api/oauth/<slug>": Call("/api/oauth/github", audited="user.unbind"),
     # Oneself
@@ -266,8 +271,16 @@ CALLS: dict[str, Call] = {
     "DELETE /api/job/<name>": Call("/api/job/sweep", False),
     "GET /api/audit/": Call("/api/audit/?p=0&noun=option", [answers.AUDIT], listed=True),
 }
+# What a GET changes, a POST of the same address changes too.
+CHANGING = (
+    "/api/user/logout", "/api/verification", "/api/reset_password", "/api/oauth/email/bind", "/api/oauth/wechat/bind",
+    "/api/user/token", "/api/user/aff", "/api/channel/test/<id>", "/api/channel/test", "/api/channel/update_balance",
+    "/api/channel/update_balance/<id>", "/api/channel/fetch_models/<id>",
+)  # fmt: skip
+CALLS |= {f"POST {rule}": CALLS[f"GET {rule}"] for rule in CHANGING}
 # They lead through another's server first: tests/login walks there and back and holds the answer against the same shapes.
 ELSEWHERE = {"GET /api/oauth/github", "GET /api/oauth/lark", "GET /api/oauth/oidc"}
+ELSEWHERE |= {"GET /api/oauth/wechat"}  # needs the token of a session: tests/test_matrix.py
 
 
 def filled(value: Any, world: World) -> Any:

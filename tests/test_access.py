@@ -159,7 +159,19 @@ def test_the_cookie_is_guarded(client):
         ("POST", "/api/test/", {"Origin": "null"}, 403),
         ("POST", "/api/test/", {"Origin": "http://localhost:3000"}, 200),  # the server address of the settings
         ("GET", "/api/test/turn", {"Sec-Fetch-Site": "cross-site"}, 403),
-        ("GET", "/api/test/turn", {"Sec-Fetch-Site": "none"}, 200),
+        ("GET", "/api/test/turn", {"Sec-Fetch-Site": "none"}, 403),  # an address typed or pasted
+        ("GET", "/api/test/turn", {}, 403),  # a link on an http:// site: the browser sends neither header
+        ("HEAD", "/api/test/turn", {}, 403),
+        ("POST", "/api/test/", {"Origin": "http://LOCALHOST:80"}, 200),
+        ("POST", "/api/test/", {"Origin": "https://localhost"}, 403),
+        ("POST", "/api/test/", {"Origin": "http://localhost:81"}, 403),
+        ("POST", "/api/test/", {"Origin": "http://localhost.evil.example"}, 403),
+        ("POST", "/api/test/", {"Origin": "http://localhost:x"}, 403),
+        ("POST", "/api/test/", {"Origin": "file://"}, 403),
+        ("POST", "/api/test/", {"Origin": "http://gw.example:8080", "Sec-Fetch-Site": "same-origin"}, 200),
+        ("POST", "/api/test/", {"Origin": "http://gw.example:8080", "X-Forwarded-Host": "gw.example:8080"}, 200),
+        ("POST", "/api/test/", {"Origin": "http://gw.example:8080", "X-Forwarded-Host": "evil, gw.example:8080"}, 200),
+        ("POST", "/api/test/", {"Origin": "http://gw.example:8080", "X-Forwarded-Host": "evil"}, 403),
         ("GET", "/api/test/", {"Sec-Fetch-Site": "cross-site"}, 200),
     ],
 )
@@ -167,6 +179,44 @@ def test_changes_by_a_session_come_from_our_own_site(client, method, path, heade
     client.post("/api/test/enter/alice")
     answer = client.open(path, method=method, headers=headers)
     assert answer.status_code == status
+
+
+def test_the_origin_null_is_nobody_s_even_without_a_server_address(app, client):
+    app.extensions["oneapi"].settings.server_address = ""
+    client.post("/api/test/enter/alice")
+    assert client.post("/api/test/", headers={"Origin": "null"}).status_code == 403
+    assert client.post("/api/test/", headers={"Origin": "http://localhost"}).status_code == 200
+
+
+def test_a_forwarded_host_is_believed_from_trusted_proxies_alone(client):
+    client.post("/api/test/enter/alice")
+    headers = {"Origin": "http://gw.example:8080", "X-Forwarded-Host": "gw.example:8080"}
+    assert client.post("/api/test/", headers=headers, environ_base={"REMOTE_ADDR": "198.51.100.7"}).status_code == 403
+
+
+def test_a_refused_origin_is_named_with_what_was_expected(client):
+    client.post("/api/test/enter/alice")
+    said = client.post("/api/test/", headers={"Origin": "http://gw.example:8080"}).get_json()["message"]
+    assert "http://gw.example:8080" in said and "http://localhost, http://localhost:3000" in said and "SERVER_ADDRESS" in said
+
+
+def test_a_get_that_changes_something_takes_the_token_of_the_session(client):
+    csrf = client.post("/api/test/enter/alice").get_json()["csrf"]
+    refused = client.get("/api/test/turn", headers={"X-CSRF-Token": csrf[:-1] + "!"})
+    assert refused.status_code == 403 and "X-CSRF-Token" in refused.get_json()["message"]
+    assert client.get("/api/test/turn", headers={"X-CSRF-Token": csrf}).get_json() == {"turned": True}
+    assert client.get("/api/test/turn", headers={"X-CSRF-Token": csrf, "Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert client.application.test_client().get("/api/test/turn", headers=bearer("alice")).get_json() == {"turned": True}
+
+
+def test_two_installations_have_cookies_of_their_own(tmp_path):
+    names = set()
+    for secret in ("one", "two"):
+        folder = tmp_path / secret
+        folder.mkdir()
+        app = routes(bare_app(folder, secret=secret))
+        names.add(app.test_client().post("/api/test/enter/alice").headers["Set-Cookie"].partition("=")[0])
+    assert len(names) == 2 and all(name.startswith("oneapi_session_") for name in names)
 
 
 def test_an_access_token_works_from_anywhere(client):
@@ -262,3 +312,9 @@ def test_only_trusted_proxies_are_believed(peer, forwarded, real, client):
 def test_an_ipv6_client_is_counted_by_its_network():
     assert proxies.neighbourhood("2001:db8::1") == proxies.neighbourhood("2001:db8::ffff") == "2001:db8::/64"
     assert proxies.neighbourhood("192.0.2.1") == "192.0.2.1"
+
+
+def test_the_environment_can_name_the_server_address(tmp_path):
+    client = routes(bare_app(tmp_path, SERVER_ADDRESS="https://gw.example.com")).test_client()
+    assert client.post("/api/test/enter/alice", headers={"Origin": "https://gw.example.com"}).status_code == 200
+    assert client.get("/api/status").get_json()["data"]["server_address"] == "https://gw.example.com"

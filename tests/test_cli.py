@@ -19,6 +19,7 @@ from oneapi import cli, config
 from oneapi.db import Databases
 from oneapi.models import audit, channel, ledger, sealed, token, user
 from oneapi.models.channel import Channel
+from oneapi.models.option import Option
 
 ROOT = Path(__file__).parent.parent
 Run = Callable[..., Result]
@@ -273,3 +274,11 @@ def test_an_operator_gets_from_an_empty_folder_to_a_working_gateway(tmp_path: Pa
         assert bcrypt.checkpw(b"brand-new-1", root.password.encode()) and not root.must_change_password
     named = ("user.reset_root_password", "user.create", "user.set_quota", "token.create", "channel.create")
     assert acts == [(name, "system") for name in named]
+
+
+def test_a_setting_is_stored_before_anybody_can_sign_in(run: Run, ready: Databases) -> None:
+    assert "is stored" in run("set-option", "ServerAddress", "https://gw.example.com").output
+    with ready.transaction() as session:
+        assert session.query(Option).filter_by(key="ServerAddress").one().value == "https://gw.example.com"
+    assert "begins with http" in run("set-option", "ServerAddress", "gw.example.com", code=1).output
+    assert "There is no setting Nonsense" in run("set-option", "Nonsense", "1", code=1).output

@@ -7,13 +7,17 @@ import html
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import bare
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from oneapi import config, create_app, doors, jobs, messages
+from oneapi.actions import SYSTEM, options
 from oneapi.doors import Guard
 from oneapi.models.user import User
 
@@ -96,6 +100,68 @@ def matrix(app: Flask) -> str:
     return "\n".join(lines) + "\n"
 
 
+# GETs that write without being declared `changes`: what they write belongs to the browser that asks and does nothing alone.
+WRITE_THEIR_OWN = {
+    "/oauth/<name>/start": "a state of a sign-in, which the session of this browser must bring back",
+    "/api/oauth/state": "the same",
+}
+
+
+def opened(app: Flask, who: str, ids: dict[str, int]) -> FlaskClient:
+    """A browser with a session."""
+    client = app.test_client()
+    with client.session_transaction() as session:
+        session["_user_id"] = f"{ids[who]}:0"
+        session["csrf"] = "the token of the session"
+    return client
+
+
+def path_of(rule: str, ids: dict[str, int]) -> str:
+    """An address of a route, about a user who exists where it takes an id."""
+    filled = rule.replace("<id>", str(ids["bob"])).replace("<int:id>", str(ids["bob"])).replace("<name>", "github")
+    return "/".join("nothing" if part.startswith("<") else part for part in filled.split("/"))
+
+
+def test_a_get_writes_nothing_unless_its_route_says_so(app: Flask) -> None:
+    """A link on another site can make a signed-in browser send any GET, so every route is tried with a session of root."""
+    ids, written = ids_of(app), []
+    engine = app.extensions["oneapi"].databases.engine
+    options.save(app.extensions["oneapi"], SYSTEM, {"GitHubClientId": "x", "GitHubOAuthEnabled": "true"})
+
+    def note(connection: Any, cursor: Any, statement: str, *more: Any) -> None:
+        if not statement.lstrip().upper().startswith(("SELECT", "PRAGMA", "BEGIN", "COMMIT", "SAVEPOINT", "RELEASE")):
+            written.append(statement)
+
+    wrong = {}
+    for (method, rule), guard in doors.guards(app).items():
+        if method != "GET" or guard.changes or guard.from_elsewhere:
+            continue
+        client = opened(app, "root", ids)
+        event.listen(engine, "before_cursor_execute", note)
+        try:
+            client.get(path_of(rule, ids)).close()
+        finally:
+            event.remove(engine, "before_cursor_execute", note)
+        if written:
+            wrong[rule] = written[:]
+            written.clear()
+    assert {rule: said for rule, said in wrong.items() if rule not in WRITE_THEIR_OWN} == {}
+
+
+def test_a_get_that_changes_something_refuses_a_session_without_its_token(app: Flask) -> None:
+    ids = ids_of(app)
+    changing = {rule: guard for (method, rule), guard in doors.guards(app).items() if method == "GET" and guard.changes}
+    assert len(changing) >= 13
+    for rule, guard in changing.items():
+        assert ("POST", rule) in doors.guards(app), f"{rule} has no POST"
+        refused = opened(app, "root", ids).get(path_of(rule, ids))
+        assert (refused.status_code, outcome(refused, guard)) == (403, "get_changes"), rule
+        passed = opened(app, "root", ids).get(path_of(rule, ids), headers={"X-CSRF-Token": "the token of the session"})
+        assert outcome(passed, guard) == "in", rule
+        if guard.begins_session:
+            assert app.test_client().get(path_of(rule, ids)).status_code == 403, "a visitor would be signed in by a link"
+
+
 def test_who_may_do_what(app: Flask) -> None:
     found = matrix(app)
     if os.environ.get("ACCESS_UPDATE"):
@@ -108,6 +174,7 @@ def test_the_guards_say_the_same(app: Flask) -> None:
     guards = doors.guards(app)
     for line in GOLDEN.read_text().splitlines()[1:]:
         method, rule, *cells = line.split()
-        allow = guards[method, rule].allow
-        expected = ["in" if allow is None else "signed_out", *("in" if (allow or 0) <= role else "role" for role in (1, 10, 100))]
+        guard, allow = guards[method, rule], guards[method, rule].allow
+        visitor = "get_changes" if method == "GET" and guard.begins_session else "in" if allow is None else "signed_out"
+        expected = [visitor, *("in" if (allow or 0) <= role else "role" for role in (1, 10, 100))]
         assert cells == expected, line

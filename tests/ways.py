@@ -32,3 +32,8 @@ def signed_in(client: FlaskClient) -> str:
 
 def enter(client: FlaskClient, username: str, password: str) -> None:
     assert client.post("/api/user/login", json={"username": username, "password": password}).get_json()["success"]
+
+
+def session_cookie(client: FlaskClient) -> str:
+    """The name of the session cookie, which differs between installations."""
+    return client.application.config["SESSION_COOKIE_NAME"]

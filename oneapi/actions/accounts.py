@@ -138,10 +138,10 @@ def update_self(state: State, actor: Actor, values: Mapping[str, Any]) -> User:
 
 
 def confirm(state: State, actor: Actor, password: str) -> None:
-    """Raise Refused unless this is the actor's password."""
+    """Raise Refused unless this is the actor's password, or the account has none, as after a sign-in through a provider."""
     with state.databases.transaction() as session:
         row = user.get(session, actor.id)
-    if row is None or not passwords.matches(password, row.password):
+    if row is None or (row.password and not passwords.matches(password, row.password)):
         raise Refused("wrong_password", field="current_password")
 
 

@@ -106,11 +106,17 @@ def _set_password(session: Session, row: User, hashed: str) -> None:
 
 
 def bind_email(state: State, actor: Actor, email: str, secret: str) -> None:
-    """Make a proven address the actor's own; raises Refused."""
+    """Make a proven address the actor's own and tell the old address; raises Refused. The caller checks the password."""
     email = email_of(email)
     with counting(state, "email", email), act(state, "users") as session:
         take(session, state, "email", email, secret)
         if account.email_taken(session, email, but=actor.id):
             raise Refused("email_taken", field="email")
+        row = user.get(session, actor.id)
+        if row is None:
+            raise Refused("user_missing")
+        before, name = row.email or "", row.username or ""
         account.bind(session, actor.id, email=email, email_verified=True)
-        record(session, state, actor, "user.bind_email", actor.id, after={"email": email})
+        record(session, state, actor, "user.bind_email", actor.id, before={"email": before}, after={"email": email})
+    if before and before.lower() != email:
+        notify.mail_soon(state, before, "email_changed", actor.language, name=name, email=email)

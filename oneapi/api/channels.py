@@ -100,7 +100,7 @@ def delete_disabled() -> Response:
     return envelope.ok(channels.delete_disabled(access.state(), access.actor()))
 
 
-@routes.route("/test/<id>", allow=Role.ADMIN, changes=True)
+@routes.route("/test/<id>", methods=["GET", "POST"], allow=Role.ADMIN, changes=True)
 @envelope.says("", query=("model", "kind", "stream"), more={"time": float, "modelName": str})
 def test_channel(id: str) -> Response:
     """Test one channel with a small request."""
@@ -113,7 +113,7 @@ def test_channel(id: str) -> Response:
     return envelope.answer({"success": result.ok, "message": result.message, "time": seconds, "modelName": result.model})
 
 
-@routes.route("/test", allow=Role.ADMIN, changes=True)
+@routes.route("/test", methods=["GET", "POST"], allow=Role.ADMIN, changes=True)
 @envelope.says("", query=("scope",))
 def test_channels() -> Response:
     """Start testing all channels, or with `scope=disabled` those that are disabled."""
@@ -122,7 +122,7 @@ def test_channels() -> Response:
     return envelope.ok()
 
 
-@routes.route("/update_balance", allow=Role.ADMIN, changes=True)
+@routes.route("/update_balance", methods=["GET", "POST"], allow=Role.ADMIN, changes=True)
 @envelope.says("")
 def update_balances() -> Response:
     """Start asking the vendors of all enabled channels what is left."""
@@ -130,7 +130,7 @@ def update_balances() -> Response:
     return envelope.ok()
 
 
-@routes.route("/update_balance/<id>", allow=Role.ADMIN, changes=True)
+@routes.route("/update_balance/<id>", methods=["GET", "POST"], allow=Role.ADMIN, changes=True)
 @envelope.says("", more={"balance": float})
 def update_balance(id: str) -> Response:
     """Ask the vendor what is left on one channel's account."""
@@ -141,7 +141,7 @@ def update_balance(id: str) -> Response:
     return envelope.ok(balance=left)
 
 
-@routes.route("/fetch_models/<id>", allow=Role.ADMIN, changes=True)
+@routes.route("/fetch_models/<id>", methods=["GET", "POST"], allow=Role.ADMIN, changes=True)
 @envelope.says("[string]")
 def fetch_models(id: str) -> Response:
     """The models that a channel's key can really use, asked from the vendor."""

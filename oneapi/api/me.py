@@ -27,7 +27,7 @@ LONGEST_USAGE = 400  # days
 def get_self() -> Response:
     """One's own account."""
     leased = ledger.leased(db.session(), "user", [current_user.id])
-    return envelope.ok(shapes.person(current_user.row, leased.get(current_user.id, 0)))
+    return envelope.with_csrf(envelope.ok(shapes.person(current_user.row, leased.get(current_user.id, 0))))
 
 
 @routes.route("/user/self", methods=["PUT"], allow=Role.USER, unready=True)
@@ -52,14 +52,14 @@ def delete_self() -> Response:
     return envelope.ok()
 
 
-@routes.route("/user/token", allow=Role.USER, changes=True)
+@routes.route("/user/token", methods=["GET", "POST"], allow=Role.USER, changes=True)
 @envelope.says("string")
 def new_access_token() -> Response:
     """A new access token; the old one stops working, and this one is never shown again."""
     return envelope.ok(accounts.new_access_token(access.state(), access.actor()))
 
 
-@routes.route("/user/aff", allow=Role.USER, changes=True)
+@routes.route("/user/aff", methods=["GET", "POST"], allow=Role.USER, changes=True)
 @envelope.says("string")
 def aff_code() -> Response:
     """One's own invitation code."""

@@ -4,9 +4,11 @@ from flask import Response, request
 
 from oneapi import access, doors, login
 from oneapi.access import current_user
-from oneapi.actions import mails
+from oneapi.actions import accounts, mails
 from oneapi.api import envelope, shapes
 from oneapi.models.user import Role
+
+BINDING = dict.fromkeys(("email", "code", "password"), str)
 
 routes = envelope.resource("oauth", "/oauth")
 
@@ -15,7 +17,7 @@ routes = envelope.resource("oauth", "/oauth")
 @envelope.says("string")
 def new_state() -> Response:
     """A state for a provider; only this browser can come back with it, once."""
-    return envelope.ok(login.new_state(access.state(), access.session))
+    return envelope.with_csrf(envelope.ok(login.new_state(access.state(), access.session)))
 
 
 @routes.route("/github", endpoint="github", defaults={"slug": "github"}, allow=None, critical=True, from_elsewhere=True)
@@ -27,14 +29,14 @@ def come_back(slug: str) -> Response:
     return _finish(slug)
 
 
-@routes.route("/wechat", allow=None, critical=True, changes=True)
+@routes.route("/wechat", methods=["GET", "POST"], allow=None, critical=True, changes=True, begins_session=True)
 @envelope.says("User", query=("code",))
 def wechat() -> Response:
     """Sign in with a code from the WeChat account."""
     return _finish("wechat", sign_in=True)
 
 
-@routes.route("/wechat/bind", allow=Role.USER, critical=True, changes=True)
+@routes.route("/wechat/bind", methods=["GET", "POST"], allow=Role.USER, critical=True, changes=True)
 @envelope.says("", query=("code",))
 def bind_wechat() -> Response:
     """Bind WeChat with a code from the WeChat account."""
@@ -42,11 +44,13 @@ def bind_wechat() -> Response:
     return envelope.ok()
 
 
-@routes.route("/email/bind", allow=Role.USER, critical=True, changes=True)
-@envelope.says("", query=("email", "code"))
+@routes.route("/email/bind", methods=["GET", "POST"], allow=Role.USER, critical=True, changes=True)
+@envelope.says("", query=("email", "code"), takes=BINDING)
 def bind_email() -> Response:
-    """Make an e-mail address one's own with the code that was sent to it."""
-    mails.bind_email(access.state(), access.actor(), request.args.get("email", ""), request.args.get("code", ""))
+    """Bind an e-mail address with the code that was sent to it. An account with a password needs `password` in the body."""
+    given = dict(request.args) | (envelope.decode(BINDING) if request.get_data() else {})
+    accounts.confirm(access.state(), access.actor(), given.get("password", "") if "password" not in request.args else "")
+    mails.bind_email(access.state(), access.actor(), given.get("email", ""), given.get("code", ""))
     return envelope.ok()
 
 

@@ -31,10 +31,10 @@ def login() -> Response:
             access.count_failure(name)
         raise
     access.sign_in(row)
-    return envelope.ok(shapes.signed_in(row))
+    return envelope.with_csrf(envelope.ok(shapes.signed_in(row)))
 
 
-@routes.route("/user/logout", allow=None, changes=True, unready=True)
+@routes.route("/user/logout", methods=["GET", "POST"], allow=None, changes=True, unready=True)
 @envelope.says("")
 def logout() -> Response:
     """End the session."""
@@ -51,7 +51,7 @@ def register() -> Response:
     return envelope.ok()
 
 
-@routes.route("/verification", allow=None, critical=True, changes=True)
+@routes.route("/verification", methods=["GET", "POST"], allow=None, critical=True, changes=True)
 @envelope.says("", query=("email", "turnstile"))
 def verification() -> Response:
     """Mail a code that proves an e-mail address."""
@@ -60,7 +60,7 @@ def verification() -> Response:
     return envelope.ok()
 
 
-@routes.route("/reset_password", allow=None, critical=True, changes=True)
+@routes.route("/reset_password", methods=["GET", "POST"], allow=None, critical=True, changes=True)
 @envelope.says("", query=("email", "turnstile"))
 def send_reset() -> Response:
     """Mail a link to a new password; the answer does not tell whether anybody has this address."""

@@ -10,6 +10,7 @@ from flask import Flask
 from oneapi import config, db, migrate
 from oneapi.cli.channels import channels_group
 from oneapi.cli.databases import backup, db_check, db_upgrade, ledger_group, log_indexes
+from oneapi.cli.options import set_option
 from oneapi.cli.people import create_token, create_user, reset_root_password
 from oneapi.cli.running import job, node
 from oneapi.db import Databases
@@ -33,7 +34,7 @@ def wanted() -> bool:
 
 COMMANDS: tuple[click.Command, ...] = (
     db_check, db_upgrade, log_indexes, backup, ledger_group, reset_root_password, create_user, create_token, channels_group, job,
-    node,
+    node, set_option,
 )  # fmt: skip
 
 

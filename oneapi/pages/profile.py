@@ -92,9 +92,12 @@ def email() -> Response:
             providers.check_turnstile()
             mails.send_code(access.state(), actor(), form.get("email", ""))
             return _show(of="email", sent=True)
+        accounts.confirm(access.state(), actor(), form.get("current_password", ""))
         mails.bind_email(access.state(), actor(), form.get("email", ""), form.get("verification_code", ""))
     except Refused as error:
         found = complaints.of(error)
+        if error.code == "wrong_password":
+            return _show({"email_password": " ".join(found.values())}, of="email")
         return _show({"email": found.get("email") or " ".join(found.values())}, of="email")
     toast(_("E-mail address saved"))
     return done(HERE)

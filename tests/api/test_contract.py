@@ -101,8 +101,12 @@ REFUSED: tuple[tuple[str, str, Any, str, str, str], ...] = (
         "无效的输入，请检查您的输入",
     ),
     ("visitor", "GET /api/oauth/github?code=1", None, "state_differs", "", "state is empty or not same"),
-    ("visitor", "GET /api/oauth/wechat", None, "invalid_parameter", "code", "无效的参数"),
-    ("alice", "GET /api/oauth/email/bind?email={email}&code=x", None, "bad_code", "verification_code", "验证码错误或已过期"),
+    ("visitor", "POST /api/oauth/wechat", None, "invalid_parameter", "code", "无效的参数"),
+    ("alice", "POST /api/oauth/email/bind?email={email}&code=x", None, "wrong_password", "current_password", "原密码错误"),
+    (
+        "alice", "POST /api/oauth/email/bind?email={email}&code=x", {"password": "{password}"}, "bad_code", "verification_code",
+        "验证码错误或已过期",
+    ),
     ("alice", "DELETE /api/oauth/nobody", None, "not_found", "", "record not found"),
     (
         "alice", "PUT /api/user/self", {"username": "x" * 13}, "invalid_input_because", "username",

@@ -22,7 +22,7 @@ def test_signing_in_sets_a_session_and_says_little(client, alice):
         "id": alice.id, "username": "alice", "display_name": "alice", "role": 1, "status": 1,
     }  # fmt: skip
     assert client.get("/api/user/self").get_json()["data"]["username"] == "alice"
-    assert client.get("/api/user/logout/").get_json() == {"success": True, "message": ""}
+    assert client.post("/api/user/logout/").get_json() == {"success": True, "message": ""}
     assert client.get("/api/user/self").status_code == 401
 
 
@@ -88,7 +88,7 @@ def test_the_first_root_must_choose_a_password(client, person):
     assert client.get("/api/user/self").status_code == 200
     assert client.get("/api/status").get_json()["success"]
     assert client.put("/api/user/self", json={"display_name": "Boss"}).status_code == 403
-    assert client.delete("/api/user/self").status_code == client.get("/api/user/token").status_code == 403
+    assert client.delete("/api/user/self").status_code == client.post("/api/user/token").status_code == 403
     said = client.put("/api/user/self", json={"password": root.password}).get_json()
     assert not said["success"]
     assert client.put("/api/user/self", json={"password": "much-better"}).get_json()["success"]
@@ -245,10 +245,24 @@ def test_a_mail_server_that_is_not_set_up_is_named(as_):
 
 def test_an_email_is_bound_with_its_code(as_, alice, mailbox):
     as_().data("GET", "/api/verification?email=alice@example.com")
-    path = "/api/oauth/email/bind?email=alice@example.com&code="
-    assert as_(alice).refused("GET", path + "000000") == "验证码错误或已过期"
-    as_(alice).data("GET", path + code_in(mailbox.mails[0]))
+    path, mine = "/api/oauth/email/bind?email=alice@example.com&code=", {"password": alice.password}
+    assert as_(alice).refused("POST", path + "000000", mine) == "验证码错误或已过期"
+    code_ = code_in(mailbox.mails[0])
+    assert as_(alice).refused("POST", path + code_) == "原密码错误"
+    assert as_(alice).refused("POST", path + code_, {"password": "a guess"}) == "原密码错误"
+    assert as_(alice).refused("POST", f"{path}{code_}&password={alice.password}") == "原密码错误", "addresses are logged"
+    as_(alice).data("POST", path + code_, mine)
     assert as_(alice).data("GET", "/api/user/self")["email"] == "alice@example.com"
+
+
+def test_the_old_address_hears_of_a_new_one(as_, alice, mailbox, state):
+    with state.databases.transaction() as session:
+        session.get(user.User, alice.id).email = "old@example.com"
+    as_().data("POST", "/api/verification?email=new@example.com")
+    body = {"email": "new@example.com", "code": code_in(mailbox.mails[0]), "password": alice.password}
+    as_(alice).data("POST", "/api/oauth/email/bind", body)
+    assert notify.drain()
+    assert mailbox.mails[1].to == ["old@example.com"] and "new@example.com" in mailbox.mails[1].text
 
 
 @pytest.fixture
@@ -315,7 +329,7 @@ def test_a_code_is_good_for_ten_minutes(as_, alice, mailbox, put, state):
     expire(state)
     assert as_().refused("POST", "/api/user/register", ACCOUNT | proven) == "验证码错误或已过期"
     path = f"/api/oauth/email/bind?email=carol@example.com&code={proven['verification_code']}"
-    assert as_(alice).refused("GET", path) == "验证码错误或已过期"
+    assert as_(alice).refused("POST", path, {"password": alice.password}) == "验证码错误或已过期"
     assert as_(alice).data("GET", "/api/user/self")["email"] == ""
 
 
@@ -323,7 +337,11 @@ def test_a_code_is_bound_once_and_only_for_its_address(as_, alice, bob, mailbox)
     for address in ("one@example.com", "two@example.com"):
         as_().data("GET", f"/api/verification?email={address}")
     secret = code_in(mailbox.mails[0])
-    bind = lambda who, address: as_(who)("GET", f"/api/oauth/email/bind?email={address}&code={secret}")  # noqa: E731
+
+    def bind(who, address):
+        body = {"email": address, "code": secret, "password": who.password}
+        return as_(who)("POST", "/api/oauth/email/bind", body)
+
     assert bind(alice, "two@example.com")["message"] == "验证码错误或已过期", "a code of another address"
     assert bind(alice, "one@example.com")["success"]
     assert bind(bob, "one@example.com")["message"] == "验证码错误或已过期", "a second use"

@@ -11,7 +11,9 @@ from patience import KEEP_TOASTS, PATIENCE, await_scripts
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-FLAGS = ["--no-sandbox", "--font-render-hinting=none", "--disable-quic"]
+# Host names that are no secure context, unlike localhost: what a server on plain http in a network has.
+NAMES = "--host-resolver-rules=MAP gateway.test 127.0.0.1, MAP evil.test 127.0.0.1"
+FLAGS = ["--no-sandbox", "--font-render-hinting=none", "--disable-quic", NAMES]
 # Chromium and htmx print a line for every 4xx of a fragment, the wanted 422 among them, and htmx two for what was still coming
 # when somebody left the page (a failure has its own: sendError); these lines alone are excluded.
 WANTED = ("status of 422", "status of 404", "Status Error Code 404", "status of 286", "htmx:afterRequest", "htmx:sendAbort")
@@ -90,6 +92,12 @@ def sign_in(page: Page, user: str) -> None:
         page.click("form[action='/password'] button[type=submit]")
         page.wait_for_load_state()
     assert page.url.endswith("/dashboard"), page.url
+
+
+@pytest.fixture
+def enter() -> Callable[[Page, str], None]:
+    """enter(page, "root") signs in at the base address of a page."""
+    return sign_in
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 import gevent
 import pytest
 from servers import KINDS, fresh
-from ways import travel, way_back
+from ways import session_cookie, travel, way_back
 
 
 @pytest.fixture(params=KINDS)
@@ -25,10 +25,10 @@ def test_the_same_person_several_times_at_once_is_one_account(app, github):
 
 def test_a_state_that_comes_back_twice_at_once_is_taken_once(app, client, github):
     back = way_back(client, "github")
-    cookie = client.get_cookie("session").value
+    cookie = client.get_cookie(session_cookie(client)).value
     browsers = [app.test_client() for _ in range(4)]
     for browser in browsers:
-        browser.set_cookie("session", cookie)
+        browser.set_cookie(session_cookie(client), cookie)
     arrivals = [gevent.spawn(browser.get, back) for browser in browsers]
     gevent.joinall(arrivals)
     assert sorted(arrival.value.status_code for arrival in arrivals) == [200, 422, 422, 422]

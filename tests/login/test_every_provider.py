@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from bare import PASSWORDS
 from flask.testing import FlaskClient
-from ways import enter, signed_in, travel, way_back
+from ways import enter, session_cookie, signed_in, travel, way_back
 
 from oneapi import login
 from oneapi.models import audit
@@ -43,7 +43,7 @@ def come(name: str, server: Any) -> Callable[..., Any]:
         code = f"code-{len(server.asked)}"
         server.left[code] = "wx-openid-1"
         bind = "/bind" if signed_in(browser) else ""
-        said = browser.get(f"/api/oauth/wechat{bind}?code={code}", headers=ZH).get_json()
+        said = browser.post(f"/api/oauth/wechat{bind}?code={code}", headers=ZH).get_json()
         return {"bound": bool(bind), "said": said["message"], **(said.get("data") or {})}
 
     return go
@@ -85,7 +85,7 @@ def test_a_code_that_was_used_is_refused(client, app, name, server, setting):
     """Somebody saw the code on its way and comes with it too, in a browser that began a sign-in of its own."""
     if name == "wechat":
         for message in ("", USED[name]):
-            assert app.test_client().get("/api/oauth/wechat?code=123456", headers=ZH).get_json()["message"] == message
+            assert app.test_client().post("/api/oauth/wechat?code=123456", headers=ZH).get_json()["message"] == message
         return
     browser, other = app.test_client(), app.test_client()
     states = [each.get("/api/oauth/state").get_json()["data"] for each in (browser, other)]
@@ -103,9 +103,9 @@ def test_coming_back_twice_or_late_or_from_elsewhere_is_refused(client, app, req
     request.getfixturevalue(name)
     back = way_back(client, name)
     assert app.test_client().get(back).get_json()["refused"] == "state_differs", "another browser"
-    cookie = client.get_cookie("session").value
+    cookie = client.get_cookie(session_cookie(client)).value
     assert client.get(back).status_code == 200
-    client.set_cookie("session", cookie)
+    client.set_cookie(session_cookie(client), cookie)
     assert client.get(back).get_json()["refused"] == "state_differs", "again, with the cookie of before"
     late = app.test_client()
     back = way_back(late, name)
@@ -126,5 +126,5 @@ def test_saying_no_there_is_told_here(client, app, request, name):
 def test_a_provider_that_is_away_is_named_and_nobody_comes_in(client, name, server):
     back = "/api/oauth/wechat?code=123456" if name == "wechat" else way_back(client, name)
     server.server.stop()
-    said = client.get(back, headers=ZH).get_json()
+    said = client.open(back, method="POST" if name == "wechat" else "GET", headers=ZH).get_json()
     assert "无法连接至" in (said.get("said") or said["message"]) and signed_in(client) == ""

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from answers import SIGNED_IN, misfit
 from bare import PASSWORDS
-from ways import enter, signed_in, travel, way_back
+from ways import enter, session_cookie, signed_in, travel, way_back
 
 from oneapi import login
 from oneapi.messages import Refused
@@ -65,7 +65,7 @@ def test_a_stranger_from_feishu_gets_an_account(client, lark, people):
 
 
 def test_wechat_people_type_their_code(client, wechat, people):
-    answer = client.get("/api/oauth/wechat?code=123456").get_json()
+    answer = client.post("/api/oauth/wechat?code=123456").get_json()
     row = people(answer["data"]["id"])
     assert (row["username"], row["wechat_id"], row["display_name"]) == (f"wechat_{row['id']}", "wx-openid-1", "WeChat User")
     assert signed_in(client) == row["username"]
@@ -82,13 +82,13 @@ def test_a_link_with_somebody_elses_wechat_code_does_nothing(client, wechat, peo
 
 @pytest.mark.parametrize("code, said", [("999999", "验证码错误或已过期"), ("", "无效的参数")])
 def test_a_wrong_wechat_code_is_refused(client, wechat, code, said):
-    answer = client.get(f"/api/oauth/wechat?code={code}", headers=CHINESE).get_json()
+    answer = client.post(f"/api/oauth/wechat?code={code}", headers=CHINESE).get_json()
     assert answer == {"success": False, "message": said} | ({} if code else {"errors": {"code": said}})
 
 
 def test_a_wechat_server_that_refuses_us_is_quoted(client, wechat, setting):
     setting(WeChatServerToken="another")
-    answer = client.get("/api/oauth/wechat?code=123456", headers=CHINESE).get_json()
+    answer = client.post("/api/oauth/wechat?code=123456", headers=CHINESE).get_json()
     assert answer["message"] == "微信 拒绝了登录：无效的 token"
 
 
@@ -130,9 +130,9 @@ def test_the_api_refuses_a_state_that_is_none_of_this_browser(client, setting, n
 
 def test_a_state_is_good_once_even_when_the_cookie_is_sent_again(client, github):
     back = way_back(client, "github")
-    cookie = client.get_cookie("session").value
+    cookie = client.get_cookie(session_cookie(client)).value
     assert client.get(back).status_code == 200
-    client.set_cookie("session", cookie)
+    client.set_cookie(session_cookie(client), cookie)
     assert client.get(back).get_json()["refused"] == "state_differs"
 
 
@@ -275,10 +275,10 @@ def test_an_identity_belongs_to_one_account(client, request, change, name, said)
 def test_a_wechat_identity_belongs_to_one_account(client, wechat, change, people):
     wechat.left["second"] = wechat.left["123456"]
     enter(client, "alice", PASSWORDS["alice"])
-    assert client.get("/api/oauth/wechat/bind?code=123456").get_json()["success"]
+    assert client.post("/api/oauth/wechat/bind?code=123456").get_json()["success"]
     assert people(username="alice")["wechat_id"] == "wx-openid-1"
     enter(client, "bob", PASSWORDS["bob"])
-    answer = client.get("/api/oauth/wechat/bind?code=second", headers=CHINESE).get_json()
+    answer = client.post("/api/oauth/wechat/bind?code=second", headers=CHINESE).get_json()
     assert answer["message"] == "该微信账号已被绑定"
 
 
@@ -307,7 +307,7 @@ def test_who_must_choose_a_password_binds_nothing_before(client, lark, people, c
     answer = client.get(f"/api/oauth/lark?code={code}&state={state}", headers=CHINESE)
     assert (answer.status_code, answer.get_json()["message"]) == (403, "请先修改初始密码")
     assert people(username="root")["lark_id"] is None and lark.asked == []
-    assert client.get("/api/oauth/wechat/bind?code=1").status_code == client.delete("/api/oauth/lark").status_code == 403
+    assert client.post("/api/oauth/wechat/bind?code=1").status_code == client.delete("/api/oauth/lark").status_code == 403
 
 
 def test_the_last_way_in_stays(client, github, state, people):

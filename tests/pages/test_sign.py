@@ -9,6 +9,7 @@ import gevent
 import pytest
 from fake_mail import Mailbox
 
+from oneapi.models import code
 from oneapi.models.user import User
 
 LINK = re.compile(r">https?://[^/]+(/user/reset\?[^<]+)<")
@@ -193,3 +194,14 @@ def test_mails_and_the_end_of_an_account_ask_for_a_person(
     assert browser.post("/user/email", email="me@example.com", action="code", **human).status_code == 200
     assert len(mailbox.mails) == 1 and "data-sitekey" not in browser.get("/user/edit").text
     assert browser.post("/user/delete", username="alice").location == "/", "the session has proven itself"
+
+
+def test_a_new_email_address_needs_the_password(browse, alice, state):
+    with state.databases.transaction() as session:
+        code.issue(session, "email", "new@example.com", "secret", expires_at=2**40)
+    browser, form = browse(alice), {"email": "new@example.com", "verification_code": "secret"}
+    refused = browser.post("/user/email", current_password="a guess", **form)
+    assert refused.status_code == 422 and 'id="f-email-password-said"' in refused.text
+    assert browser.post("/user/email", current_password=alice.password, **form).status_code == 303
+    with state.databases.transaction() as session:
+        assert session.get(User, alice.id).email == "new@example.com"
