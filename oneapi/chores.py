@@ -137,9 +137,12 @@ def update_balances(run: Run) -> None:
 
 
 def delete_old_logs(run: Run) -> None:
-    """Delete logs older than LogRetentionDays, a thousand at a time."""
+    """Delete logs older than LogRetentionDays, or those `before` a time that an administrator gave, a thousand at a time."""
     days, deleted = run.state.settings.log_retention_days, 0
-    while days and (gone := logs.delete_batch(run.state, int(run.state.clock()) - days * 86400)):
+    before = run.arguments.get("before")
+    if before:
+        run.say(expected=run.arguments["expected"], deleted=0)
+    while (before or days) and (gone := logs.delete_batch(run.state, before or int(run.state.clock()) - days * 86400)):
         deleted += gone
         run.say(deleted=deleted)
         run.pause(0.05)

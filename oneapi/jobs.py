@@ -12,6 +12,7 @@ from gevent.event import Event
 
 from oneapi import chores, logs, notify
 from oneapi.actions import Actor, act, record
+from oneapi.actions import logs as old_logs
 from oneapi.chores import LEASE_SECONDS, Run, Stopped
 from oneapi.db import TROUBLE
 from oneapi.messages import Refused
@@ -68,6 +69,14 @@ def begin(state: State, name: str, *, by: Actor | None = None, **arguments: Any)
     _write_down(state, by, "job.begin", name)
     _greenlets.add(gevent.spawn(_work, started))
     return started.id
+
+
+def delete_logs(state: State, by: Actor, before: int) -> tuple[int, int]:
+    """Start to delete the log rows before a time: about how many there are, and the id of the run; raises Refused."""
+    expected = old_logs.count_before(state, before)
+    run_id = begin(state, "log-retention", before=before, expected=expected)
+    old_logs.record_deletion(state, by, before, expected)
+    return expected, run_id
 
 
 def stop_run(state: State, name: str, *, by: Actor | None = None) -> bool:

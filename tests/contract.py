@@ -261,7 +261,7 @@ CALLS: dict[str, Call] = {
     "GET /api/log/": Call("/api/log/?p=0&type=2&username={me}&channel=1", [answers.LOG], listed=True),
     "GET /api/log/search": Call("/api/log/search?keyword=us", [answers.LOG]),
     "GET /api/log/stat": Call("/api/log/stat?username={me}", {"quota": 3}),
-    "DELETE /api/log/": Call("/api/log/?target_timestamp={old}", 1, audited="log.delete"),
+    "DELETE /api/log/": Call("/api/log/?target_timestamp={old}", 1, more={"job": int}, audited="log.delete"),
     "GET /api/log/self": Call("/api/log/self?p=0&type=2", [answers.OWN_LOG], listed=True),
     "GET /api/log/self/search": Call("/api/log/self/search?keyword=2", [answers.OWN_LOG]),
     "GET /api/log/self/stat": Call("/api/log/self/stat?model_name=gpt-4o", {"quota": 3}),

@@ -1,6 +1,4 @@
-"""Logs: deleting old ones, a little at a time, so that nobody waits for it."""
-
-from collections.abc import Callable
+"""Logs: deleting old ones in small batches, so that no request waits for it."""
 
 from oneapi.actions import Actor, record
 from oneapi.models import log
@@ -9,17 +7,19 @@ from oneapi.state import State
 BATCH = 1000
 
 
-def delete_before(state: State, actor: Actor, timestamp: int, *, pause: Callable[[float], None]) -> int:
-    """Delete every log row before a time; returns how many."""
-    total = 0
-    while gone := delete_batch(state, timestamp):
-        total += gone
-        pause(0)
-    with state.databases.transaction() as session:
-        record(session, state, actor, "log.delete", "", after={"before": timestamp, "count": total})
-    return total
+def count_before(state: State, timestamp: int) -> int:
+    """Count the log rows before a time; many are estimated."""
+    with state.databases.logs() as session:
+        return log.count_before(session, timestamp)
 
 
 def delete_batch(state: State, timestamp: int) -> int:
+    """Delete some of the oldest rows before a time; returns how many."""
     with state.databases.logs() as session:
         return log.delete_before(session, timestamp, BATCH)
+
+
+def record_deletion(state: State, actor: Actor, timestamp: int, count: int) -> None:
+    """Write into the audit trail who has which rows deleted, and about how many these are."""
+    with state.databases.transaction() as session:
+        record(session, state, actor, "log.delete", "", after={"before": timestamp, "count": count})

@@ -1,11 +1,9 @@
 """Logs: everybody's for administrators, one's own for everybody."""
 
-import gevent
 from flask import Response
 
-from oneapi import access
+from oneapi import access, jobs
 from oneapi.access import current_user
-from oneapi.actions import logs
 from oneapi.api import envelope, shapes
 from oneapi.messages import Refused
 from oneapi.models import log
@@ -44,13 +42,17 @@ def get_logs() -> Response:
 
 
 @routes.route("/", methods=["DELETE"], allow=Role.ADMIN)
-@envelope.says("integer", query=("target_timestamp",))
+@envelope.says("integer", query=("target_timestamp",), more={"job": int})
 def delete_logs() -> Response:
-    """Delete all logs that are older than `target_timestamp`; answers how many."""
+    """Delete all logs that are older than `target_timestamp` in the background.
+
+    Answers how many: exactly up to 100,000, more are estimated. `job` is the id of the run that deletes them.
+    """
     before = envelope.number_of("target_timestamp")
     if not before:
         raise Refused("target_timestamp")
-    return envelope.ok(logs.delete_before(access.state(), access.actor(), before, pause=gevent.sleep))
+    expected, run = jobs.delete_logs(access.state(), access.actor(), before)
+    return envelope.ok(expected, job=run)
 
 
 @routes.route("/stat", allow=Role.ADMIN)

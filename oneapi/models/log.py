@@ -112,6 +112,20 @@ def recent(session: Session, user_id: int, request_id: str) -> Log | None:
     return next((row for row in session.scalars(last) if row.request_id == request_id), None)
 
 
+def count_before(session: Session, timestamp: int) -> int:
+    """Count the rows before a time: exactly up to COUNTED, beyond that estimated from the ids of the oldest and the newest."""
+    older = Log.created_at < timestamp
+    counted = select(Log.id).where(older).order_by(Log.created_at).limit(COUNTED).subquery()
+    count = session.scalar(select(func.count()).select_from(counted)) or 0
+    if count < COUNTED:
+        return count
+    ends = [
+        session.scalar(select(Log.id).where(older).order_by(order).limit(1)) or 0
+        for order in (Log.created_at, Log.created_at.desc())
+    ]
+    return max(count, ends[1] - ends[0] + 1)
+
+
 def delete_before(session: Session, timestamp: int, limit: int) -> int:
     """Delete at most `limit` of the oldest rows before a time; returns how many."""
     ids = list(session.scalars(select(Log.id).where(Log.created_at < timestamp).order_by(Log.created_at).limit(limit)))

@@ -13,15 +13,15 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_login import current_user
 
-from oneapi import access
+from oneapi import access, jobs
 from oneapi.access import actor
-from oneapi.actions import logs as deeds
 from oneapi.db import db
 from oneapi.doors import GuardedBlueprint
+from oneapi.messages import Refused
 from oneapi.models import account, ledger, log, log_list, usage
 from oneapi.models.log_list import LogFilter
 from oneapi.models.user import Role
-from oneapi.pages import charts, explain, lists, recent, spans, texts
+from oneapi.pages import charts, complaints, explain, lists, recent, runs, spans, texts
 from oneapi.pages.overview import cell
 from oneapi.pages.render import done, fragment, page, toast
 
@@ -267,11 +267,14 @@ def entry(id: int) -> Response:
 
 @bp.route("/log/purge", methods=["POST"], allow=Role.ROOT)
 def purge() -> Response:
-    """Delete entries before a date: first how many, then, confirmed, the deed."""
+    """Start the job that deletes entries before a date, and show the page on which it reports its progress."""
     before = spans.moment("before")
     if not before:
         toast(gettext("Give a date and a time."), "bad")
         return done("/setting/logs")
-    gone = deeds.delete_before(access.state(), actor(), before, pause=lambda seconds: None)
-    toast(gettext("%(n)s log entries deleted", n=texts.number(gone)))
-    return done("/setting/logs")
+    try:
+        jobs.delete_logs(access.state(), actor(), before)
+        toast(gettext("%(job)s: started", job=runs.title("log-retention")))
+    except Refused as error:
+        toast(" ".join(complaints.of(error).values()), "bad")
+    return done("/job")

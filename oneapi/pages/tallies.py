@@ -12,6 +12,7 @@ ENDINGS = {"The process that ran it ended.": lazy_gettext("The process that ran 
 def tally(progress: Mapping[str, Any]) -> list[str]:
     """The counters of a run in the reader's language; what a job counts without words here stands under its own name."""
     known = {
+        "expected": lambda n: ngettext("%(num)s entry to delete", "%(num)s entries to delete", n),
         "deleted": lambda n: ngettext("%(num)s entry deleted", "%(num)s entries deleted", n),
         "mails": lambda n: ngettext("%(num)s mail sent", "%(num)s mails sent", n),
         "codes": lambda n: ngettext("%(num)s expired code forgotten", "%(num)s expired codes forgotten", n),

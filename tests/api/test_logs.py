@@ -3,7 +3,9 @@
 import json
 
 import pytest
+from sqlalchemy import func, insert, select
 
+from oneapi import jobs
 from oneapi.models import log, rollup
 
 KEYS = {
@@ -75,7 +77,11 @@ def test_search(as_, admin, alice, written):
 
 def test_old_logs_are_deleted_for_good(as_, admin, root, written):
     assert as_(admin).refused("DELETE", "/api/log/") == "target timestamp is required"
-    assert as_(admin).data("DELETE", "/api/log/?target_timestamp=300") == 2
+    answer = as_(admin).raw("DELETE", "/api/log/?target_timestamp=300").get_json()
+    assert (answer["success"], answer["data"]) == (True, 2)
+    assert jobs.wait()
+    [run] = [each for each in as_(root).data("GET", "/api/job/")["runs"] if each["id"] == answer["job"]]
+    assert (run["state"], run["progress"]) == ("done", {"expected": 2, "deleted": 2})
     assert [row["id"] for row in as_(admin).data("GET", "/api/log/")] == [5, 4, 3]
     [act] = as_(root).data("GET", "/api/audit/?noun=log")
     assert act["difference"] == {"before": [None, 300], "count": [None, 2]}
@@ -99,3 +105,23 @@ def test_hours_in_which_everything_failed_are_no_usage(as_, state, alice):
         none = dict.fromkeys(("requests", "quota", "prompt_tokens", "completion_tokens", "elapsed_time"), 0)
         session.add(rollup.Hour(hour=hour, user_id=alice.id, token_id=1, channel_id=0, model_name="", errors=4, **none))
     assert as_(alice).data("GET", "/api/user/dashboard") == [] == as_(alice).data("GET", "/api/usage")["days"]
+
+
+def test_many_logs_are_deleted_in_the_background(as_, admin, state, alice):
+    """The answer does not wait for them; a second deletion is refused while the first one runs."""
+    with state.databases.logs() as session:
+        rows = [{"user_id": alice.id, "created_at": at, "type": 2} for at in range(1, 3501)]
+        session.execute(insert(log.Log), rows)
+    answer = as_(admin).raw("DELETE", "/api/log/?target_timestamp=3401").get_json()
+    assert answer["data"] == 3400 and as_(admin).data("GET", "/api/log/?page_size=1"), "none of it is waited for"
+    assert as_(admin).raw("DELETE", "/api/log/?target_timestamp=3401").get_json()["success"] is False
+    assert jobs.wait()
+    with state.databases.logs() as session:
+        assert session.scalar(select(func.count()).select_from(log.Log)) == 100
+
+
+def test_a_count_of_many_old_logs_is_estimated(as_, admin, state, alice, monkeypatch):
+    monkeypatch.setattr(log, "COUNTED", 100)
+    with state.databases.logs() as session:
+        session.execute(insert(log.Log), [{"user_id": alice.id, "created_at": at, "type": 2} for at in range(1, 501)])
+        assert [log.count_before(session, at) for at in (1, 51, 401)] == [0, 50, 400]

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from oneapi import jobs
 from oneapi.pages import explain
 
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
@@ -66,7 +67,9 @@ def test_the_overview_counts_from_the_roll_ups(browse: Any, alice: Any, bob: Any
 
 def test_root_purges_before_a_moment(browse: Any, root: Any, alice: Any, served_once: Any) -> None:
     assert browse(alice).post("/log/purge", before="2999-01-01T00:00").status_code == 403
-    browse(root).post("/log/purge", before="2999-01-01T00:00")
+    assert "job" in browse(root).post("/log/purge", before="2999-01-01T00:00").location
+    assert jobs.wait()
+    assert "1 entry to delete · 1 entry deleted" in browse(root).get("/job").text
     assert f"log-{served_once.id}" not in browse(alice).get("/log?range=all").text
 
 
