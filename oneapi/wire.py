@@ -73,6 +73,7 @@ class Call:
     now: float = 0.0
     vendor: Any = None  # the channel's Vendor row
     memo: dict[str, Any] = field(default_factory=dict)  # scratch of one call, kept between polls
+    reported: dict[str, Any] | None = None  # usage the provider has reported so far, in OpenAI's shape (vendors/reports.py)
 
     def __repr__(self) -> str:  # a key or a prompt must never reach a log by way of repr
         return f"Call({self.kind}, {self.model})"

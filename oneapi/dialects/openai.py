@@ -17,8 +17,8 @@ def event(data: Any) -> bytes:
 DONE = b"data: [DONE]\n\n"
 
 
-def as_chunks(answer: dict[str, Any], usage: bool) -> list[dict[str, Any]]:
-    """A chat.completion as the chunks of a stream; with `usage` the last one holds nothing else."""
+def as_chunks(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a chat.completion as the chunks of a stream, without usage."""
     head = {
         "id": answer.get("id"),
         "object": "chat.completion.chunk",
@@ -34,7 +34,7 @@ def as_chunks(answer: dict[str, Any], usage: bool) -> list[dict[str, Any]]:
         for said in ({"role": "assistant", "content": ""}, delta):
             chunks.append(head | {"choices": [{"index": index, "delta": said, "finish_reason": None}]})
         chunks.append(head | {"choices": [{"index": index, "delta": {}, "finish_reason": reason}]})
-    return [*chunks, head | {"choices": [], "usage": answer.get("usage")}] if usage else chunks
+    return chunks
 
 
 # What clients match on: OpenAI's own type for each status.

@@ -1,7 +1,7 @@
 """From what a vendor said to what the client reads: whole answers, and streams that settle before they end."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -10,14 +10,15 @@ import orjson
 
 from oneapi import vendors
 from oneapi.dialects import openai as dialect
-from oneapi.relay import count, framing, meter
+from oneapi.relay import delivered, framing, meter
 from oneapi.relay.ask import Ask
 from oneapi.relay.bill import SAID_NOTHING, Bill
-from oneapi.relay.faults import broken
+from oneapi.relay.converted import Chunks, charge_heard, encoded, usage_chunk
 from oneapi.relay.http1 import NO_HEADERS
 from oneapi.relay.passthrough import Watch
 from oneapi.relay.pump import Passthrough
 from oneapi.relay.transport import ClientLeft, Incoming
+from oneapi.vendors import reports
 from oneapi.vendors.contract import Protocol
 from oneapi.vendors.openai import fault
 from oneapi.wire import Call, Reply, Request, Usage, VendorError
@@ -51,14 +52,15 @@ def whole(ask: Ask, bill: Bill, protocol: Protocol, call: Call, reply: Reply, re
     return Served(JSON, reply.body if untouched else orjson.dumps(result))
 
 
-def _charge(ask: Ask, bill: Bill, answer: Json) -> None:
+def _charge(ask: Ask, bill: Bill, answer: Json) -> Usage:
     assert bill.tariff is not None
+    used = meter.usage(reports.of(answer))
     if ask.kind in meter.PICTURES:
-        bill.settle(meter.pictures(bill.tariff, ask.body, answer), meter.usage(answer.get("usage")) or SAID_NOTHING, "complete")
-    elif ask.kind in meter.HEARD:
-        _charge_heard(ask, bill, meter.usage(answer.get("usage")), str(answer.get("text") or ""))
-    else:
-        bill.text(meter.usage(answer.get("usage")), lambda: said_in(answer), "complete")
+        bill.settle(meter.pictures(bill.tariff, ask.body, answer), used or SAID_NOTHING, "complete")
+        return used or SAID_NOTHING
+    if ask.kind in meter.HEARD:
+        return charge_heard(bill, used, str(answer.get("text") or ""))
+    return bill.text(used, lambda: delivered.text_of(answer), "complete")
 
 
 def _charge_raw(ask: Ask, bill: Bill, reply: Reply) -> None:
@@ -66,43 +68,7 @@ def _charge_raw(ask: Ask, bill: Bill, reply: Reply) -> None:
     if ask.kind == "speech":
         bill.settle(meter.speech(bill.tariff, str(ask.body.get("input") or "")), SAID_NOTHING, "complete")
     else:
-        _charge_heard(ask, bill, None, spoken(reply.body.decode("utf-8", "replace")))
-
-
-def _charge_heard(ask: Ask, bill: Bill, used: Usage | None, text: str) -> None:
-    """Transcripts without reported tokens are paid by the tokens of their text, as prompt tokens of the model."""
-    if used is None or not (used.prompt or used.completion):
-        assert bill.tariff is not None
-        flagged = used.flagged if used is not None else ""
-        used = Usage(count.tokens(text, bill.tariff.model), estimated=True, flagged=flagged)
-    bill.text(used, str, "complete")
-
-
-def spoken(document: str) -> str:
-    """The words of a transcript: of srt and vtt the lines below each time."""
-    lines = document.splitlines()
-    if any("-->" in line for line in lines):
-        return "\n".join(below for line, below in zip(lines, lines[1:], strict=False) if "-->" in line)
-    return document
-
-
-def said_in(answer: Json) -> str:
-    """All text of a whole answer, reasoning and tool arguments included."""
-    return "".join(part for choice in answer.get("choices") or () if isinstance(choice, dict) for part in _said(choice))
-
-
-def _said(choice: Json) -> Iterator[str]:
-    message = choice.get("message") or choice.get("delta") or choice
-    if isinstance(message, dict):
-        for name in ("reasoning_content", "reasoning", "content", "text", "refusal"):
-            value = message.get(name)
-            if isinstance(value, str):
-                yield value
-        tools = message.get("tool_calls")
-        for tool in tools if isinstance(tools, list) else ():
-            function = tool.get("function") if isinstance(tool, dict) else None
-            if isinstance(function, dict):
-                yield str(function.get("name") or "") + str(function.get("arguments") or "")
+        charge_heard(bill, None, delivered.transcript(reply.body.decode("utf-8", "replace")))
 
 
 # -- streams --------------------------------------------------------------------------------------------------------
@@ -131,7 +97,7 @@ def begun(
     if first_chunk is None:
         raise VendorError("garbled", "The vendor's stream is empty.")
     bill.first()
-    return Served(SSE, Chunks(ask, bill, chain((first_chunk,), chunks), incoming, failed))
+    return Served(SSE, Chunks(ask, bill, call, chain((first_chunk,), chunks), incoming, failed))
 
 
 # A whole line of data, after comments and other fields.
@@ -166,68 +132,11 @@ def _not_streamed(ask: Ask, bill: Bill, protocol: Protocol, call: Call, incoming
     if not isinstance(result, dict):
         raise VendorError("garbled", "The vendor's answer is not the stream that was asked for.", status=reply.status)
     bill.first()
-    _charge(ask, bill, result)
-    chunks = dialect.as_chunks(result, ask.wants_usage) if ask.kind == "chat" else [result]
+    used = _charge(ask, bill, result)
+    chunks = dialect.as_chunks(result) if ask.kind == "chat" else [result]
+    if ask.wants_usage:
+        chunks.append(usage_chunk(chunks[-1], reports.of(result), used))
     return Served(SSE, b"".join(map(encoded, chunks)) + dialect.DONE)
-
-
-def encoded(chunk: Any) -> bytes:
-    return b"data: " + orjson.dumps(chunk) + b"\n\n"
-
-
-class Chunks:
-    """A converted stream: chunks in OpenAI's shape, the charge, then the end."""
-
-    def __init__(self, ask: Ask, bill: Bill, chunks: Iterable[Json], incoming: Incoming, failed: Failed):
-        self.ask, self.bill, self.chunks, self.incoming, self.failed = ask, bill, chunks, incoming, failed
-        self.report: Any = None
-        self.said: list[str] = []
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            for chunk in self.chunks:
-                data = self._see(chunk)
-                if data is not None:
-                    yield encoded(data)
-        except VendorError as error:
-            self.failed(error)
-            said = broken(error)
-            self._settle("idle_timeout" if error.kind == "timeout" else "vendor_broke", said["error"]["message"])
-            yield dialect.event(said)
-            return
-        except ClientLeft:
-            self._settle("client_left")
-            return
-        self._settle("complete")
-        if self.ask.kind in ("chat", "completions"):
-            yield dialect.DONE
-
-    def _see(self, chunk: Json) -> Json | None:
-        """What the client shall see of a chunk: usage only if it asked for it."""
-        report = chunk.get("usage")
-        if report:
-            self.report = report
-        for choice in chunk.get("choices") or ():
-            self.said += _said(choice)
-        if report is None or self.ask.wants_usage or self.ask.kind not in ("chat", "completions"):
-            return chunk
-        return {k: v for k, v in chunk.items() if k != "usage"} if chunk.get("choices") else None
-
-    def _settle(self, end: str, message: str = "") -> None:
-        ask, bill, used = self.ask, self.bill, meter.usage(self.report)
-        if ask.kind in meter.PICTURES and bill.tariff is not None:
-            bill.settle(meter.pictures(bill.tariff, ask.body, {"usage": self.report}), used or SAID_NOTHING, end)
-        elif ask.kind == "speech" and bill.tariff is not None:
-            bill.settle(meter.speech(bill.tariff, str(ask.body.get("input") or "")), SAID_NOTHING, end)
-        elif used is None and not self.said and end != "complete":
-            bill.broke(end, message)
-        else:
-            bill.text(used, lambda: "".join(self.said), end, wait=end != "client_left")
-
-    def close(self) -> None:
-        """However the answer ended, also if it was never begun."""
-        self.incoming.close()
-        self._settle("client_left")
 
 
 class Sound:

@@ -90,17 +90,34 @@ class Bill:
         finally:
             ledger.open_bills -= 1
 
-    def text(self, used: Usage | None, said: Callable[[], str], end: str, *, wait: bool = True) -> None:
-        """Settle an answer that is paid by tokens; without the vendor's usage by our own count of what was delivered."""
+    def text(
+        self, used: Usage | None, said: Callable[[], str], end: str, *, wait: bool = True, final: bool = False,
+        media: bool = False,
+    ) -> Usage:  # fmt: skip
+        """Settle an answer that is paid by tokens and return the usage that was charged.
+
+        What the provider did not report is our own count of what was delivered. Of an answer that did not end, the reported
+        completion counts only as far as it covers what was delivered, unless the report was `final`. Delivered `media` cannot
+        be counted: without a report of the completion they cost at least the reservation.
+        """
         if not self.open:
-            return
+            return used or SAID_NOTHING
         assert self.tariff is not None and self.lane is not None
-        if used is None or not used.prompt or (used.flagged and meter.doubtful(used)):
-            told = used or SAID_NOTHING
+        missing = used is None or not used.prompt or bool(used.flagged and meter.doubtful(used))
+        partial = end != "complete" and not final
+        told = used or SAID_NOTHING
+        if used is None or missing or partial:
             ours = estimate.usage(self.ask.kind, self.ask.body, self.tariff.model, said(), self.gateway.state.settings)
             prompt, completion = told.prompt or ours.prompt, told.completion or ours.completion
-            used = replace(told, prompt=prompt, completion=completion, estimated=True)
-        self.settle(meter.tokens(self.tariff, used), used, end, wait=wait)
+            completion = max(completion, ours.completion) if partial else completion
+            estimated = missing or completion != told.completion
+            used = replace(told, prompt=prompt, completion=completion, estimated=told.estimated or estimated)
+        charge = meter.tokens(self.tariff, used)
+        counted = told.audio_completion or told.image_completion or (told.completion and not partial)
+        if media and not counted and charge.quota < self.reserved:
+            charge = Charge(self.reserved, [meter.line("reservation", 1, self.reserved)])
+        self.settle(charge, used, end, wait=wait)
+        return used
 
     def _row(self, charge: Charge, used: Usage, end: str) -> settlement.Row:
         ask, lane, tariff, state = self.ask, self.lane, self.tariff, self.gateway.state

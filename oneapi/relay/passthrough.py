@@ -10,6 +10,7 @@ from oneapi.relay import meter
 from oneapi.relay.ask import Ask
 from oneapi.relay.bill import Bill
 from oneapi.relay.faults import broken
+from oneapi.vendors import reports
 from oneapi.vendors.openai import fault
 from oneapi.wire import VendorError
 
@@ -22,13 +23,14 @@ LIMIT = 8 * 1024 * 1024  # bytes of one event; what is longer is not read along
 class Watch:
     """The observer of one native stream (relay/pump.py): `see` runs in the event loop and never waits."""
 
-    __slots__ = ("ask", "bill", "failed", "report", "error", "said", "ended", "marked", "_rest", "_unsent")
+    __slots__ = ("ask", "bill", "failed", "report", "error", "said", "ended", "final", "marked", "_rest", "_unsent")
 
     def __init__(self, ask: Ask, bill: Bill, failed: Callable[[VendorError], None]):
         self.ask, self.bill, self.failed = ask, bill, failed
         self.report: object = None
         self.error: VendorError | None = None
         self.said = bytearray()
+        self.final = False  # usage came with the finish reason or after it
         self.ended = False  # a finish reason or the end mark was seen
         self.marked = False  # the end mark [DONE] was seen
         self._rest = b""
@@ -73,7 +75,8 @@ class Watch:
             chunks = [_parsed(event) for event in _events(data)]
         for chunk in chunks:
             if isinstance(chunk, dict):
-                self.report = chunk.get("usage") or self.report
+                if report := reports.of(chunk):
+                    self.report, self.final = reports.merged(self.report, report), self.ended
                 if chunk.get("error") and self.error is None:
                     self.error = fault(chunk)
 
@@ -115,10 +118,10 @@ class Watch:
                 self.error or VendorError("timeout" if end == "idle_timeout" else "garbled", "The vendor's stream broke off.")
             )
         used = meter.usage(self.report)
-        if used is None and not self.said and end != "complete":
+        if used is None and not self.said and end not in ("complete", "client_left"):
             self.bill.broke(end, broken(self.error)["error"]["message"] if self.error is not None else "")
         else:
-            self.bill.text(used, self._text, end, wait=end != "client_left")
+            self.bill.text(used, self._text, end, wait=end != "client_left", final=self.final)
 
     def _text(self) -> str:
         try:

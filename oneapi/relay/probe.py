@@ -11,7 +11,7 @@ import gevent
 
 from oneapi import vendors
 from oneapi.models.user import Role
-from oneapi.relay import answers, engine, faults, framing, transport
+from oneapi.relay import delivered, engine, faults, framing, transport
 from oneapi.relay.ask import Ask
 from oneapi.relay.clocks import dated
 from oneapi.relay.endpoints import ENDPOINTS, Endpoint
@@ -150,7 +150,7 @@ def _try_stream(gateway: Gateway, lane: Lane, protocol: Any, call: Call, request
                 frame = request.framing or protocol.framing
                 if frame != "sse" or not (incoming.headers.get("content-type") or "").startswith("application/json"):
                     chunks = list(vendors.guarded_stream(protocol, framing.events(frame, incoming), call))
-                    return "".join(answers.said_in(chunk) for chunk in chunks)[:2000]
+                    return "".join(delivered.text_of(chunk) for chunk in chunks)[:2000]
                 reply = Reply(incoming.status, incoming.headers, incoming.read())
                 result = vendors.guarded_parse(protocol, reply, call)
         finally:
@@ -163,7 +163,7 @@ def _try_stream(gateway: Gateway, lane: Lane, protocol: Any, call: Call, request
 
 def _words(reply: Reply, result: Any, kind: str) -> str:
     if isinstance(result, dict):
-        return answers.said_in(result)[:2000] or str(result.get("text") or "") or f"{kind}: ok"
+        return delivered.text_of(result)[:2000] or str(result.get("text") or "") or f"{kind}: ok"
     return f"{kind}: {len(reply.body)} bytes"
 
 

@@ -120,10 +120,13 @@ def _gave_up(link: Link) -> NoReturn:
 class Incoming:
     """A vendor's answer whose head has come. Iterate over it, or `read` it whole; `close` in any case."""
 
-    __slots__ = ("status", "headers", "chunked", "link", "pool", "dechunk", "left", "inflate", "idle", "end", "_data", "_keep")
+    __slots__ = (
+        "status", "headers", "chunked", "link", "pool", "dechunk", "left", "inflate", "idle", "end", "lasting", "_data", "_keep",
+    )  # fmt: skip
 
     def __init__(self, pool: Pool, link: Link, first: bytes, method: str, idle: float, end: float):
         self.pool, self.idle, self.end = pool, idle, end
+        self.lasting = False  # whether the provider's connection outlives the client's
         self.link: Link | None = link
         try:
             head = self._head(first)
@@ -191,6 +194,12 @@ class Incoming:
                 raise
         return self._data
 
+    def outlive(self) -> None:
+        """Keep the connection open until `close`, also when the client leaves: the end of the stream is worth reading."""
+        self.lasting = True
+        if self.link is not None:
+            self.link.client = None
+
     def finished(self) -> None:
         """Tell that someone else read the chunked body to its end."""
         assert self.dechunk is not None
@@ -217,7 +226,8 @@ class Incoming:
             pieces = self._chunks() if self.dechunk else self._plain()
             yield from pieces if self.inflate is None else self.inflate(pieces)
         finally:
-            self.close()
+            if not self.lasting:
+                self.close()
 
     def _chunks(self) -> Iterator[bytes]:
         dechunk = self.dechunk

@@ -195,6 +195,9 @@ class Messages:
             reason = payload[2:].decode("utf-8", "replace")
             raise VendorError("server", reason or f"the vendor closed the WebSocket with code {code}", code=str(code))
 
+    def outlive(self) -> None:
+        """As Incoming.outlive; no provider sends media over a WebSocket."""
+
     def close(self) -> None:
         link, self.link = self.link, None
         if link is not None:

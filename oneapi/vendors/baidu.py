@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from oneapi.fields import Field
-from oneapi.vendors import asks, baidu_v2, pieces, shapes
+from oneapi.vendors import asks, baidu_v2, pieces, reports, shapes
 from oneapi.vendors.baidu_media import PROTOCOLS, address, fail, read, troubled, user
 from oneapi.vendors.contract import Exchange, Protocol, Vendor
 from oneapi.wire import Call, Event, Reply, Request, VendorError
@@ -152,6 +152,8 @@ def stream_chat(events: Iterable[Event], call: Call) -> Iterator[Json]:
     calls, id, last = pieces.ToolCalls(), "", {}
     for last in shapes.objects(events):
         troubled(last)
+        if last.get("usage"):
+            reports.note(call, used(last))
         if not id:
             id = last["id"]
             yield shapes.chunk(call, {"role": "assistant", "content": ""}, id=id)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
 
-from oneapi.vendors import asks, openai, pieces, shapes
+from oneapi.vendors import asks, openai, pieces, reports, shapes
 from oneapi.vendors.contract import CODE_KINDS, failure
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
@@ -122,7 +122,9 @@ def stream_text(events: Iterable[Event], call: Call) -> Iterator[Json]:
             break
         if data.get("errors") or data.get("error"):
             raise fail_with(data, Reply(200, {}, b""), "server")
-        used, text = data.get("usage") or used, data.get("response")
+        text = data.get("response")
+        if data.get("usage"):
+            used = reports.note(call, data["usage"])
         if isinstance(text, int | float):  # a number is a token that looked like JSON
             text = str(text)
         if text:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from oneapi.vendors import asks, cohere_request, cohere_texts, openai, shapes
+from oneapi.vendors import asks, cohere_request, cohere_texts, openai, reports, shapes
 from oneapi.vendors.contract import ModelList, Protocol, Vendor, failure
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
@@ -83,6 +83,8 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
         return shapes.chunk(call, {"tool_calls": [{"index": made, "function": {"arguments": text}}]})
 
     for data in shapes.objects(events):
+        if report := (data.get("delta") or {}).get("usage"):
+            reports.note(call, used(report))
         match data:
             case {"type": "message-start"}:
                 yield shapes.chunk(call, {"role": "assistant", "content": ""})

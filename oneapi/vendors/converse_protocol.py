@@ -7,7 +7,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from oneapi.vendors import asks, shapes, thoughts
+from oneapi.vendors import asks, reports, shapes, thoughts
 from oneapi.vendors.contract import failure, status_kind
 from oneapi.wire import Call, Event, Reply, VendorError
 
@@ -169,7 +169,7 @@ class _Blocks:
 
 
 def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
-    blocks, reason, told = _Blocks(), "", None
+    blocks, reason = _Blocks(), ""
     for event in events:
         if not isinstance(event.data, dict):
             raise VendorError("garbled", "The vendor sent an event that is not a JSON object.")
@@ -186,7 +186,7 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
             case "messageStop", {"stopReason": reason}:
                 pass
             case "metadata", {"usage": told}:
-                pass
+                reports.note(call, usage(told))
             case str(name), _ if name.startswith(":exception:"):
                 raise fault(event)
         if delta:
@@ -194,5 +194,5 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
     if not reason:
         raise VendorError("garbled", "The vendor's stream ended before the answer did.")
     yield shapes.chunk(call, {}, FINISH.get(reason, "stop"))
-    if told:
-        yield shapes.usage_chunk(call, usage(told))
+    if call.reported:
+        yield shapes.usage_chunk(call, call.reported)

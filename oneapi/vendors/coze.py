@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from oneapi.fields import Field
-from oneapi.vendors import asks, pieces, shapes
+from oneapi.vendors import asks, pieces, reports, shapes
 from oneapi.vendors import coze_files as files
 from oneapi.vendors.contract import Protocol, Vendor
 from oneapi.vendors.coze_files import address, fail, trouble
@@ -134,6 +134,8 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
     told: set[str] = set()  # messages that came in deltas: their completed form is a repetition
     for event in events:
         data = event.data
+        if event.name.startswith("conversation.chat.") and isinstance(data, dict) and data.get("usage"):
+            reports.note(call, used(data))
         match event.name, data:
             case "conversation.message.delta", {"type": "answer"}:
                 told.add(data.get("id", ""))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from re import compile
 from typing import Any
 
-from oneapi.vendors import asks, pieces, shapes
+from oneapi.vendors import asks, pieces, reports, shapes
 from oneapi.vendors import dashscope_media as media
 from oneapi.vendors.contract import Protocol, Vendor
 from oneapi.vendors.dashscope_media import address, fail, troubled
@@ -159,14 +159,15 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
         if not id:
             id = piece["request_id"]
             yield shapes.chunk(call, {"role": "assistant", "content": ""}, id=id)
-        usage = piece.get("usage") or usage
+        usage = reports.gather(call, usage, piece.get("usage"), used)
         for number, choice in enumerate(piece["output"].get("choices") or ()):
             at = choice.get("index", number)
+            reasons.setdefault(at, "")
             for delta in deltas(choice["message"], calls):
                 yield _at(at, shapes.chunk(call, delta, id=id))
             if choice.get("finish_reason") not in (None, "", "null"):
                 reasons[at] = choice["finish_reason"]
-    if not reasons:
+    if not reasons or "" in reasons.values():
         raise VendorError("garbled", "The vendor's stream ended before the answer did.")
     for at, reason in reasons.items():
         yield _at(at, shapes.chunk(call, {}, finish(reason, bool(calls)), id=id))

@@ -6,7 +6,7 @@ https://ai.google.dev/api/generate-content
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from oneapi.vendors import asks, shapes, thoughts
+from oneapi.vendors import asks, reports, shapes, thoughts
 from oneapi.vendors.google_errors import fault
 from oneapi.wire import Call, Event, Reply, VendorError
 
@@ -16,6 +16,7 @@ FILTERED = (
     "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT",
     "IMAGE_RECITATION", "MODEL_ARMOR",
 )  # fmt: skip
+UNFINISHED = (None, "", "FINISH_REASON_UNSPECIFIED")
 FINISH = {"MAX_TOKENS": "length"} | dict.fromkeys(FILTERED, "content_filter")
 
 
@@ -139,7 +140,7 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
         if not id:
             id = _id(data, call)
             yield shapes.chunk(call, {"role": "assistant", "content": ""}, id=id)
-        told = data.get("usageMetadata") or told
+        told = reports.gather(call, told, data.get("usageMetadata"), usage)
         if blocked(data):
             reasons.setdefault(0, "SAFETY")
         for candidate in data.get("candidates") or ():
@@ -147,9 +148,9 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
             known = pieces.setdefault(number, _Pieces(call, number))
             for delta in known.of(candidate):
                 yield _chunk(call, delta, None, id, number)
-            if candidate.get("finishReason"):
+            if candidate.get("finishReason") not in UNFINISHED:
                 reasons[number] = candidate["finishReason"]
-    if not reasons:
+    if not reasons or any(number not in reasons for number in pieces):
         raise VendorError("garbled", "The vendor's stream ended before the answer did.")
     for number, reason in sorted(reasons.items()):
         finish = pieces.get(number, _Pieces(call, number)).finish(reason)

@@ -2,7 +2,7 @@
 
 import re
 
-from oneapi.vendors import balances, openai
+from oneapi.vendors import balances, openai, reports
 from oneapi.vendors.contract import CODE_KINDS, Protocol, Vendor, failure
 from oneapi.vendors.quirks import Json, adapted, reasoning_back, reasoning_name, reshaped
 from oneapi.wire import Call, Reply, VendorError
@@ -38,8 +38,8 @@ def fail(reply: Reply, call: Call) -> VendorError:
 def usage_told_apart(piece: Json, call: Call, memo: Json) -> None:
     """Usage of a stream may stand in a place of Groq's own."""
     found = piece.get("x_groq")
-    if isinstance(found, dict) and isinstance(found.get("usage"), dict) and not piece.get("usage"):
-        piece["usage"] = found["usage"]
+    if isinstance(found, dict) and isinstance(found.get("usage"), dict):
+        piece["usage"] = reports.merged(piece.get("usage"), found["usage"])
 
 
 CHAT = adapted(usage_told_apart, reasoning_name, body=reshaped(reasoning_back, nameless, thoughts_apart), fail=fail)

@@ -6,7 +6,7 @@ https://platform.claude.com/docs/en/build-with-claude/streaming
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from oneapi.vendors import asks, shapes, thoughts
+from oneapi.vendors import asks, reports, shapes, thoughts
 from oneapi.vendors.contract import failure
 from oneapi.wire import Call, Event, Reply, VendorError
 
@@ -147,7 +147,7 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
         match data:
             case {"type": "message_start", "message": message}:
                 id, delta = f"chatcmpl-{message['id']}", {"role": "assistant", "content": ""}
-                told = dict(message.get("usage") or {})
+                told = reports.gather(call, told, message.get("usage"), usage)
             case {"type": "content_block_start", "index": index, "content_block": block}:
                 delta = blocks.begin(index, block)
             case {"type": "content_block_delta", "index": index, "delta": piece}:
@@ -155,7 +155,7 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
             case {"type": "content_block_stop", "index": index}:
                 delta = blocks.end(index)
             case {"type": "message_delta", "delta": stop}:  # its numbers are totals, not additions
-                told |= {k: v for k, v in (data.get("usage") or {}).items() if v is not None}
+                told = reports.gather(call, told, data.get("usage"), usage)
             case {"type": "error", "error": error}:
                 raise fault(error)
             case {"type": "message_stop"}:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from oneapi.vendors import asks, openai, pieces, quirks, shapes
+from oneapi.vendors import asks, openai, pieces, quirks, reports, shapes
 from oneapi.vendors.contract import ModelList, Protocol, Vendor, bearer, failure
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
@@ -121,6 +121,8 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
     for data in shapes.objects(events):
         if data.get("error"):
             raise broken(data)
+        if data.get("prompt_eval_count"):
+            reports.note(call, used(data))
         said = data["message"]
         for name, ours in (("thinking", "reasoning_content"), ("content", "content")):
             if said.get(name):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from oneapi.vendors import asks, openai
+from oneapi.vendors import asks, openai, reports
 from oneapi.vendors.contract import Fail, Protocol, failure
 from oneapi.vendors.refusals import Mend, coded, failing, faulty
 from oneapi.wire import Call, Event, Reply, Request
@@ -168,7 +168,7 @@ def usage_in_choice(piece: Json, call: Call, memo: Json) -> None:
     for choice, _ in spoken(piece):
         if isinstance(choice.get("usage"), dict):
             piece.setdefault("usage", None)
-            piece["usage"] = piece["usage"] or choice["usage"]
+            piece["usage"] = reports.merged(piece["usage"], choice["usage"])
             del choice["usage"]
 
 

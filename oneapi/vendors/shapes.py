@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from oneapi.vendors import reports
 from oneapi.wire import Call, Event, VendorError
 
 Json = dict[str, Any]
@@ -53,8 +54,8 @@ def chunk(
 
 
 def usage_chunk(call: Call, used: Json, *, id: str = "") -> Json:
-    """The last chunk of a stream: no choices, only usage."""
-    return chunk(call, {}, used=used, id=id) | {"choices": []}
+    """The last chunk of a stream: no choices, only usage, merged with what was reported before."""
+    return chunk(call, {}, used=reports.note(call, used), id=id) | {"choices": []}
 
 
 def tool_call(id: str, name: str, arguments: str, *, index: int | None = None) -> Json:

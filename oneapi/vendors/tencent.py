@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from oneapi.fields import Field
-from oneapi.vendors import asks, balances, pieces, shapes, tc3
+from oneapi.vendors import asks, balances, pieces, reports, shapes, tc3
 from oneapi.vendors.contract import Protocol, Vendor
 from oneapi.vendors.quirks import adapted, system_role
 from oneapi.vendors.tencent_media import CODES, PROTOCOLS, acting, read, troubled
@@ -160,7 +160,7 @@ def stream_chat(events: Iterable[Event], call: Call) -> Iterator[Json]:
         if not id:
             id = piece["Id"]
             yield shapes.chunk(call, {"role": "assistant", "content": ""}, id=id)
-        usage = piece.get("Usage") or usage
+        usage = reports.gather(call, usage, piece.get("Usage"), used)
         for choice in piece.get("Choices") or ():
             yield from (shapes.chunk(call, delta, id=id) for delta in deltas(choice.get("Delta") or {}, calls, id))
             reason = choice.get("FinishReason") or reason

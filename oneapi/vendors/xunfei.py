@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from oneapi.fields import Field
-from oneapi.vendors import asks, pieces, shapes
+from oneapi.vendors import asks, pieces, reports, shapes
 from oneapi.vendors.contract import Protocol, Vendor
 from oneapi.vendors.xunfei_v2 import CODES, COMPATIBLE, DOCUMENTS, MODELS, PARTS, VERSIONS
 from oneapi.wire import Call, Event, Reply, Request, VendorError
@@ -109,7 +109,7 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
         choices = payload.get("choices") or {}
         for told in choices.get("text") or ():
             yield from (shapes.chunk(call, delta, id=id) for delta in deltas(told, calls, id))
-        usage = (payload.get("usage") or {}).get("text") or usage
+        usage = reports.gather(call, usage, (payload.get("usage") or {}).get("text"), used)
         if done := choices.get("status") == 2 or header.get("status") == 2:
             break
     if not done:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from oneapi.fields import Field
-from oneapi.vendors import asks, balances, openai, pieces, quirks, refusals, shapes
+from oneapi.vendors import asks, balances, openai, pieces, quirks, refusals, reports, shapes
 from oneapi.vendors.contract import ModelList, Protocol, Vendor, bearer
 from oneapi.vendors.zhipu_v3 import CODES, address, build_v3, parse_v3, sampling, stream_v3, token, troubled
 from oneapi.wire import Call, Event, Reply, Request, VendorError
@@ -91,25 +91,27 @@ def parse_chat(reply: Reply, call: Call) -> Json | Reply | Request:
 
 def stream_chat(events: Iterable[Event], call: Call) -> Iterator[Json]:
     assert V4.stream
-    return stream_v3(events, call) if old(call) else tidy(V4.stream(events, call))
+    return stream_v3(events, call) if old(call) else tidy(V4.stream(events, call), call)
 
 
-def tidy(chunks: Iterable[Json]) -> Iterator[Json]:
+def tidy(chunks: Iterable[Json], call: Call) -> Iterator[Json]:
     """Zhipu names the role in every chunk and puts the usage on the last one; OpenAI has a chunk of its own for each."""
-    first, usage = True, None
+    first = True
     piece: Json = {}
     for piece in chunks:
         if first:
             opening = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
             yield {k: v for k, v in piece.items() if k != "usage"} | {"choices": [opening]}
-        first, usage = False, piece.pop("usage", None) or usage
+        first = False
+        if used := piece.pop("usage", None):
+            reports.note(call, used)
         for _, delta in quirks.spoken(piece):
             delta.pop("role", None)
             if delta.get("content") == "":
                 del delta["content"]
         yield piece
-    if usage:
-        yield piece | {"choices": [], "usage": usage}
+    if call.reported:
+        yield piece | {"choices": [], "usage": call.reported}
 
 
 # Everything else

@@ -6,7 +6,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from oneapi.vendors import pieces, quirks, shapes
+from oneapi.vendors import pieces, quirks, reports, shapes
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
 Json = dict[str, Any]
@@ -105,7 +105,7 @@ def stream_v3(events: Iterable[Event], call: Call) -> Iterator[Json]:
         elif field == "data" and (value or joined):
             yield shapes.chunk(call, {"content": ("\n" if joined else "") + value})
         elif field == "meta":
-            used = used_v3(json.loads(value)["usage"])
+            used = reports.note(call, used_v3(json.loads(value)["usage"]))
         joined = joined or field == "data"
     if name != "finish":
         raise VendorError("garbled", "The vendor's stream ended before the answer did.")

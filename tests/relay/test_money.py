@@ -372,7 +372,7 @@ def test_who_is_deleted_while_a_request_runs_is_charged_all_the_same(
 
 
 @pytest.mark.parametrize("pieces", [0, 3])
-def test_a_client_that_leaves_a_stream_pays_for_what_it_got(
+def test_a_client_that_leaves_a_stream_pays_for_its_prompt_and_what_it_got(
     client: FlaskClient, alice: Any, vendor: FakeVendor, channel: Any, logged: Any, balance: Any, pieces: int
 ) -> None:
     channel()
@@ -385,11 +385,10 @@ def test_a_client_that_leaves_a_stream_pays_for_what_it_got(
     answer.close()
     gevent.sleep(0.05)
     rows = logged()
-    assert len(rows) == (1 if pieces else 0)
-    assert balance(alice.id) == 10**9 - sum(row.quota for row in rows)
-    if pieces:
-        assert json.loads(rows[0].detail)["end"] == "client_left"
-        assert 0 < rows[0].completion_tokens < 5
+    assert len(rows) == 1 and rows[0].prompt_tokens == 8
+    assert balance(alice.id) == 10**9 - rows[0].quota
+    assert json.loads(rows[0].detail)["end"] == "client_left"
+    assert 0 < rows[0].completion_tokens < 5 if pieces else rows[0].completion_tokens == 0
 
 
 def test_a_request_waits_for_money_that_others_hold_rather_than_be_refused(

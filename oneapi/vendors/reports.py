@@ -1,0 +1,78 @@
+"""Usage reports of one answer, merged class by class: a report that says less never replaces a fuller one.
+
+Streams call `note` as soon as the provider reports usage. The relay reads `Call.reported` when a stream breaks or its client
+leaves; the client sees nothing of it before the end.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeGuard
+
+from oneapi.wire import Call
+
+Json = dict[str, Any]
+
+MOST = 100_000_000  # tokens of one request; a larger figure is a mistake and replaces nothing
+
+
+def note(call: Call, used: Json) -> Json:
+    """Record a usage report in OpenAI's shape; return it merged with the reports before it."""
+    call.reported = merged(call.reported, used)
+    return call.reported
+
+
+def gather(call: Call, before: Json, report: Any, used: Callable[[Json], Json]) -> Json:
+    """Merge a report in the provider's own words with those before it, record what `used` makes of it, return the merged one."""
+    if report:
+        before = merged(before, report)
+        note(call, used(before))
+    return before
+
+
+def merged(first: Any, second: Any) -> Any:
+    """Return both reports as one with the larger figure of each class; what is no object is no report."""
+    if not isinstance(second, dict):
+        return first
+    if not isinstance(first, dict):
+        return second
+    found = dict(first)
+    for name, value in second.items():
+        found[name] = _larger(found[name], value) if name in found else value
+    prompt, completion, total = (found.get(f"{name}_tokens") for name in ("prompt", "completion", "total"))
+    if _credible(prompt) and _credible(completion) and _credible(total):
+        found["total_tokens"] = max(total, prompt + completion)
+    return found
+
+
+def of(piece: Json) -> Any:
+    """Return the usage of an answer or chunk, also where a choice carries it; None when there is none."""
+    found = piece.get("usage")
+    choices = piece.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and choice.get("usage"):
+            found = merged(found, choice["usage"])
+    return found
+
+
+def _credible(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST
+
+
+def _larger(first: Any, second: Any) -> Any:
+    if isinstance(first, dict) or isinstance(second, dict):
+        return merged(first, second)
+    if isinstance(first, list) and isinstance(second, list):
+        return _lists(first, second)
+    if _credible(first):
+        return second if _credible(second) and second > first else first
+    return first if second is None else second
+
+
+def _lists(first: list[Any], second: list[Any]) -> list[Any]:
+    """Merge the rows of each modality; other lists are replaced by any that is not empty."""
+    rows = [*first, *second]
+    if not all(isinstance(row, dict) and isinstance(row.get("modality"), str) for row in rows):
+        return second or first
+    found: dict[str, Json] = {}
+    for row in rows:
+        found[row["modality"]] = merged(found.get(row["modality"]), row)
+    return list(found.values())
