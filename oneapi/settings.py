@@ -127,6 +127,8 @@ FIELDS: tuple[Field, ...] = (
         _setting("ModelRatio", dict, {}, "Model ratios", "1 = $0.002 per 1,000 tokens; beats the built-in table.", check=ratios),
         _setting("CompletionRatio", dict, {}, "Completion ratios", "Price of answers against prompts.", check=ratios),
         _setting("CacheRatio", dict, {}, "Cached input ratios", "Price of cached input against input.", check=ratios),
+        _setting("CacheWriteRatio", dict, {}, "Cache write ratios", "Price of input written to the provider's cache against input.", check=ratios),
+        _setting("LongCacheWriteRatio", dict, {}, "Long cache write ratios", "The same for input that the provider keeps for an hour or longer.", check=ratios),
         _setting("AudioRatio", dict, {}, "Audio input ratios", "Price of audio input against text input.", check=ratios),
         _setting("ImageRatio", dict, {}, "Image input ratios", "Price of image input against text input.", check=ratios),
         _setting("CallPrice", dict, {}, "Prices per call", "Dollars for one call, whatever its length.", check=ratios),

@@ -130,7 +130,10 @@ class Event:
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens by class. `prompt` includes cached and cache-write tokens, `completion` includes reasoning; all are >= 0."""
+    """Tokens by class. `prompt` includes cached and cache-write tokens, `completion` includes reasoning; all are >= 0.
+
+    `cache_write_1h` are those of `cache_write` that the provider keeps for an hour or longer.
+    """
 
     prompt: int = 0
     completion: int = 0
@@ -141,6 +144,7 @@ class Usage:
     audio_completion: int = 0
     image_prompt: int = 0
     image_completion: int = 0
+    cache_write_1h: int = 0
     estimated: bool = False  # counted by us because the vendor did not say
     flagged: str = ""  # why a vendor's report was not believed as it stood
 

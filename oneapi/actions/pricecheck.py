@@ -11,6 +11,7 @@ from oneapi.catalog import load
 # Our figure → theirs, both in dollars per million tokens.
 FIGURES = {
     "in": "input_mtok", "out": "output_mtok", "cached": "cache_read_mtok", "cache_write": "cache_write_mtok",
+    "cache_write_1h": "cache_write_1h_mtok",
     "audio_in": "input_audio_mtok", "audio_out": "output_audio_mtok",
 }  # fmt: skip
 MOST = 200  # that are written down

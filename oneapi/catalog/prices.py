@@ -39,10 +39,11 @@ class Price:
 
     `ratio` is per prompt token; for models priced by the image (`per_call` is set) an image costs `ratio` × 1,000 quota.
     A class that is None costs what its side costs: cached, cache_write, audio_in and image_in as a prompt token,
-    audio_out and image_out as a completion token. `per_call` and `per_minute` are in thousands of quota. `above` holds
-    the prices of long prompts: the last one whose threshold the prompt exceeds is the price of the whole request. `later`
-    holds the prices a vendor has announced, by the UTC second from which they hold; `daily` those of certain hours, by the
-    seconds of the UTC day from which and until which they hold.
+    audio_out and image_out as a completion token; cache_write_1h (kept for an hour or longer) costs what cache_write costs.
+    `per_call` and `per_minute` are in thousands of quota. `above` holds the prices of long prompts: the last one whose
+    threshold the prompt exceeds is the price of the whole request. `later` holds the prices a vendor has announced, by the
+    UTC second from which they hold; `daily` those of certain hours, by the seconds of the UTC day from which and until which
+    they hold.
     """
 
     ratio: float
@@ -55,6 +56,7 @@ class Price:
     image_out: float | None = None
     per_call: float | None = None
     per_minute: float | None = None
+    cache_write_1h: float | None = None
     above: "tuple[tuple[int, Price], ...]" = ()
     later: "tuple[tuple[int, Price], ...]" = ()
     daily: "tuple[tuple[int, int, Price], ...]" = ()
@@ -88,7 +90,7 @@ class Price:
         return replace(self, later=later, daily=tuple((begins, ends, change(price)) for begins, ends, price in self.daily))
 
 
-CLASSES = ("cached", "cache_write", "audio_in", "audio_out", "image_in", "image_out")
+CLASSES = ("cached", "cache_write", "cache_write_1h", "audio_in", "audio_out", "image_in", "image_out")
 _FIGURES = ("ratio", *CLASSES, "per_call", "per_minute")
 
 

@@ -64,6 +64,7 @@ def what(name: str) -> str:
     """An item of the bill, as relay/meter.py names it, in the reader's language."""
     words = {
         "prompt": _("Input"), "completion": _("Output"), "cached": _("Cached input"), "cache write": _("Cache write"),
+        "cache write 1h": _("Cache write, one hour"),
         "audio prompt": _("Audio input"), "audio completion": _("Audio output"), "image prompt": _("Image input"),
         "image completion": _("Image output"), "call": _("Per call"), "image": _("Images"), "character": _("Characters"),
     }  # fmt: skip

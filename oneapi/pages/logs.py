@@ -231,13 +231,17 @@ EXPORTED = (
 )
 
 
+# Columns of an export after the fields of the row, and what they are in its usage.
+USAGE = {"cached_tokens": "cached", "cache_write_tokens": "cache_write", "cache_write_1h_tokens": "cache_write_1h"}
+
+
 def _csv(wanted: LogFilter) -> Iterator[str]:
     """Exactly what the filters show, at most EXPORT rows, in pieces. It opens its own transactions: the request is over."""
     databases, admin = access.state().databases, _admin()
     columns = [c for c in EXPORTED if admin or c != "channel_id"]
 
     def pieces() -> Iterator[str]:
-        yield ",".join(columns) + "\r\n"
+        yield ",".join((*columns, *USAGE)) + "\r\n"
         before, left = 0, EXPORT
         while left > 0:
             with databases.logs() as session:
@@ -245,13 +249,20 @@ def _csv(wanted: LogFilter) -> Iterator[str]:
             out = io.StringIO()
             writer = csv.writer(out)
             for row in rows:
-                writer.writerow([cell(value) if isinstance(value := getattr(row, name), str) else value for name in columns])
+                values = [getattr(row, name) for name in columns] + _used(row)
+                writer.writerow([cell(value) if isinstance(value, str) else value for value in values])
             yield out.getvalue()
             if len(rows) < 1000:
                 return
             before, left = rows[-1].id, left - len(rows)
 
     return pieces()
+
+
+def _used(row: log.Log) -> list[Any]:
+    """The finer classes of usage of a row, as its detail holds them."""
+    used = explain.parsed(row).get("usage")
+    return [used.get(name, 0) if isinstance(used, dict) else 0 for name in USAGE.values()]
 
 
 @bp.route("/log/<int:id>.json", allow=Role.USER)

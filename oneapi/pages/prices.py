@@ -29,6 +29,8 @@ TABLES = {
     "ModelRatio": "model_ratio",
     "CompletionRatio": "completion_ratio",
     "CacheRatio": "cache_ratio",
+    "CacheWriteRatio": "cache_write_ratio",
+    "LongCacheWriteRatio": "long_cache_write_ratio",
     "AudioRatio": "audio_ratio",
     "ImageRatio": "image_ratio",
     "CallPrice": "call_price",
@@ -119,8 +121,11 @@ def _usual(price: Price | None) -> dict[str, str]:
     if price is None:
         return dict.fromkeys(TABLES.values(), "")
     found = {"model_ratio": price.ratio, "completion_ratio": price.completion}
-    for field, part in (("cache_ratio", price.cached), ("audio_ratio", price.audio_in), ("image_ratio", price.image_in)):
-        found[field] = part / price.ratio if part is not None and price.ratio else 1.0
+    for name, setting in meter.FACTORS.items():
+        part = getattr(price, name)
+        if part is None and name == "cache_write_1h":
+            part = price.cache_write
+        found[setting] = part / price.ratio if part is not None and price.ratio else 1.0
     return {name: f"{found[name]:.6g}" if name in found else "" for name in TABLES.values()}
 
 

@@ -26,7 +26,7 @@ bp = GuardedBlueprint("pricing", __name__)
 SORTS = ("name", "in", "out")
 OTHERS = "custom"  # the filter's value for models that are in no list
 # Price's fields that have a figure of their own, and what they are called.
-FINER = ("cached", "cache_write", "audio_in", "audio_out", "image_in", "image_out")
+FINER = ("cached", "cache_write", "cache_write_1h", "audio_in", "audio_out", "image_in", "image_out")
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,8 @@ def detail(model: str) -> Response:
         "endpoint": snippets.path(kind),
     }
     words = {
-        "cached": _("Cached input"), "cache_write": _("Written to the cache"), "audio_in": _("Audio input"),
+        "cached": _("Cached input"), "cache_write": _("Written to the cache"),
+        "cache_write_1h": _("Written to the cache for an hour"), "audio_in": _("Audio input"),
         "audio_out": _("Audio output"), "image_in": _("Image input"), "image_out": _("Image output"),
     }  # fmt: skip
     whole = "pricing/panel.html" if htmx() else "pricing/page.html"

@@ -141,9 +141,12 @@ SECTIONS = (
 )
 BY_SLUG = {section.slug: section for section in SECTIONS}
 ELSEWHERE = {
-    "/price": ("ModelRatio", "CompletionRatio", "CacheRatio", "AudioRatio", "ImageRatio", "CallPrice"),
+    "/price": (
+        "ModelRatio", "CompletionRatio", "CacheRatio", "CacheWriteRatio", "LongCacheWriteRatio", "AudioRatio", "ImageRatio",
+        "CallPrice",
+    ),
     "/group": ("GroupRatio", "GroupLimits"),
-}
+}  # fmt: skip
 TRIED = {"mail": "email", "push": "notices", "webhook": "notices", "oidc": "oidc"}  # what can be tried: where it is set
 CALLBACKS = ("github", "lark", "oidc")
 DANGEROUS = {"PasswordLoginEnabled": lazy_gettext("People without another way to sign in are locked out.")}

@@ -1,4 +1,4 @@
-"""Usage × price → quota, with an explanation that holds for ever. Pure."""
+"""Usage × price → quota, with the lines that explain it in the log. Pure."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -7,13 +7,19 @@ from typing import Any
 from oneapi.catalog import images
 from oneapi.catalog.prices import Overrides, Price
 from oneapi.settings import Settings
+from oneapi.vendors.counts import doubtful as doubtful
+from oneapi.vendors.counts import usage as usage
 from oneapi.wire import Usage
 
 Json = dict[str, Any]
 
 PICTURES = ("images", "image_edits", "image_variations")
-MOST_TOKENS = 100_000_000  # of one request; more is a vendor's mistake
 HEARD = ("transcriptions", "translations")
+# Class of a price → the setting that holds its factors by model, against the input price.
+FACTORS = {
+    "cached": "cache_ratio", "cache_write": "cache_write_ratio", "cache_write_1h": "long_cache_write_ratio",
+    "audio_in": "audio_ratio", "image_in": "image_ratio",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,102 +56,14 @@ def overrides(settings: Settings) -> Overrides:
 
 
 def finer(price: Price, model: str, settings: Settings) -> Price:
-    """The price with the factors of cached input, audio and images that an administrator has set."""
+    """The price with the factors of the cache, audio and images that an administrator has set."""
     changed: dict[str, Any] = {}
-    for name, table in (("cached", settings.cache_ratio), ("audio_in", settings.audio_ratio), ("image_in", settings.image_ratio)):
-        if model in table:
+    for name, setting in FACTORS.items():
+        if model in (table := getattr(settings, setting)):
             changed[name] = price.ratio * table[model]
     if not changed:
         return price
     return replace(price.each(lambda other: finer(other, model, settings)), **changed)
-
-
-# -- what was used --------------------------------------------------------------------------------------------------
-
-
-def usage(report: Any) -> Usage | None:
-    """The tokens of a usage object in OpenAI's shapes, made sane; None when it says nothing, zeros when nothing is credible.
-
-    A report is not believed where it cannot be: parts never exceed their total, nothing is negative or not a number.
-    """
-    if not isinstance(report, dict):
-        return None
-    plain = _plain(report)
-    if plain is not None:
-        return plain
-    flags: list[str] = []
-    prompt = _number(report, ("prompt_tokens", "input_tokens"), flags)
-    completion = _number(report, ("completion_tokens", "output_tokens"), flags)
-    total = _number(report, ("total_tokens",), flags)
-    if not total and prompt and _first(report, ("completion_tokens", "output_tokens")) is None:
-        flags.append("completion_tokens were missing")
-    if total and not prompt and not completion:
-        prompt = total
-    elif total > prompt + completion and not completion:
-        completion = total - prompt
-    elif total > prompt + completion and not prompt:
-        prompt = total - completion
-    if not prompt and not completion:
-        return Usage(estimated=True, flagged="; ".join(flags)) if flags else None
-    asked = _details(report, "prompt_tokens_details", "input_tokens_details")
-    said = _details(report, "completion_tokens_details", "output_tokens_details")
-    parts = [_number(asked, (n,), flags) for n in ("cached_tokens", "cache_write_tokens", "audio_tokens", "image_tokens")]
-    cached, cache_write, audio_in, image_in = _within(prompt, parts, flags)
-    reasoning, audio_out, image_out = (_number(said, (n,), flags) for n in ("reasoning_tokens", "audio_tokens", "image_tokens"))
-    audio_out, image_out = _within(completion, [audio_out, image_out], flags)
-    return Usage(
-        prompt, completion, cached, cache_write, min(reasoning, completion), audio_in, audio_out, image_in, image_out,
-        flagged="; ".join(dict.fromkeys(flags)),
-    )  # fmt: skip
-
-
-def doubtful(used: Usage) -> bool:
-    """Whether a report said nothing credible of the answer, which then has to be counted."""
-    return not used.completion and ("completion_tokens" in used.flagged or "output_tokens" in used.flagged)
-
-
-def _plain(report: Json) -> Usage | None:
-    """The usual report, sane and without finer classes, read quickly; None for every other."""
-    prompt, completion = report.get("prompt_tokens"), report.get("completion_tokens")
-    if type(prompt) is not int or type(completion) is not int:
-        return None
-    if not 0 < prompt <= MOST_TOKENS or not 0 < completion <= MOST_TOKENS:
-        return None
-    if report.get("total_tokens") != prompt + completion:
-        return None
-    if report.get("prompt_tokens_details") or report.get("completion_tokens_details"):
-        return None
-    return Usage(prompt, completion)
-
-
-def _first(report: Json, names: tuple[str, ...]) -> Any:
-    return next((report[name] for name in names if report.get(name) is not None), None)
-
-
-def _number(report: Json, names: tuple[str, ...], flags: list[str]) -> int:
-    for name in names:
-        value = report.get(name)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST_TOKENS:  # NaN is neither
-            flags.append(f"{name} was {str(value)[:30]}")
-            continue
-        return int(value)
-    return 0
-
-
-def _details(report: Json, *names: str) -> Json:
-    return next((value for name in names if isinstance(value := report.get(name), dict)), {})
-
-
-def _within(total: int, parts: list[int], flags: list[str]) -> list[int]:
-    left, kept = total, []
-    for part in parts:
-        if part > left:
-            flags.append("parts exceeded their total")
-        kept.append(min(part, left))
-        left -= kept[-1]
-    return kept
 
 
 # -- what it costs --------------------------------------------------------------------------------------------------
@@ -163,10 +81,12 @@ def tokens(tariff: Tariff, used: Usage) -> Charge:
         return Charge(_rounded(exact, ratio, used), lines)
     out = price.ratio * price.completion
     plain = used.prompt - used.cached - used.cache_write - used.audio_prompt - used.image_prompt
+    written = price.ratio if price.cache_write is None else price.cache_write
     classes = (
         ("prompt", plain, price.ratio),
         ("cached", used.cached, price.ratio if price.cached is None else price.cached),
-        ("cache write", used.cache_write, price.ratio if price.cache_write is None else price.cache_write),
+        ("cache write", used.cache_write - used.cache_write_1h, written),
+        ("cache write 1h", used.cache_write_1h, written if price.cache_write_1h is None else price.cache_write_1h),
         ("audio prompt", used.audio_prompt, price.ratio if price.audio_in is None else price.audio_in),
         ("image prompt", used.image_prompt, price.ratio if price.image_in is None else price.image_in),
         ("completion", used.completion - used.audio_completion - used.image_completion, out),

@@ -7,7 +7,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from oneapi.vendors import asks, reports, shapes, thoughts
+from oneapi.vendors import asks, reports, shapes, thoughts, usages
 from oneapi.vendors.contract import failure, status_kind
 from oneapi.wire import Call, Event, Reply, VendorError
 
@@ -69,13 +69,6 @@ def _sharpened(error: VendorError, name: str) -> VendorError:
     return error
 
 
-def usage(told: Json) -> Json:
-    """OpenAI's usage; the vendor's inputTokens leave out what went to or came from the cache."""
-    read, written = told.get("cacheReadInputTokens"), told.get("cacheWriteInputTokens")
-    prompt = (told.get("inputTokens") or 0) + (read or 0) + (written or 0)
-    return shapes.usage(prompt, told.get("outputTokens") or 0, cached=read, cache_write=written or None)
-
-
 def parse(reply: Reply, call: Call) -> Json:
     answer = reply.json()
     message: Json = {"content": None}
@@ -83,7 +76,7 @@ def parse(reply: Reply, call: Call) -> Json:
         _take(block, message)
     if message["content"] is None and "tool_calls" not in message:
         message["content"] = ""
-    return shapes.completion(call, message, FINISH.get(answer["stopReason"], "stop"), usage(answer["usage"]))
+    return shapes.completion(call, message, FINISH.get(answer["stopReason"], "stop"), usages.bedrock(answer["usage"]))
 
 
 def _take(block: Json, message: Json) -> None:
@@ -186,7 +179,7 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
             case "messageStop", {"stopReason": reason}:
                 pass
             case "metadata", {"usage": told}:
-                reports.note(call, usage(told))
+                reports.note(call, usages.bedrock(told))
             case str(name), _ if name.startswith(":exception:"):
                 raise fault(event)
         if delta:

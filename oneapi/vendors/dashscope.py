@@ -106,11 +106,13 @@ def used(usage: Json) -> Json:
     before = usage.get("prompt_tokens_details") or usage.get("input_tokens_details") or {}
     after = usage.get("output_tokens_details") or usage.get("completion_tokens_details") or {}
     written = before.get("cache_creation_input_tokens")
+    long = (before.get("cache_creation") or {}).get("ephemeral_1h_input_tokens")
     return shapes.usage(
         usage.get("input_tokens") or 0,
         usage.get("output_tokens") or 0,
         cached=before.get("cached_tokens"),
         cache_write=written or None,
+        cache_write_1h=min(long or 0, written or 0) or None,
         reasoning=after.get("reasoning_tokens"),
     )
 

@@ -6,7 +6,7 @@ https://platform.claude.com/docs/en/build-with-claude/streaming
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from oneapi.vendors import asks, reports, shapes, thoughts
+from oneapi.vendors import asks, reports, shapes, thoughts, usages
 from oneapi.vendors.contract import failure
 from oneapi.wire import Call, Event, Reply, VendorError
 
@@ -47,14 +47,6 @@ def _sharpened(error: VendorError) -> VendorError:
     return error
 
 
-def usage(told: Mapping[str, Any]) -> Json:
-    """OpenAI's usage; the vendor's `input_tokens` leaves out what went to or came from the cache."""
-    read, written = told.get("cache_read_input_tokens"), told.get("cache_creation_input_tokens")
-    thought = (told.get("output_tokens_details") or {}).get("thinking_tokens")
-    prompt = (told.get("input_tokens") or 0) + (read or 0) + (written or 0)
-    return shapes.usage(prompt, told.get("output_tokens") or 0, cached=read, cache_write=written or None, reasoning=thought)
-
-
 def parse(reply: Reply, call: Call) -> Json:
     answer = reply.json()
     if answer["type"] == "error":
@@ -67,7 +59,7 @@ def parse(reply: Reply, call: Call) -> Json:
         message["refusal"] = (answer.get("stop_details") or {}).get("explanation") or REFUSED
     if message["content"] is None and "tool_calls" not in message:
         message["content"] = ""
-    return shapes.completion(call, message, finish, usage(answer["usage"]), id=f"chatcmpl-{answer['id']}")
+    return shapes.completion(call, message, finish, usages.anthropic(answer["usage"]), id=f"chatcmpl-{answer['id']}")
 
 
 def _take(block: Json, message: Json) -> None:
@@ -147,7 +139,7 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
         match data:
             case {"type": "message_start", "message": message}:
                 id, delta = f"chatcmpl-{message['id']}", {"role": "assistant", "content": ""}
-                told = reports.gather(call, told, message.get("usage"), usage)
+                told = reports.gather(call, told, message.get("usage"), usages.anthropic)
             case {"type": "content_block_start", "index": index, "content_block": block}:
                 delta = blocks.begin(index, block)
             case {"type": "content_block_delta", "index": index, "delta": piece}:
@@ -155,7 +147,7 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
             case {"type": "content_block_stop", "index": index}:
                 delta = blocks.end(index)
             case {"type": "message_delta", "delta": stop}:  # its numbers are totals, not additions
-                told = reports.gather(call, told, data.get("usage"), usage)
+                told = reports.gather(call, told, data.get("usage"), usages.anthropic)
             case {"type": "error", "error": error}:
                 raise fault(error)
             case {"type": "message_stop"}:
@@ -168,4 +160,4 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
     if finish == "content_filter":
         yield shapes.chunk(call, {"refusal": (stop.get("stop_details") or {}).get("explanation") or REFUSED}, id=id)
     yield shapes.chunk(call, {}, finish, id=id)
-    yield shapes.usage_chunk(call, usage(told), id=id)
+    yield shapes.usage_chunk(call, usages.anthropic(told), id=id)

@@ -11,15 +11,22 @@ Json = dict[str, Any]
 
 def usage(
     prompt: int = 0, completion: int = 0, *, cached: int | None = None, cache_write: int | None = None,
-    reasoning: int | None = None, total: int | None = None,
+    cache_write_1h: int | None = None, reasoning: int | None = None, total: int | None = None,
 ) -> Json:  # fmt: skip
-    """OpenAI's usage object. `prompt` includes cached and cache-write tokens, `completion` includes reasoning."""
+    """OpenAI's usage object. `prompt` includes cached and cache-write tokens, `completion` includes reasoning.
+
+    `cache_write_1h` is the part of `cache_write` that is kept for an hour: OpenAI's details of written tokens, with the time
+    in the name.
+    """
     report: Json = {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion if total is None else total,
     }
-    details = {k: v for k, v in (("cached_tokens", cached), ("cache_write_tokens", cache_write)) if v is not None}
+    details: Json = {k: v for k, v in (("cached_tokens", cached), ("cache_write_tokens", cache_write)) if v is not None}
+    if cache_write_1h:
+        details["cache_write_tokens_details"] = {"ttl_5m_tokens": (cache_write or 0) - cache_write_1h,
+                                                 "ttl_1h_tokens": cache_write_1h}  # fmt: skip
     if details:
         report["prompt_tokens_details"] = details
     if reasoning is not None:

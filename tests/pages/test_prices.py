@@ -5,7 +5,10 @@ import json
 import re
 from typing import Any
 
-TABLES = ("ModelRatio", "CompletionRatio", "CacheRatio", "AudioRatio", "ImageRatio", "CallPrice")
+TABLES = (
+    "ModelRatio", "CompletionRatio", "CacheRatio", "CacheWriteRatio", "LongCacheWriteRatio", "AudioRatio", "ImageRatio",
+    "CallPrice",
+)  # fmt: skip
 FIELD = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)"')
 
 

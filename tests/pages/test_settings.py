@@ -79,7 +79,7 @@ def test_a_price_is_set_and_given_back(browse: Any, root: Any, channel: Any, sta
 
 def test_price_tables_are_pasted_whole_or_not_at_all(browse: Any, root: Any, state: Any) -> None:
     browser = browse(root)
-    tables = dict.fromkeys(("ModelRatio", "CompletionRatio", "CacheRatio", "AudioRatio", "ImageRatio", "CallPrice"), "{}")
+    tables = dict.fromkeys(ELSEWHERE["/price"], "{}")
     bad = browser.post("/price/json", **tables | {"ModelRatio": '{"a": 1}', "CallPrice": '{"a": 1,}'})
     assert bad.status_code == 422 and "remove the comma" in bad.text and state.settings.model_ratio == {}
     assert browser.post("/price/json", **tables | {"ModelRatio": '{"a": 1}', "then": "save"}).status_code == 303

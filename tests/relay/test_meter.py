@@ -22,17 +22,20 @@ json_values = st.recursive(
     max_leaves=12,
 )
 NAMES = ("prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens")
-PARTS = ("cached_tokens", "cache_write_tokens", "audio_tokens", "image_tokens", "reasoning_tokens")
+PARTS = (
+    "prompt_cache_hit_tokens", "cache_creation_input_tokens", "cached_tokens", "cache_write_tokens", "audio_tokens",
+    "image_tokens", "reasoning_tokens", "ephemeral_1h_input_tokens",
+)  # fmt: skip
+BESIDE = ("cache_read_input_tokens", "cache_creation_input_tokens", "prompt_cache_hit_tokens", "cached_tokens")
 numbers = st.integers(-10, 10**6) | json_values
 parts = st.dictionaries(st.sampled_from(PARTS), numbers) | json_values
 reports = st.fixed_dictionaries(
-    {}, optional=dict.fromkeys(NAMES, numbers) | {"prompt_tokens_details": parts, "completion_tokens_details": parts}
+    {}, optional=dict.fromkeys((*NAMES, *BESIDE), numbers)
+    | dict.fromkeys(("prompt_tokens_details", "completion_tokens_details", "cache_creation"), parts)
 )  # fmt: skip
 rates = st.none() | st.floats(0, 100)
-prices = st.builds(
-    Price, st.floats(0, 1000), st.floats(0, 50), cached=rates, cache_write=rates, audio_in=rates, audio_out=rates, image_in=rates,
-    image_out=rates,
-)  # fmt: skip
+CLASSES = ("cached", "cache_write", "cache_write_1h", "audio_in", "audio_out", "image_in", "image_out")
+prices = st.builds(Price, st.floats(0, 1000), st.floats(0, 50), **dict.fromkeys(CLASSES, rates))
 tariffs = st.builds(Tariff, prices, st.floats(0, 10), st.just("m"))
 
 
@@ -46,6 +49,7 @@ def test_a_report_is_made_sane_whatever_it_says(report: Any) -> None:
     assert used.cached + used.cache_write + used.audio_prompt + used.image_prompt <= used.prompt
     assert used.audio_completion + used.image_completion <= used.completion
     assert used.reasoning <= used.completion
+    assert used.cache_write_1h <= used.cache_write
 
 
 @given(reports, tariffs)
