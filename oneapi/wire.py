@@ -120,6 +120,13 @@ class Reply:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+class Sourced(dict[str, Any]):
+    """A decoded JSON object that keeps its text in `source`, where a provider's `1.50` or `true` may be words of the model."""
+
+    __slots__ = ("source",)
+    source: str
+
+
 @dataclass(slots=True)
 class Event:
     """One event of a stream: `name` is the SSE event or AWS :event-type; `data` is decoded JSON, or text when it is none."""

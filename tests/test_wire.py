@@ -16,7 +16,7 @@ import pytest
 
 from oneapi import vendors
 from oneapi.relay import framing
-from oneapi.vendors.contract import Vendor, key_fields, serving
+from oneapi.vendors.contract import Protocol, Vendor, key_fields, serving
 from oneapi.wire import Call, Event, File, Reply, Request, VendorError
 
 WIRE = Path(__file__).parent / "wire"
@@ -119,6 +119,11 @@ def replies(case: Path) -> Iterator[tuple[str, Reply]]:
         yield STREAMS.get(extension, ""), Reply(meta.get("status", 200), headers, encoded(found, extension))
 
 
+def framing_of(request: Request, protocol: Protocol, name: str) -> str:
+    """How the relay reads a stream: as the request or the protocol says; a file's extension tells only the family."""
+    return request.framing or (protocol.framing if protocol.framing.startswith(name) else name)
+
+
 def encoded(path: Path, extension: str) -> bytes:
     if extension == "awsjson":
         return b"".join(frames.aws(item["event"], item["payload"]) for item in load(path))
@@ -170,7 +175,7 @@ def test_a_vendor_is_asked_and_understood_as_the_goldens_say(case: Path) -> None
             outcome = {"error": shown_error(vendors.guarded_fail(protocol, reply, call))}
             break
         if name:
-            outcome = streamed(row, uncut(request.framing or name, reply.body), call)
+            outcome = streamed(row, uncut(framing_of(request, protocol, name), reply.body), call)
             break
         try:
             outcome = vendors.guarded_parse(protocol, reply, call)

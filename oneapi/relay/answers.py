@@ -81,7 +81,7 @@ def begun(
     kind = (incoming.headers.get("content-type") or "").partition(";")[0].strip().lower()
     if ask.kind == "speech" and kind != SSE:
         return _spoken(ask, bill, protocol, call, incoming, failed)
-    if kind == JSON and frame == "sse":
+    if kind == JSON and frame in ("sse", "sse_sourced"):
         return _not_streamed(ask, bill, protocol, call, incoming)
     untouched = protocol.native and call.asked == call.model and ask.kind in ("chat", "completions")
     if untouched and incoming.inflate is None:
@@ -93,11 +93,27 @@ def begun(
         return Served(SSE, Passthrough(incoming, watch, edit=edit, farewell=watch.farewell))
     events = framing.events(frame, incoming)
     chunks = vendors.guarded_stream(protocol, events, call)
-    first_chunk = next(chunks, None)
-    if first_chunk is None:
+    opening = list(until_content(chunks))
+    if not opening:
         raise VendorError("garbled", "The vendor's stream is empty.")
     bill.first()
-    return Served(SSE, Chunks(ask, bill, call, chain((first_chunk,), chunks), incoming, failed))
+    return Served(SSE, Chunks(ask, bill, call, chain(opening, chunks), incoming, failed))
+
+
+def until_content(chunks: Iterator[Json]) -> Iterator[Json]:
+    """The first chunks up to one that holds more than the role: a stream that fails before can be tried at another channel."""
+    for chunk in chunks:
+        yield chunk
+        choices = chunk.get("choices")
+        if not choices or any(_holds_more(choice) for choice in choices):
+            return
+
+
+def _holds_more(choice: Json) -> bool:
+    delta = choice.get("delta")
+    if not isinstance(delta, dict) or choice.get("finish_reason"):
+        return True
+    return any(value for name, value in delta.items() if name != "role")
 
 
 # A whole line of data, after comments and other fields.

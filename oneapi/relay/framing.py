@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from oneapi.wire import Event, VendorError
+from oneapi.wire import Event, Sourced, VendorError
 
 MAX_EVENT = 64 * 1024 * 1024  # no line, frame or message of a sane vendor is longer; memory must not be theirs to fill
 
@@ -140,6 +140,21 @@ class TextSSE(SSE):
     decode = staticmethod(lambda data: data.decode("utf-8", "replace"))
 
 
+def sourced(data: bytes) -> Any:
+    """As `decoded`, with the text of an object kept beside it."""
+    found = decoded(data)
+    if isinstance(found, dict):
+        found = Sourced(found)
+        found.source = data.decode("utf-8", "replace")
+    return found
+
+
+class SourcedSSE(SSE):
+    """Server-sent events whose objects keep their text: some providers write a token `1.50` as a JSON number."""
+
+    decode = staticmethod(sourced)
+
+
 class NDJSON:
     """One JSON value a line."""
 
@@ -228,6 +243,7 @@ class Messages:
 PARSERS: dict[str, type[SSE] | type[NDJSON] | type[AWS] | type[Messages]] = {
     "sse": SSE,
     "sse_text": TextSSE,
+    "sse_sourced": SourcedSSE,
     "ndjson": NDJSON,
     "aws": AWS,
     "websocket": Messages,
@@ -235,7 +251,7 @@ PARSERS: dict[str, type[SSE] | type[NDJSON] | type[AWS] | type[Messages]] = {
 
 
 def parser(name: str) -> Parser:
-    """A fresh parser for a framing: sse, sse_text, ndjson, aws or websocket."""
+    """A fresh parser for a framing: sse, sse_text, sse_sourced, ndjson, aws or websocket."""
     return PARSERS[name]()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from oneapi.fields import Field
-from oneapi.vendors import asks, baidu_v2, pieces, reports, shapes
+from oneapi.vendors import asks, baidu_v2, endings, pieces, reports, shapes
 from oneapi.vendors.baidu_media import PROTOCOLS, address, fail, read, troubled, user
 from oneapi.vendors.contract import Exchange, Protocol, Vendor
 from oneapi.wire import Call, Event, Reply, Request, VendorError
@@ -134,39 +134,41 @@ def used(piece: Json) -> Json:
     return shapes.usage(prompt, usage.get("completion_tokens") or max(total - prompt, 0))
 
 
-def finish(piece: Json, called: bool) -> str:
-    reason = "length" if piece.get("is_truncated") else FINISH.get(piece.get("finish_reason") or "normal", "stop")
-    return "tool_calls" if called and reason == "stop" else reason
+def finish(piece: Json, called: bool, said: bool) -> str:
+    reason = "length" if piece.get("is_truncated") else piece.get("finish_reason")
+    return endings.finish(FINISH, reason, called=called, usable=called or said)
 
 
 def parse_chat(reply: Reply, call: Call) -> Json:
     answer = read(reply)
     message: Json = {"content": answer["result"]}
     if function := answer.get("function_call"):
-        named = shapes.tool_call(f"call_{answer['id']}", function["name"], function.get("arguments") or "{}")
+        named = shapes.tool_call(f"call_{answer.get('id') or call.id}", function["name"], function.get("arguments") or "{}")
         message |= {"content": answer["result"] or None, "tool_calls": [named]}
-    return shapes.completion(call, message, finish(answer, bool(function)), used(answer), id=answer["id"])
+    reason = finish(answer, bool(function), bool(answer["result"]))
+    return shapes.completion(call, message, reason, used(answer), id=answer.get("id") or "")
 
 
 def stream_chat(events: Iterable[Event], call: Call) -> Iterator[Json]:
-    calls, id, last = pieces.ToolCalls(), "", {}
+    calls, id, last, said = pieces.ToolCalls(), "", dict[str, Any](), False
     for last in shapes.objects(events):
         troubled(last)
         if last.get("usage"):
             reports.note(call, used(last))
         if not id:
-            id = last["id"]
+            id = last.get("id") or f"chatcmpl-{call.id}"
             yield shapes.chunk(call, {"role": "assistant", "content": ""}, id=id)
         if last["result"]:
+            said = True
             yield shapes.chunk(call, {"content": last["result"]}, id=id)
         if function := last.get("function_call"):
-            said = calls.deltas(function["name"], f"call_{id}", function["name"], function.get("arguments") or "{}")
-            yield from (shapes.chunk(call, delta, id=id) for delta in said)
+            made = calls.deltas(function["name"], f"call_{id}", function["name"], function.get("arguments") or "{}")
+            yield from (shapes.chunk(call, delta, id=id) for delta in made)
         if last.get("is_end"):
             break
     if not last.get("is_end"):
         raise VendorError("garbled", "The vendor's stream ended before the answer did.")
-    yield shapes.chunk(call, {}, finish(last, bool(calls)), id=id)
+    yield shapes.chunk(call, {}, finish(last, bool(calls), said), id=id)
     yield shapes.usage_chunk(call, used(last), id=id)
 
 

@@ -71,7 +71,7 @@ def user(body: Json) -> Json:
 def parse_embeddings(reply: Reply, call: Call) -> Json | Request:
     answer = read(reply)
     vectors = [item["embedding"] for item in sorted(answer["data"], key=lambda item: item["index"])]
-    return pieces.gathered(call, vectors, answer["usage"]["prompt_tokens"]) or build_embeddings(call)
+    return pieces.gathered(call, vectors, (answer.get("usage") or {}).get("prompt_tokens") or 0) or build_embeddings(call)
 
 
 def build_images(call: Call) -> Request:
@@ -97,7 +97,8 @@ def build_rerank(call: Call) -> Request:
 def parse_rerank(reply: Reply, call: Call) -> Json:
     answer = read(reply)
     results = [(item["index"], item["relevance_score"]) for item in answer["results"]]
-    return pieces.ranking(call, results, shapes.usage(answer["usage"]["prompt_tokens"]), answer["id"])
+    used = shapes.usage((answer.get("usage") or {}).get("prompt_tokens") or 0)
+    return pieces.ranking(call, results, used, answer.get("id") or "")
 
 
 PROTOCOLS = {

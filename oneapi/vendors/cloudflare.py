@@ -39,9 +39,10 @@ def names(reply: Reply, call: Call) -> list[str] | Request:
     return models(call) if len(page) == 100 else list(found)
 
 
+TEXT = Protocol(run.build_text, run.parse_text, run.stream_text, "sse_sourced", fail=run.fail)
 OWN = {
-    "chat": Protocol(run.build_text, run.parse_text, run.stream_text, fail=run.fail),
-    "completions": Protocol(run.build_text, run.parse_text, run.stream_text, fail=run.fail),
+    "chat": TEXT,
+    "completions": TEXT,
     "embeddings": Protocol(run.build_embeddings, run.parse_embeddings, fail=run.fail),
     "images": Protocol(run.build_image, run.parse_image, fail=run.fail),
     "rerank": Protocol(run.build_rerank, run.parse_rerank, fail=run.fail),

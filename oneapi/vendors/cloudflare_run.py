@@ -5,11 +5,12 @@ https://developers.cloudflare.com/api/resources/ai/methods/run/
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
 
-from oneapi.vendors import asks, openai, pieces, reports, shapes
+from oneapi.vendors import asks, endings, openai, pieces, reports, shapes
 from oneapi.vendors.contract import CODE_KINDS, failure
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
@@ -71,9 +72,27 @@ def result(reply: Reply) -> Any:
     return answer["result"]
 
 
-def finish(told: Json, calls: list[Json]) -> str:
-    reason = told.get("finish_reason")
-    return "tool_calls" if calls else reason if reason in ("length", "content_filter") else "stop"
+FINISH = {"stop": "stop", "length": "length", "content_filter": "content_filter", "tool_calls": "tool_calls"}
+
+
+def finish(reason: Any, calls: list[Json], text: bool) -> str:
+    return endings.finish(FINISH, reason, called=bool(calls), usable=bool(calls) or text)
+
+
+RESPONSE = re.compile(r'(?<!\\)"response"\s*:\s*')
+
+
+def words(told: Json, source: str) -> str:
+    """The text of an answer or event. Tokens that look like JSON, such as 1.50 or true, stand there unquoted: as spelled."""
+    text = told.get("response")
+    if isinstance(text, str):
+        return text
+    found = RESPONSE.search(source)
+    if text is None and (found is None or told.keys() - {"response", "p"}):  # null among other fields is no text
+        return ""
+    if found is None:
+        return asks.compact(text)
+    return source[found.end() : json.JSONDecoder().raw_decode(source, found.end())[1]]
 
 
 def tool_calls(told: Json, call: Call, before: int = 0) -> list[Json]:
@@ -92,12 +111,17 @@ def parse_text(reply: Reply, call: Call) -> Json:
     if "choices" in told:  # newer models answer in OpenAI's shape inside the envelope
         return openai.check(told, call)
     text = told["response"]
-    text = text if isinstance(text, str) or text is None else json.dumps(text, ensure_ascii=False)
+    if isinstance(text, dict | list):  # JSON was asked for
+        text = json.dumps(text, ensure_ascii=False)
+    else:
+        text = words(told, reply.body.decode("utf-8", "replace"))
     if call.kind == "completions":
-        return legacy(call, text or "", "stop") | ({"usage": told["usage"]} if told.get("usage") else {})
+        said = legacy(call, text, finish(told.get("finish_reason"), [], bool(text)))
+        return said | ({"usage": told["usage"]} if told.get("usage") else {})
     calls = tool_calls(told, call)
-    said: Json = {"content": text or (None if calls else ""), **({"tool_calls": calls} if calls else {})}
-    return shapes.completion(call, said, finish(told, calls), told.get("usage"))
+    message: Json = {"content": text or (None if calls else ""), **({"tool_calls": calls} if calls else {})}
+    reason = finish(told.get("finish_reason"), calls, bool(text))
+    return shapes.completion(call, message, reason, told.get("usage"))
 
 
 def legacy(call: Call, text: str, finish_reason: str | None) -> Json:
@@ -107,7 +131,7 @@ def legacy(call: Call, text: str, finish_reason: str | None) -> Json:
 
 
 def stream_text(events: Iterable[Event], call: Call) -> Iterator[Json]:
-    chat, used = call.kind == "chat", None
+    chat, used, reason, said = call.kind == "chat", None, None, False
     calls: list[Json] = []
     events = iter(events)
     first = list(islice(events, 1))
@@ -122,11 +146,10 @@ def stream_text(events: Iterable[Event], call: Call) -> Iterator[Json]:
             break
         if data.get("errors") or data.get("error"):
             raise fail_with(data, Reply(200, {}, b""), "server")
-        text = data.get("response")
         if data.get("usage"):
             used = reports.note(call, data["usage"])
-        if isinstance(text, int | float):  # a number is a token that looked like JSON
-            text = str(text)
+        reason, text = data.get("finish_reason") or reason, words(data, getattr(data, "source", ""))
+        said = said or bool(text)
         if text:
             yield shapes.chunk(call, {"content": text}) if chat else legacy(call, text, None)
         for made in tool_calls(data, call, len(calls)):
@@ -134,7 +157,8 @@ def stream_text(events: Iterable[Event], call: Call) -> Iterator[Json]:
             yield shapes.chunk(call, {"tool_calls": [{"index": len(calls) - 1, **made}]})
     else:
         raise VendorError("garbled", "The vendor's stream ended before the answer did.")
-    yield shapes.chunk(call, {}, finish({}, calls)) if chat else legacy(call, "", "stop")
+    ended = finish(reason, calls, said)
+    yield shapes.chunk(call, {}, ended) if chat else legacy(call, "", ended)
     yield (
         shapes.usage_chunk(call, used or shapes.usage())
         if chat

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from oneapi.vendors import asks, cohere_request, cohere_texts, openai, reports, shapes
+from oneapi.vendors import asks, cohere_request, cohere_texts, endings, logprobs, openai, reports, shapes
 from oneapi.vendors.contract import ModelList, Protocol, Vendor, failure
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
@@ -48,36 +48,50 @@ def used(report: Json | None) -> Json:
     )
 
 
-def finish(reason: str, error: str | None = None) -> str:
+def finish(reason: Any, called: bool, said: bool, error: str | None = None) -> str:
     if reason in BROKEN:
         raise VendorError(BROKEN[reason], error or f"The vendor stopped with {reason}.", status=200, code=reason)
-    return FINISH.get(reason, "stop")
+    return endings.finish(FINISH, reason, called=called, usable=called or said, message=error)
+
+
+def tokens(told: Json | list[Json] | None) -> list[Json]:
+    """Return log probabilities in OpenAI's form. Cohere tells them per piece of text, whose tokens share one entry.
+
+    https://docs.cohere.com/reference/chat#response.body.logprobs
+    """
+    listed = told if isinstance(told, list) else [told] if told else []
+    return [logprobs.token(item.get("text") or "", sum(item["logprobs"])) for item in listed if item.get("logprobs")]
 
 
 def parse(reply: Reply, call: Call) -> Json:
     answer = reply.json()
-    said, reason = answer["message"], finish(answer["finish_reason"])
+    said = answer["message"]
     parts = said.get("content") or []
     text = "".join(part["text"] for part in parts if part["type"] == "text")
     thought = "".join(part["thinking"] for part in parts if part["type"] == "thinking") or said.get("tool_plan")
     calls = said.get("tool_calls")
+    reason = finish(answer["finish_reason"], bool(calls), bool(text))
     out: Json = {"content": None if calls and not text else text}
     if thought:
         out["reasoning_content"] = thought
     if calls:
-        out["tool_calls"] = [tool_call(made) for made in calls]
+        out["tool_calls"] = [tool_call(made, call, number) for number, made in enumerate(calls)]
     if said.get("citations"):
         out["citations"] = said["citations"]
-    return shapes.completion(call, out, reason, used(answer.get("usage")), id=f"chatcmpl-{answer['id']}")
+    found = shapes.completion(call, out, reason, used(answer.get("usage")), id=f"chatcmpl-{answer.get('id') or call.id}")
+    logprobs.marked(found["choices"][0], tokens(answer.get("logprobs")))
+    return found
 
 
-def tool_call(made: Json) -> Json:
-    return shapes.tool_call(made["id"], made["function"]["name"], made["function"].get("arguments") or "{}")
+def tool_call(made: Json, call: Call, number: int) -> Json:
+    id = made.get("id") or f"call_{call.id}_{number}"
+    return shapes.tool_call(id, made["function"]["name"], made["function"].get("arguments") or "{}")
 
 
 def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
     """https://docs.cohere.com/docs/streaming"""
     made, silent = -1, False  # tool calls so far; whether the last of them has no arguments yet
+    said = False
 
     def arguments(text: str) -> Json:
         return shapes.chunk(call, {"tool_calls": [{"index": made, "function": {"arguments": text}}]})
@@ -91,12 +105,16 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
             case {"type": "content-start" | "content-delta", "delta": {"message": {"content": {"thinking": str(text)}}}} if text:
                 yield shapes.chunk(call, {"reasoning_content": text})
             case {"type": "content-start" | "content-delta", "delta": {"message": {"content": {"text": str(text)}}}} if text:
-                yield shapes.chunk(call, {"content": text})
+                said, chunk = True, shapes.chunk(call, {"content": text})
+                marks = data.get("logprobs")
+                logprobs.marked(chunk["choices"][0], tokens(marks | {"text": text} if isinstance(marks, dict) else marks))
+                yield chunk
             case {"type": "tool-plan-delta", "delta": {"message": {"tool_plan": text}}}:
                 yield shapes.chunk(call, {"reasoning_content": text})
-            case {"type": "tool-call-start", "delta": {"message": {"tool_calls": {"id": id_, "function": function}}}}:
+            case {"type": "tool-call-start", "delta": {"message": {"tool_calls": {"function": function} as tool}}}:
                 made, silent = made + 1, not function.get("arguments")
-                yield shapes.chunk(call, {"tool_calls": [shapes.tool_call(id_, function["name"], "", index=made)]})
+                whole = tool_call(tool, call, made)
+                yield shapes.chunk(call, {"tool_calls": [shapes.tool_call(whole["id"], function["name"], "", index=made)]})
                 if not silent:
                     yield arguments(function["arguments"])
             case {"type": "tool-call-delta", "delta": {"message": {"tool_calls": {"function": {"arguments": str(text)}}}}}:
@@ -108,7 +126,7 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
             case {"type": "citation-start", "delta": {"message": {"citations": citation}}}:
                 yield shapes.chunk(call, {"citations": citation if isinstance(citation, list) else [citation]})
             case {"type": "message-end", "delta": {"finish_reason": reason} as delta}:
-                yield shapes.chunk(call, {}, finish(reason, delta.get("error")))
+                yield shapes.chunk(call, {}, finish(reason, made >= 0, said, delta.get("error")))
                 yield shapes.usage_chunk(call, used(delta.get("usage")))
                 return
             case {"type": str()}:

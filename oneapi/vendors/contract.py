@@ -97,7 +97,7 @@ class Protocol:
     build: Build
     parse: Parse
     stream: Stream | None = None
-    framing: str = "sse"  # sse, ndjson, aws, websocket
+    framing: str = "sse"  # a name of relay.framing.PARSERS
     native: bool = False
     fail: Fail = failure
 

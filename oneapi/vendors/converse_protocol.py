@@ -7,7 +7,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from oneapi.vendors import asks, reports, shapes, thoughts, usages
+from oneapi.vendors import asks, endings, reports, shapes, thoughts, usages
 from oneapi.vendors.contract import failure, status_kind
 from oneapi.wire import Call, Event, Reply, VendorError
 
@@ -34,6 +34,7 @@ FINISH = {
     "end_turn": "stop", "stop_sequence": "stop", "tool_use": "tool_calls", "max_tokens": "length",
     "model_context_window_exceeded": "length", "guardrail_intervened": "content_filter", "content_filtered": "content_filter",
 }  # fmt: skip
+ABORTS = ("malformed_model_output", "malformed_tool_use")
 
 
 def fail(reply: Reply, call: Call) -> VendorError:
@@ -73,13 +74,16 @@ def parse(reply: Reply, call: Call) -> Json:
     answer = reply.json()
     message: Json = {"content": None}
     for block in answer["output"]["message"]["content"]:
-        _take(block, message)
-    if message["content"] is None and "tool_calls" not in message:
+        _take(block, message, call)
+    called = "tool_calls" in message
+    reason = endings.finish(FINISH, answer["stopReason"], called=called, usable=endings.usable(message))
+    if message["content"] is None and not called:
         message["content"] = ""
-    return shapes.completion(call, message, FINISH.get(answer["stopReason"], "stop"), usages.bedrock(answer["usage"]))
+    used = usages.bedrock(answer["usage"]) if answer.get("usage") else None
+    return shapes.completion(call, message, reason, used)
 
 
-def _take(block: Json, message: Json) -> None:
+def _take(block: Json, message: Json, call: Call) -> None:
     match block:
         case {"text": text}:
             message["content"] = (message["content"] or "") + text
@@ -89,12 +93,16 @@ def _take(block: Json, message: Json) -> None:
             )
             if notes := _annotations(cited.get("citations") or ()):
                 message.setdefault("annotations", []).extend(notes)
-        case {"toolUse": {"toolUseId": id, "name": name, "input": given}}:
-            message.setdefault("tool_calls", []).append(shapes.tool_call(id, name, asks.compact(given)))
-        case {"reasoningContent": {"reasoningText": {"text": text} as told}}:
-            message["reasoning_content"] = message.get("reasoning_content", "") + text
-            if told.get("signature"):
-                thoughts.keep(message, text, told["signature"])
+        case {"toolUse": {"name": name} as used}:
+            calls = message.setdefault("tool_calls", [])
+            id = used.get("toolUseId") or f"call_{call.id}_{len(calls)}"
+            calls.append(shapes.tool_call(id, name, asks.compact(used.get("input") or {})))
+        case {"reasoningContent": {"reasoningText": told}}:
+            text, signature = told.get("text") or "", told.get("signature") or ""
+            if text:
+                message["reasoning_content"] = message.get("reasoning_content", "") + text
+            if signature:
+                thoughts.keep(message, text, signature)
         case {"reasoningContent": {"redactedContent": data}}:
             thoughts.keep(message, data=data)
         case {"image": {"format": kind, "source": {"bytes": data}}}:
@@ -116,7 +124,8 @@ def _annotations(citations: Iterable[Json]) -> list[Json]:
 class _Blocks:
     """The blocks of a streamed answer by the vendor's index, since those of parallel calls may come interleaved."""
 
-    def __init__(self) -> None:
+    def __init__(self, call: Call) -> None:
+        self.call = call
         self.tools: dict[int, int] = {}
         self.thoughts = thoughts.Streamed()
         self.silent: set[int] = set()  # tools that were given nothing yet
@@ -124,18 +133,21 @@ class _Blocks:
 
     def begin(self, index: int, start: Json) -> Json | None:
         match start:
-            case {"toolUse": {"toolUseId": id, "name": name}}:
+            case {"toolUse": {"name": name} as used}:
+                id = used.get("toolUseId") or f"call_{self.call.id}_{len(self.tools)}"
                 self.tools[index] = len(self.tools)
                 self.silent.add(index)
                 return {"tool_calls": [shapes.tool_call(id, name, "", index=self.tools[index])]}
             case {"image": {"format": kind}}:
                 self.pictures[index] = {"kind": kind, "data": b""}
+            case {"text": _} | {"reasoningContent": _}:  # what a block holds may come with its start
+                return self.go_on(index, start)
         return None
 
     def go_on(self, index: int, delta: Json) -> Json | None:
         match delta:
             case {"text": text}:
-                return {"content": text}
+                return {"content": text} if text else None
             case {"toolUse": {"input": str(text)}} if text and index in self.tools:
                 self.silent.discard(index)
                 return {"tool_calls": [{"index": self.tools[index], "function": {"arguments": text}}]}
@@ -144,12 +156,11 @@ class _Blocks:
             case {"citation": citation}:
                 notes = _annotations([citation])
                 return {"annotations": notes} if notes else None
-            case {"reasoningContent": {"text": text}}:
-                return {"reasoning_content": text} | self.thoughts.delta(index, text=text)
-            case {"reasoningContent": {"signature": signature}}:
-                return self.thoughts.delta(index, signature=signature)
             case {"reasoningContent": {"redactedContent": data}}:
                 return self.thoughts.delta(index, data=data)
+            case {"reasoningContent": dict() as told}:
+                told = told.get("reasoningText") or told
+                return self.thoughts.piece(index, told.get("text"), told.get("signature"))
         return None
 
     def end(self, index: int) -> Json | None:
@@ -162,7 +173,7 @@ class _Blocks:
 
 
 def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
-    blocks, reason = _Blocks(), ""
+    blocks, reason, said = _Blocks(call), "", False
     for event in events:
         if not isinstance(event.data, dict):
             raise VendorError("garbled", "The vendor sent an event that is not a JSON object.")
@@ -176,16 +187,19 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
                 delta = blocks.go_on(index, piece)
             case "contentBlockStop", {"contentBlockIndex": index}:
                 delta = blocks.end(index)
-            case "messageStop", {"stopReason": reason}:
-                pass
-            case "metadata", {"usage": told}:
+            case "messageStop", data:
+                reason = data.get("stopReason") or reason
+            case "metadata", {"usage": dict(told)}:
                 reports.note(call, usages.bedrock(told))
             case str(name), _ if name.startswith(":exception:"):
                 raise fault(event)
         if delta:
+            said = said or endings.usable(delta)
             yield shapes.chunk(call, delta)
     if not reason:
         raise VendorError("garbled", "The vendor's stream ended before the answer did.")
-    yield shapes.chunk(call, {}, FINISH.get(reason, "stop"))
+    if reason in ABORTS:
+        raise endings.aborted(reason)
+    yield shapes.chunk(call, {}, endings.finish(FINISH, reason, called=bool(blocks.tools), usable=said))
     if call.reported:
         yield shapes.usage_chunk(call, call.reported)

@@ -66,7 +66,7 @@ def _inference(asked: Json, call: Call) -> Json:
         config |= {name: asked[key] for key, name in names if asked.get(key) is not None}
         if "nova" in call.model and "top_k" in own:  # Nova takes it in a place of its own
             own["inferenceConfig"] = {"topK": own.pop("top_k")} | own.get("inferenceConfig", {})
-    if stop := [text for text in shapes.stop_list(asked) if text]:
+    if stop := [text for text in shapes.stop_list(asked) if (text.strip() if claude else text)]:
         config["stopSequences"] = stop
     return ({"inferenceConfig": config} if config else {}) | ({"additionalModelRequestFields": own} if own else {})
 
@@ -77,6 +77,8 @@ def _claude(own: Json, asked: Json, call: Call, config: Json) -> Json:
     mode, _ = asks.choice(asked)
     if "thinking" not in own and mode not in ("required", "named"):
         own = messages_request.thinking(call.model, asked) | own
+    if messages_request.thoughtless(number, asked):
+        own = messages_request.unthinking(own)
     budget = (own.get("thinking") or {}).get("budget_tokens", 0)
     limit = config.get("maxTokens") or messages_request.default_limit(number) * bool(budget)
     if budget and limit <= budget:

@@ -19,8 +19,11 @@ DOCUMENTS = {
 }  # fmt: skip
 
 
+EMPTY = "(empty)"  # Converse refuses blank texts, messages without content, and results of tools without content
+
+
 def messages(turns: list[Json]) -> list[Json]:
-    """The conversation with consecutive turns of one speaker joined, since speakers must alternate."""
+    """The conversation with consecutive turns of one speaker joined, since speakers must alternate; without blank texts."""
     out: list[Json] = []
     for turn in turns:
         role = "assistant" if turn["role"] == "assistant" else "user"
@@ -28,8 +31,14 @@ def messages(turns: list[Json]) -> list[Json]:
         blocks = write(turn)
         if out and out[-1]["role"] == role:
             out[-1]["content"] += blocks
-        elif blocks:
+        elif blocks or role == "user":
             out.append({"role": role, "content": blocks})
+    for message in out:
+        message["content"] = message["content"] or [{"text": EMPTY}]
+    if out and out[-1]["role"] == "assistant":
+        last: Json = next((block for block in reversed(out[-1]["content"]) if "cachePoint" not in block), {})
+        if "text" in last:  # the API refuses to continue a text that ends in blanks
+            last["text"] = last["text"].rstrip()
     return out
 
 
@@ -48,11 +57,13 @@ def _said(turn: Json) -> list[Json]:
 def _results(turn: Json) -> list[Json]:
     content = turn.get("content")
     answer = asks.result(content) if isinstance(content, str) else None
-    told = [{"json": answer}] if answer is not None else [{"text": content}] if isinstance(content, str) else blocks_of(content)
+    blocks = [{"json": answer}] if answer is not None else blocks_of(content)
+    marks = [block for block in blocks if "cachePoint" in block]  # which have no place inside a result
+    told = [block for block in blocks if "cachePoint" not in block] or [{"text": EMPTY}]
     result: Json = {"toolUseId": asks.plain_id(turn["tool_call_id"]), "content": told}
     if turn.get("is_error"):
         result["status"] = "error"
-    return [{"toolResult": result}, *cached(turn)]
+    return [{"toolResult": result}, *(cached(turn) or marks[:1])]
 
 
 def _heard(turn: Json) -> list[Json]:
@@ -60,7 +71,8 @@ def _heard(turn: Json) -> list[Json]:
 
 
 def blocks_of(content: Any) -> list[Json]:
-    return [block for part in asks.parts(content) for block in (_block(part), *cached(part))]
+    listed = ((_block(part), *cached(part)) for part in asks.parts(content))
+    return [block for first, *more in listed if str(first.get("text", EMPTY)).strip() for block in (first, *more)]
 
 
 def cached(part: Json) -> list[Json]:

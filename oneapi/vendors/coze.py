@@ -15,6 +15,7 @@ Json = dict[str, Any]
 
 PASSED = ("custom_variables", "parameters", "meta_data", "extra_params", "shortcut_command", "auto_save_history")
 POLL_SECONDS, POLLS = 1.0, 600
+NOTHING = "The bot finished without an answer."
 SPLIT = "|"  # between conversation, chat and call in the id of a tool call: the answer needs all three
 
 
@@ -91,7 +92,7 @@ def parse(reply: Reply, call: Call) -> Json | Request:
             return Request(address(call, "/v3/chat/retrieve", **where), method="GET", wait=POLL_SECONDS)
         case "requires_action":
             asked = {"content": None, "tool_calls": tool_calls(data)}
-            return shapes.completion(call, asked, "tool_calls", used(data), id=f"chatcmpl-{data['id']}")
+            return shapes.completion(call, asked, "tool_calls", used(data), id=f"chatcmpl-{data.get('id') or call.id}")
         case "completed":
             call.memo["chat"] = data
             return Request(address(call, "/v3/chat/message/list", **where), method="GET")
@@ -101,7 +102,7 @@ def parse(reply: Reply, call: Call) -> Json | Request:
 def whole(messages: list[Json], call: Call) -> Json:
     answers = [turn for turn in messages if turn["type"] == "answer"]
     if not answers:
-        raise VendorError("garbled", "The bot finished without an answer.", status=200)
+        raise VendorError("server", NOTHING, status=200)
     out: Json = {"content": "".join(turn["content"] for turn in answers)}
     if thought := "".join(turn.get("reasoning_content") or "" for turn in answers):
         out["reasoning_content"] = thought
@@ -138,11 +139,14 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
             reports.note(call, used(data))
         match event.name, data:
             case "conversation.message.delta", {"type": "answer"}:
-                told.add(data.get("id", ""))
+                told.add(data.get("id") or "")
                 yield from said(data, call)
-            case "conversation.message.completed", {"type": "answer"} if data.get("id", "") not in told:
+            case "conversation.message.completed", {"type": "answer"} if not repeated(data, told):
+                told.add(data.get("id") or "")
                 yield from said(data, call)
             case "conversation.chat.completed", dict():
+                if not told:
+                    raise VendorError("server", NOTHING, status=200)
                 yield shapes.chunk(call, {}, "stop")
                 yield shapes.usage_chunk(call, used(data))
                 return
@@ -167,6 +171,12 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
                     else VendorError("garbled", "The bot sent an event that is no object.")
                 )
     raise VendorError("garbled", "The vendor's stream ended before the answer did.")
+
+
+def repeated(message: Json, told: set[str]) -> bool:
+    """Whether a completed message came in deltas before; one without an id can only be the one that did."""
+    id = message.get("id") or ""
+    return id in told or "" in told or bool(told and not id)
 
 
 def said(message: Json, call: Call) -> Iterator[Json]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from re import compile
 from typing import Any
 
-from oneapi.vendors import asks, pieces, reports, shapes
+from oneapi.vendors import asks, endings, pieces, reports, shapes
 from oneapi.vendors import dashscope_media as media
 from oneapi.vendors.contract import Protocol, Vendor
 from oneapi.vendors.dashscope_media import address, fail, troubled
@@ -122,30 +122,28 @@ def text(content: Any) -> str:
     return content if isinstance(content, str) else "".join(part.get("text") or "" for part in content or ())
 
 
-def finish(reason: Any, called: bool) -> str:
-    found = FINISH.get(reason, "stop")
-    return "tool_calls" if called and found == "stop" else found
-
-
 def parse(reply: Reply, call: Call) -> Json:
     answer = reply.json()
     troubled(answer, reply.status)
     output = answer["output"]
     choices = output.get("choices") or [{"message": {"content": output["text"]}, "finish_reason": output.get("finish_reason")}]
-    told = [_choice(choice, number) for number, choice in enumerate(choices)]
-    found = shapes.completion(call, {}, "stop", used(answer.get("usage") or {}), id=answer["request_id"])
+    told = [_choice(choice, number, call) for number, choice in enumerate(choices)]
+    found = shapes.completion(call, {}, "stop", used(answer.get("usage") or {}), id=answer.get("request_id") or "")
     return found | {"choices": told}
 
 
-def _choice(choice: Json, number: int) -> Json:
+def _choice(choice: Json, number: int, call: Call) -> Json:
     told = choice["message"]
     message: Json = {"role": "assistant", "content": text(told.get("content"))}
     if told.get("reasoning_content"):
         message["reasoning_content"] = told["reasoning_content"]
     if calls := told.get("tool_calls"):
-        named = [(tool["id"], tool["function"]["name"], tool["function"].get("arguments") or "{}") for tool in calls]
+        named = [
+            (tool.get("id") or f"call_{call.id}_{at}", tool["function"]["name"], tool["function"].get("arguments") or "{}")
+            for at, tool in enumerate(calls)
+        ]
         message |= {"content": message["content"] or None, "tool_calls": [shapes.tool_call(*tool) for tool in named]}
-    reason = finish(choice.get("finish_reason"), bool(calls))
+    reason = endings.finish(FINISH, choice.get("finish_reason"), called=bool(calls), usable=endings.usable(message))
     return {"index": number, "message": message, "logprobs": choice.get("logprobs"), "finish_reason": reason}
 
 
@@ -153,36 +151,42 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
     id, calls = "", pieces.ToolCalls()
     usage: Json = {}
     reasons: dict[int, str] = {}
+    said: set[int] = set()  # numbers of the choices that hold something usable
     for event in events:
         piece = event.data
         if event.name == "error":
             raise pieces.refusal(media.CODES, piece.get("code"), piece.get("message"))
         troubled(piece)
         if not id:
-            id = piece["request_id"]
+            id = piece.get("request_id") or f"chatcmpl-{call.id}"
             yield shapes.chunk(call, {"role": "assistant", "content": ""}, id=id)
         usage = reports.gather(call, usage, piece.get("usage"), used)
         for number, choice in enumerate(piece["output"].get("choices") or ()):
             at = choice.get("index", number)
             reasons.setdefault(at, "")
-            for delta in deltas(choice["message"], calls):
-                yield _at(at, shapes.chunk(call, delta, id=id))
+            marks = choice.get("logprobs")
+            told = list(deltas(choice.get("message") or {}, calls, f"call_{id}"))
+            for delta in told or ([{}] if marks else []):
+                said |= {at} if endings.usable(delta) else set()
+                yield _at(at, shapes.chunk(call, delta, id=id), marks)
+                marks = None
             if choice.get("finish_reason") not in (None, "", "null"):
                 reasons[at] = choice["finish_reason"]
     if not reasons or "" in reasons.values():
         raise VendorError("garbled", "The vendor's stream ended before the answer did.")
     for at, reason in reasons.items():
-        yield _at(at, shapes.chunk(call, {}, finish(reason, bool(calls)), id=id))
+        ended = endings.finish(FINISH, reason, called=bool(calls), usable=at in said)
+        yield _at(at, shapes.chunk(call, {}, ended, id=id))
     yield shapes.usage_chunk(call, used(usage), id=id)
 
 
-def _at(number: int, chunk: Json) -> Json:
+def _at(number: int, chunk: Json, logprobs: Json | None = None) -> Json:
     """The chunk as one of choice `number`, when several answers were asked for."""
-    chunk["choices"][0]["index"] = number
+    chunk["choices"][0] |= {"index": number, "logprobs": logprobs}
     return chunk
 
 
-def deltas(told: Json, calls: pieces.ToolCalls) -> Iterator[Json]:
+def deltas(told: Json, calls: pieces.ToolCalls, name: str) -> Iterator[Json]:
     if told.get("reasoning_content"):
         yield {"reasoning_content": told["reasoning_content"]}
     if said := text(told.get("content")):
@@ -190,7 +194,8 @@ def deltas(told: Json, calls: pieces.ToolCalls) -> Iterator[Json]:
     for tool in told.get("tool_calls") or ():
         function = tool.get("function") or {}
         key = tool.get("index", tool.get("id") or None)
-        yield from calls.deltas(key, tool.get("id") or "", function.get("name") or "", function.get("arguments") or "")
+        id = tool.get("id") or f"{name}_{key}"
+        yield from calls.deltas(key, id, function.get("name") or "", function.get("arguments") or "")
 
 
 VENDORS = (

@@ -100,7 +100,8 @@ def build_rerank(call: Call) -> Request:
 def parse_rerank(reply: Reply, call: Call) -> Json:
     answer = read(reply)
     results = [(item["index"], item["relevance_score"]) for item in answer["output"]["results"]]
-    return pieces.ranking(call, results, shapes.usage(answer["usage"]["total_tokens"]), answer["request_id"])
+    used = shapes.usage((answer.get("usage") or {}).get("total_tokens") or 0)
+    return pieces.ranking(call, results, used, answer.get("request_id") or "")
 
 
 # Pictures. https://help.aliyun.com/zh/model-studio/qwen-image-api and /text-to-image-v2-api-reference

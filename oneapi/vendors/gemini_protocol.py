@@ -6,18 +6,24 @@ https://ai.google.dev/api/generate-content
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from oneapi.vendors import asks, reports, shapes, thoughts
+from oneapi.vendors import endings, logprobs, reports, shapes
+from oneapi.vendors.gemini_pieces import Pieces, tokens, whole
 from oneapi.vendors.google_errors import fault
 from oneapi.wire import Call, Event, Reply, VendorError
 
 Json = dict[str, Any]
 
 FILTERED = (
-    "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT",
-    "IMAGE_RECITATION", "MODEL_ARMOR",
+    "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT",
+    "IMAGE_RECITATION", "MODEL_ARMOR", "ESCALATION",
 )  # fmt: skip
 UNFINISHED = (None, "", "FINISH_REASON_UNSPECIFIED")
-FINISH = {"MAX_TOKENS": "length"} | dict.fromkeys(FILTERED, "content_filter")
+FINISH = {"STOP": "stop", "MAX_TOKENS": "length"} | dict.fromkeys(FILTERED, "content_filter")
+# The model failed. https://ai.google.dev/api/generate-content#FinishReason
+ABORTS = frozenset({
+    "MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MISSING_THOUGHT_SIGNATURE", "MALFORMED_RESPONSE",
+    "OTHER", "LANGUAGE", "NO_IMAGE", "IMAGE_OTHER",
+})  # fmt: skip
 
 
 def usage(told: Json) -> Json:
@@ -42,8 +48,8 @@ def parse(reply: Reply, call: Call) -> Json:
         raise VendorError("garbled", "The vendor's answer has no candidates.", status=reply.status)
     used = usage(answer["usageMetadata"]) if answer.get("usageMetadata") else None
     out = shapes.completion(call, {"content": ""}, "content_filter", used, id=_id(answer, call))
-    if choices := [_choice(number, candidate, call) for number, candidate in enumerate(answer.get("candidates") or ())]:
-        out["choices"] = choices
+    if candidates := answer.get("candidates"):
+        out["choices"] = _choices(candidates, call)
     return out
 
 
@@ -55,84 +61,41 @@ def _id(answer: Json, call: Call) -> str:
     return f"chatcmpl-{answer.get('responseId') or call.id}"
 
 
+def _choices(candidates: list[Json], call: Call) -> list[Json]:
+    """The candidates as choices; those the model failed at are left out, and raise when there is no other."""
+    found, failed = [], None
+    for number, candidate in enumerate(candidates):
+        try:
+            found.append(_choice(number, candidate, call))
+        except VendorError as error:
+            failed = failed or error
+    if failed and not found:
+        raise failed
+    return found
+
+
 def _choice(number: int, candidate: Json, call: Call) -> Json:
-    pieces = _Pieces(call, number)
+    pieces = Pieces(call, number)
     message: Json = {"role": "assistant", "content": None}
     for delta in pieces.of(candidate):
-        for name, value in delta.items():
-            if name == "tool_calls":
-                _whole_calls(message.setdefault(name, []), value)
-            else:
-                message[name] = value if message.get(name) is None else message[name] + value
+        whole(message, delta)
+    reason = _finish(pieces, candidate.get("finishReason"), candidate.get("finishMessage"))
     if message["content"] is None and "tool_calls" not in message:
         message["content"] = ""
-    return {"index": number, "message": message, "logprobs": None, "finish_reason": pieces.finish(candidate.get("finishReason"))}
+    choice: Json = {"index": number, "message": message, "logprobs": None, "finish_reason": reason}
+    logprobs.marked(choice, tokens(candidate))
+    return choice
 
 
-def _whole_calls(calls: list[Json], deltas: list[Json]) -> None:
-    for delta in deltas:
-        if "id" in delta:
-            calls.append({k: v for k, v in delta.items() if k != "index"})
-        else:
-            calls[-1]["function"]["arguments"] += delta["function"]["arguments"]
-
-
-class _Pieces:
-    """OpenAI's deltas from the parts of one candidate; what must be known of earlier parts stands here."""
-
-    def __init__(self, call: Call, number: int):
-        self.call, self.number, self.calls, self.details = call, number, 0, 0
-
-    def of(self, candidate: Json) -> Iterator[Json]:
-        for part in (candidate.get("content") or {}).get("parts") or ():
-            yield from self._part(part)
-        if notes := _annotations(candidate.get("groundingMetadata")):
-            yield {"annotations": notes}
-
-    def _part(self, part: Json) -> Iterator[Json]:
-        match part:
-            case {"functionCall": called}:
-                yield from self._call(called, part.get("thoughtSignature"))
-                return
-            case {"text": str(text), "thought": True}:
-                yield {"reasoning_content": text}
-            case {"text": str(text)} if text:
-                yield {"content": text}
-            case {"inlineData": {"mimeType": str(kind), "data": data}} if kind.startswith("image/"):
-                yield {"images": [{"type": "image_url", "image_url": {"url": f"data:{kind};base64,{data}"}}]}
-            case {"executableCode": {"code": code}}:
-                yield {"content": f"\n```{str(part['executableCode'].get('language') or '').lower()}\n{code}\n```\n"}
-            case {"codeExecutionResult": {"output": output}}:
-                yield {"content": f"\n```\n{output}\n```\n"}
-        if part.get("thoughtSignature"):
-            detail = {"type": "reasoning.encrypted", "data": part["thoughtSignature"], "format": thoughts.GEMINI}
-            yield {"reasoning_details": [detail | {"index": self.details}]}
-            self.details += 1
-
-    def _call(self, called: Json, signature: str | None) -> Iterator[Json]:
-        id = called.get("id") or f"call_{self.call.id}_{self.number}_{self.calls}"
-        first = shapes.tool_call(id, called["name"], "", index=self.calls)
-        if signature:  # Google's own shape: https://ai.google.dev/gemini-api/docs/thought-signatures#openai
-            first["extra_content"] = {"google": {"thought_signature": signature}}
-        yield {"tool_calls": [first]}
-        yield {"tool_calls": [{"index": self.calls, "function": {"arguments": asks.compact(called.get("args") or {})}}]}
-        self.calls += 1
-
-    def finish(self, reason: str | None) -> str:
-        """OpenAI's reason; STOP may come in a chunk of its own, long after the calls it ends."""
-        return FINISH.get(str(reason)) or ("tool_calls" if self.calls else "stop")
-
-
-def _annotations(grounding: Any) -> list[Json]:
-    chunks = (grounding or {}).get("groundingChunks") or ()
-    pages = [chunk["web"] for chunk in chunks if (chunk.get("web") or {}).get("uri")]
-    return [{"type": "url_citation", "url_citation": {"url": page["uri"], "title": page.get("title") or ""}} for page in pages]
+def _finish(pieces: Pieces, reason: str | None, message: Any) -> str:
+    """OpenAI's reason; STOP may come in a chunk of its own, long after the calls it ends."""
+    return endings.finish(FINISH, reason, called=pieces.calls > 0, usable=pieces.usable, aborts=ABORTS, message=message)
 
 
 def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
     id = ""
     told: Json = {}
-    pieces: dict[int, _Pieces] = {}
+    known: dict[int, Pieces] = {}
     reasons: dict[int, str] = {}
     for data in shapes.objects(events):
         if data.get("error"):
@@ -144,19 +107,33 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
         if blocked(data):
             reasons.setdefault(0, "SAFETY")
         for candidate in data.get("candidates") or ():
-            number = candidate.get("index", 0)
-            known = pieces.setdefault(number, _Pieces(call, number))
-            for delta in known.of(candidate):
-                yield _chunk(call, delta, None, id, number)
-            if candidate.get("finishReason") not in UNFINISHED:
-                reasons[number] = candidate["finishReason"]
-    if not reasons or any(number not in reasons for number in pieces):
+            number, reason = candidate.get("index") or 0, candidate.get("finishReason")
+            pieces = known.setdefault(number, Pieces(call, number))
+            yield from _said(candidate, pieces, id)
+            if reason in ABORTS:
+                raise endings.aborted(reason, candidate.get("finishMessage"))
+            if reason not in UNFINISHED:
+                reasons[number] = reason
+    if not reasons or any(number not in reasons for number in known):
         raise VendorError("garbled", "The vendor's stream ended before the answer did.")
     for number, reason in sorted(reasons.items()):
-        finish = pieces.get(number, _Pieces(call, number)).finish(reason)
+        finish = _finish(known.get(number, Pieces(call, number)), reason, None)
         yield _chunk(call, {}, finish, id, number)
     if told:
         yield shapes.usage_chunk(call, usage(told), id=id)
+
+
+def _said(candidate: Json, pieces: Pieces, id: str) -> Iterator[Json]:
+    """The chunks of one candidate; its log probabilities travel on the first that holds text."""
+    deltas, marks = list(pieces.of(candidate)), tokens(candidate)
+    if marks and not any("content" in delta for delta in deltas):
+        deltas.insert(0, {"content": ""})
+    for delta in deltas:
+        chunk = _chunk(pieces.call, delta, None, id, pieces.number)
+        if marks and "content" in delta:
+            logprobs.marked(chunk["choices"][0], marks)
+            marks = []
+        yield chunk
 
 
 def _chunk(call: Call, delta: Json, finish: str | None, id: str, number: int) -> Json:

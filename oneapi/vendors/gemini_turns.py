@@ -6,6 +6,7 @@ https://ai.google.dev/api/caching#Content
 from typing import Any
 
 from oneapi.vendors import asks, shapes, thoughts
+from oneapi.wire import VendorError
 
 Json = dict[str, Any]
 
@@ -34,7 +35,10 @@ def contents(turns: list[Json], signed: bool = False) -> list[Json]:
 
 def _said(turn: Json, signed: bool) -> list[Json]:
     """What the model said, each signature on the part it came with: of a text on the last text, of a call on the call."""
-    parts = [_part(part) for part in asks.parts(turn.get("content"))]
+    google = (turn.get("extra_content") or {}).get("google") or {}
+    content, kept = turn.get("content"), google.get("parts") if isinstance(google, dict) else None
+    parts = _woven(shapes.text_of(content), kept) if kept else [_part(part) for part in asks.parts(content)]
+    parts += [_media(asks.image_url(picture)) for picture in turn.get("images") or ()]
     for detail in thoughts.details(turn, thoughts.GEMINI):
         if detail.get("type") == "reasoning.encrypted":
             parts = parts or [{"text": ""}]
@@ -46,6 +50,21 @@ def _said(turn: Json, signed: bool) -> list[Json]:
             part["thoughtSignature"] = signature
         parts.append(part)
     return parts
+
+
+def _woven(text: str, kept: Any) -> list[Json]:
+    """The text with the parts that are not text, such as code that was run, where the model put them: at their `offset`."""
+    if not isinstance(kept, list) or not all(isinstance(part, dict) and isinstance(part.get("offset", 0), int) for part in kept):
+        message = "messages[].extra_content.google.parts must be a list of objects whose `offset` is a whole number."
+        raise VendorError("bad_request", message, param="messages")
+    found: list[Json] = []
+    at = 0
+    for part in sorted(kept, key=lambda part: part.get("offset", len(text))):
+        until = max(part.get("offset", len(text)), at)
+        found += [{"text": text[at:until]}] if text[at:until].strip() else []
+        found.append({k: v for k, v in part.items() if k not in ("offset", "index")})
+        at = until
+    return found + ([{"text": text[at:]}] if text[at:].strip() else [])
 
 
 def _id(id: str | None) -> Json:

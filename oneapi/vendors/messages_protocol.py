@@ -6,7 +6,7 @@ https://platform.claude.com/docs/en/build-with-claude/streaming
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from oneapi.vendors import asks, reports, shapes, thoughts, usages
+from oneapi.vendors import asks, endings, reports, shapes, thoughts, usages
 from oneapi.vendors.contract import failure
 from oneapi.wire import Call, Event, Reply, VendorError
 
@@ -24,7 +24,7 @@ WORDS = {
     "content filtering policy": "content_filter", "organization has been disabled": "auth",
 }  # fmt: skip
 FINISH = {
-    "end_turn": "stop", "stop_sequence": "stop", "pause_turn": "stop", "max_tokens": "length",
+    "end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length",
     "model_context_window_exceeded": "length", "tool_use": "tool_calls", "refusal": "content_filter",
 }  # fmt: skip
 REFUSED = "The model refused to answer."
@@ -49,20 +49,26 @@ def _sharpened(error: VendorError) -> VendorError:
 
 def parse(reply: Reply, call: Call) -> Json:
     answer = reply.json()
-    if answer["type"] == "error":
+    if answer.get("type") == "error":
         raise fault(answer["error"])
     message: Json = {"content": None}
     for block in answer["content"]:
-        _take(block, message)
-    finish = FINISH.get(answer.get("stop_reason"), "stop")
+        _take(block, message, call)
+    called = "tool_calls" in message
+    finish = endings.finish(FINISH, answer.get("stop_reason"), called=called, usable=endings.usable(message))
     if finish == "content_filter":
         message["refusal"] = (answer.get("stop_details") or {}).get("explanation") or REFUSED
-    if message["content"] is None and "tool_calls" not in message:
+    if message["content"] is None and not called:
         message["content"] = ""
-    return shapes.completion(call, message, finish, usages.anthropic(answer["usage"]), id=f"chatcmpl-{answer['id']}")
+    used = usages.anthropic(answer["usage"]) if answer.get("usage") else None
+    return shapes.completion(call, message, finish, used, id=_id(answer, call))
 
 
-def _take(block: Json, message: Json) -> None:
+def _id(answer: Json, call: Call) -> str:
+    return f"chatcmpl-{answer.get('id') or call.id}"
+
+
+def _take(block: Json, message: Json, call: Call) -> None:
     """Put a block of the answer into OpenAI's message; blocks of the vendor's own tools have no place there."""
     match block:
         case {"type": "text", "text": text}:
@@ -74,8 +80,9 @@ def _take(block: Json, message: Json) -> None:
             thoughts.keep(message, text, block.get("signature") or "")
         case {"type": "redacted_thinking", "data": data}:
             thoughts.keep(message, data=data)
-        case {"type": "tool_use", "id": id, "name": name}:
+        case {"type": "tool_use", "name": name}:
             calls = message.setdefault("tool_calls", [])
+            id = block.get("id") or f"call_{call.id}_{len(calls)}"
             calls.append(shapes.tool_call(id, name, asks.compact(block.get("input") or {})))
 
 
@@ -88,22 +95,24 @@ def _annotations(citations: Any) -> list[Json]:
 class _Blocks:
     """The blocks of a streamed answer by the vendor's index: which tool or thought they are, and what a tool was given."""
 
-    def __init__(self) -> None:
+    def __init__(self, call: Call) -> None:
+        self.call = call
         self.tools: dict[int, int] = {}
         self.thoughts = thoughts.Streamed()
         self.given: dict[int, str] = {}
 
     def begin(self, index: int, block: Json) -> Json | None:
         match block:
-            case {"type": "tool_use", "id": id, "name": name}:
+            case {"type": "tool_use", "name": name}:
+                id = block.get("id") or f"call_{self.call.id}_{len(self.tools)}"
                 self.tools[index], self.given[index] = len(self.tools), asks.compact(block.get("input") or {})
                 return {"tool_calls": [shapes.tool_call(id, name, "", index=self.tools[index])]}
             case {"type": "redacted_thinking", "data": data}:
                 return self.thoughts.delta(index, data=data)
             case {"type": "text", "text": str(text)} if text:
                 return {"content": text}
-            case {"type": "thinking", "thinking": str(text)} if text:
-                return {"reasoning_content": text} | self.thoughts.delta(index, text=text)
+            case {"type": "thinking"}:
+                return self.thoughts.piece(index, block.get("thinking"), block.get("signature"))
         return None
 
     def go_on(self, index: int, delta: Json) -> Json | None:
@@ -131,14 +140,16 @@ class _Blocks:
 
 
 def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
-    id, blocks = "", _Blocks()
+    id, blocks = _id({}, call), _Blocks(call)
     told: Json = {}
     stop: Json = {}
+    said = False
     for data in shapes.objects(events):
         delta: Json | None = None
         match data:
-            case {"type": "message_start", "message": message}:
-                id, delta = f"chatcmpl-{message['id']}", {"role": "assistant", "content": ""}
+            case {"type": "message_start"}:
+                message = data.get("message") or {}
+                id, delta = _id(message, call), {"role": "assistant", "content": ""}
                 told = reports.gather(call, told, message.get("usage"), usages.anthropic)
             case {"type": "content_block_start", "index": index, "content_block": block}:
                 delta = blocks.begin(index, block)
@@ -146,17 +157,19 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
                 delta = blocks.go_on(index, piece)
             case {"type": "content_block_stop", "index": index}:
                 delta = blocks.end(index)
-            case {"type": "message_delta", "delta": stop}:  # its numbers are totals, not additions
+            case {"type": "message_delta"}:  # its numbers are totals, not additions
+                stop |= {k: v for k, v in (data.get("delta") or {}).items() if v is not None}
                 told = reports.gather(call, told, data.get("usage"), usages.anthropic)
             case {"type": "error", "error": error}:
                 raise fault(error)
             case {"type": "message_stop"}:
                 break
         if delta:
+            said = said or endings.usable(delta)
             yield shapes.chunk(call, delta, id=id)
     if not stop.get("stop_reason"):
         raise VendorError("garbled", "The vendor's stream ended before the answer did.")
-    finish = FINISH.get(stop["stop_reason"], "stop")
+    finish = endings.finish(FINISH, stop["stop_reason"], called=bool(blocks.tools), usable=said)
     if finish == "content_filter":
         yield shapes.chunk(call, {"refusal": (stop.get("stop_details") or {}).get("explanation") or REFUSED}, id=id)
     yield shapes.chunk(call, {}, finish, id=id)

@@ -6,7 +6,7 @@ https://platform.claude.com/docs/en/api/messages
 import re
 from typing import Any
 
-from oneapi.vendors import asks, shapes
+from oneapi.vendors import asks, shapes, thoughts
 from oneapi.vendors.messages_turns import blocks_of, messages
 from oneapi.wire import Call
 
@@ -51,11 +51,23 @@ def default_limit(model: tuple[int, int]) -> int:
     return 32000 if model >= (3, 7) else 8192 if model >= (3, 5) else 4096
 
 
+def thoughtless(model: tuple[int, int], asked: Json) -> bool:
+    """Return whether the model would refuse to think in this conversation; the versions that think adaptively never do."""
+    return (3, 7) <= model < (4, 6) and thoughts.interrupted(asks.conversation(asked)[1])
+
+
+def unthinking(fields: Json) -> Json:
+    """The fields without a wish to think."""
+    return {k: v for k, v in fields.items() if k != "thinking" or v == {"type": "disabled"}}
+
+
 def _thoughtful(out: Json, asked: Json, call: Call) -> Json:
     """The request with the client's own extras, thinking and sampling, which depend on each other."""
     model, own = version(call.model), asks.extras(asked)
     forced = out.get("tool_choice", {}).get("type") in ("any", "tool")
     thought = {} if "thinking" in own or forced else thinking(call.model, asked)
+    if thoughtless(model, asked):
+        own, thought = unthinking(own), unthinking(thought)
     thought["output_config"] = out.pop("output_config", {}) | thought.pop("output_config", {}) | own.pop("output_config", {})
     out |= {k: v for k, v in (thought | own).items() if v != {}}
     chosen = out.get("thinking") or {}

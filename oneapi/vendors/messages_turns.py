@@ -12,6 +12,9 @@ from oneapi.wire import VendorError
 Json = dict[str, Any]
 
 
+EMPTY = "(empty)"  # the API refuses blank texts and messages without content
+
+
 def messages(turns: list[Json]) -> list[Json]:
     """The conversation with consecutive turns of one speaker joined: all results of parallel calls in one message."""
     out: list[Json] = []
@@ -21,8 +24,10 @@ def messages(turns: list[Json]) -> list[Json]:
         blocks = write(turn)
         if out and out[-1]["role"] == role:
             out[-1]["content"] += blocks
-        elif blocks:
+        elif blocks or role == "user":
             out.append({"role": role, "content": blocks})
+    for message in out:
+        message["content"] = message["content"] or [{"type": "text", "text": EMPTY}]
     if out and out[-1]["role"] == "assistant" and out[-1]["content"][-1].get("type") == "text":
         last = out[-1]["content"][-1]  # the API refuses to continue a text that ends in blanks
         out[-1]["content"][-1] = last | {"text": last["text"].rstrip()}
@@ -47,7 +52,8 @@ def _said(turn: Json) -> list[Json]:
 def _results(turn: Json) -> list[Json]:
     content = turn.get("content")
     block: Json = {"type": "tool_result", "tool_use_id": asks.plain_id(turn["tool_call_id"])}
-    block["content"] = content if isinstance(content, str) else blocks_of(content)
+    if told := content if isinstance(content, str) and content.strip() else blocks_of(content):
+        block["content"] = told  # which may be left out where a tool told nothing
     if turn.get("is_error"):
         block["is_error"] = True
     return [block | _cached(turn)]
@@ -58,7 +64,8 @@ def _heard(turn: Json) -> list[Json]:
 
 
 def blocks_of(content: Any) -> list[Json]:
-    return [_block(part) | _cached(part) for part in asks.parts(content)]
+    blocks = (_block(part) | _cached(part) for part in asks.parts(content))
+    return [block for block in blocks if block.get("type") != "text" or str(block.get("text") or "").strip()]
 
 
 def _cached(part: Json) -> Json:

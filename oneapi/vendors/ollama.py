@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from oneapi.vendors import asks, openai, pieces, quirks, reports, shapes
+from oneapi.vendors import asks, endings, logprobs, openai, pieces, quirks, reports, shapes
 from oneapi.vendors.contract import ModelList, Protocol, Vendor, bearer, failure
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
@@ -17,7 +17,7 @@ OPTIONS = {
 }  # fmt: skip
 PASSED = ("keep_alive", "think", "logprobs", "top_logprobs")
 EFFORT = {"none": False, "minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "max", "max": "max"}
-FINISH = {"length": "length"}  # stop, load and unload are all a normal end
+FINISH = {"stop": "stop", "length": "length"}  # load and unload answer a request that asked nothing of the model
 
 
 def build(call: Call) -> Request:
@@ -83,8 +83,19 @@ def words(part: Json) -> str:
 
 def tool_call(call: Call, made: Json, number: int) -> Json:
     """Older servers give a tool call no id."""
-    arguments = asks.compact(made["function"].get("arguments") or {})
+    given = made["function"].get("arguments")
+    arguments = given if isinstance(given, str) and given else asks.compact(given or {})
     return shapes.tool_call(made.get("id") or f"call_{call.id}_{number}", made["function"]["name"], arguments)
+
+
+def tokens(told: list[Json] | None) -> list[Json]:
+    """Return log probabilities in OpenAI's form; the server leaves out bytes of tokens without text."""
+
+    def entry(each: Json) -> Json:
+        found = logprobs.alternative(each.get("token") or "", each.get("logprob"))
+        return found | ({"bytes": each["bytes"]} if each.get("bytes") else {})
+
+    return [entry(each) | {"top_logprobs": [entry(other) for other in each.get("top_logprobs") or ()]} for each in told or ()]
 
 
 def used(answer: Json) -> Json:
@@ -95,7 +106,9 @@ def parse(reply: Reply, call: Call) -> Json:
     answer = reply.json()
     if answer.get("error"):
         raise broken(answer)
-    said = answer["message"]
+    said = answer.get("message")
+    if not isinstance(said, dict):
+        raise VendorError("garbled", "The provider's answer has no message.", status=reply.status)
     calls = [tool_call(call, made, number) for number, made in enumerate(said.get("tool_calls") or ())]
     text: str | None = said.get("content") or ""
     out: Json = {"content": None if calls and not text else text}
@@ -103,11 +116,10 @@ def parse(reply: Reply, call: Call) -> Json:
         out["reasoning_content"] = said["thinking"]
     if calls:
         out["tool_calls"] = calls
-    return shapes.completion(call, out, finish(answer, bool(calls)), used(answer))
-
-
-def finish(answer: Json, called: bool) -> str:
-    return "tool_calls" if called else FINISH.get(answer.get("done_reason") or "", "stop")
+    reason = endings.finish(FINISH, answer.get("done_reason"), called=bool(calls), usable=endings.usable(out))
+    found = shapes.completion(call, out, reason, used(answer))
+    logprobs.marked(found["choices"][0], tokens(answer.get("logprobs")))
+    return found
 
 
 def broken(answer: Json) -> VendorError:
@@ -117,23 +129,28 @@ def broken(answer: Json) -> VendorError:
 
 def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
     yield shapes.chunk(call, {"role": "assistant", "content": ""})
-    made = 0
+    made, spoken = 0, False
     for data in shapes.objects(events):
         if data.get("error"):
             raise broken(data)
         if data.get("prompt_eval_count"):
             reports.note(call, used(data))
-        said = data["message"]
-        for name, ours in (("thinking", "reasoning_content"), ("content", "content")):
-            if said.get(name):
-                yield shapes.chunk(call, {ours: said[name]})
+        said, marks = data.get("message") or {}, tokens(data.get("logprobs"))
+        if said.get("thinking"):
+            yield shapes.chunk(call, {"reasoning_content": said["thinking"]})
+        if said.get("content") or marks:
+            spoken = True
+            chunk = shapes.chunk(call, {"content": said.get("content") or ""})
+            logprobs.marked(chunk["choices"][0], marks)
+            yield chunk
         for called in said.get("tool_calls") or ():
             whole = tool_call(call, called, made)
             yield shapes.chunk(call, {"tool_calls": [shapes.tool_call(whole["id"], whole["function"]["name"], "", index=made)]})
             yield shapes.chunk(call, {"tool_calls": [{"index": made, "function": {"arguments": whole["function"]["arguments"]}}]})
             made += 1
         if data.get("done"):
-            yield shapes.chunk(call, {}, finish(data, made > 0))
+            reason = endings.finish(FINISH, data.get("done_reason"), called=made > 0, usable=made > 0 or spoken)
+            yield shapes.chunk(call, {}, reason)
             yield shapes.usage_chunk(call, used(data))
             return
     raise VendorError("garbled", "The vendor's stream ended before the answer did.")

@@ -76,9 +76,12 @@ def parse(reply: Reply, call: Call) -> Json | Request:
     if isinstance(told, Request):
         return told
     output, counts = told["output"], told.get("metrics") or {}
-    text = output if isinstance(output, str) else "".join(output or ())
+    if output is None:
+        raise VendorError("server", "The prediction succeeded without an output.", status=200)
+    listed = output if isinstance(output, list) else [output]
+    text = "".join(each if isinstance(each, str) else asks.compact(each) for each in listed)
     used = shapes.usage(counts.get("input_token_count") or 0, counts.get("output_token_count") or 0)
-    return shapes.completion(call, {"content": text}, "stop", used, id=f"chatcmpl-{told['id']}")
+    return shapes.completion(call, {"content": text}, "stop", used, id=f"chatcmpl-{told.get('id') or call.id}")
 
 
 def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from oneapi.fields import Field
-from oneapi.vendors import asks, balances, pieces, reports, shapes, tc3
+from oneapi.vendors import asks, balances, endings, pieces, reports, shapes, tc3
 from oneapi.vendors.contract import Protocol, Vendor
 from oneapi.vendors.quirks import adapted, system_role
 from oneapi.vendors.tencent_media import CODES, PROTOCOLS, acting, read, troubled
@@ -126,13 +126,8 @@ def _tool(function: Json) -> Json:
 
 def used(usage: Json) -> Json:
     cached = (usage.get("PromptTokensDetails") or {}).get("CachedTokens")
-    prompt, completion = usage.get("PromptTokens", 0), usage.get("CompletionTokens", 0)
+    prompt, completion = usage.get("PromptTokens") or 0, usage.get("CompletionTokens") or 0
     return shapes.usage(prompt, completion, cached=None if cached is None else int(cached))
-
-
-def finish(reason: str, called: bool) -> str:
-    found = FINISH.get(reason, "stop")
-    return "tool_calls" if called and found == "stop" else found
 
 
 def parse_chat(reply: Reply, call: Call) -> Json:
@@ -143,30 +138,34 @@ def parse_chat(reply: Reply, call: Call) -> Json:
         message["reasoning_content"] = told["ReasoningContent"]
     if told.get("ToolCalls"):
         message["tool_calls"] = [
-            shapes.tool_call(tool["Id"], tool["Function"]["Name"], tool["Function"].get("Arguments") or "{}")
-            for tool in told["ToolCalls"]
+            shapes.tool_call(tool.get("Id") or f"call_{call.id}_{at}", f["Name"], f.get("Arguments") or "{}")
+            for at, tool in enumerate(told["ToolCalls"])
+            for f in (tool["Function"],)
         ]
     elif message["content"] is None:
         message["content"] = ""
-    reason = finish(choice.get("FinishReason") or "", bool(told.get("ToolCalls")))
-    return shapes.completion(call, message, reason, used(answer["Usage"]), id=answer["Id"])
+    called, usable = bool(told.get("ToolCalls")), endings.usable(message)
+    reason = endings.finish(FINISH, choice.get("FinishReason"), called=called, usable=usable)
+    return shapes.completion(call, message, reason, used(answer.get("Usage") or {}), id=answer.get("Id") or "")
 
 
 def stream_chat(events: Iterable[Event], call: Call) -> Iterator[Json]:
-    calls, id, reason = pieces.ToolCalls(), "", ""
+    calls, id, reason, said = pieces.ToolCalls(), "", "", False
     usage: Json = {}
     for piece in shapes.objects(events):
         troubled(piece)
         if not id:
-            id = piece["Id"]
+            id = piece.get("Id") or f"chatcmpl-{call.id}"
             yield shapes.chunk(call, {"role": "assistant", "content": ""}, id=id)
         usage = reports.gather(call, usage, piece.get("Usage"), used)
         for choice in piece.get("Choices") or ():
-            yield from (shapes.chunk(call, delta, id=id) for delta in deltas(choice.get("Delta") or {}, calls, id))
+            for delta in deltas(choice.get("Delta") or {}, calls, id):
+                said = said or endings.usable(delta)
+                yield shapes.chunk(call, delta, id=id)
             reason = choice.get("FinishReason") or reason
     if not reason:
         raise VendorError("garbled", "The vendor's stream ended before the answer did.")
-    yield shapes.chunk(call, {}, finish(reason, bool(calls)), id=id)
+    yield shapes.chunk(call, {}, endings.finish(FINISH, reason, called=bool(calls), usable=said), id=id)
     yield shapes.usage_chunk(call, used(usage), id=id)
 
 

@@ -62,7 +62,8 @@ def build_embeddings(call: Call) -> Request:
 def parse_embeddings(reply: Reply, call: Call) -> Json | Request:
     """The vectors come in the order of the texts; Index says 0 of each."""
     answer = read(reply)
-    used = answer["Usage"].get("PromptTokens") or answer["Usage"]["TotalTokens"]
+    usage = answer.get("Usage") or {}
+    used = usage.get("PromptTokens") or usage.get("TotalTokens") or 0
     return pieces.gathered(call, [item["Embedding"] for item in answer["Data"]], used) or build_embeddings(call)
 
 

@@ -28,6 +28,24 @@ def handed_back(message: Json) -> Iterator[tuple[str, str, str]]:
     return ((text or "", signature or "", data or "") for text, signature, data in told if signature or data)
 
 
+def interrupted(turns: list[Json]) -> bool:
+    """Return whether Claude must go on with a turn of its own that did not begin with thinking.
+
+    That is a turn whose tool calls were answered, or one that ends the conversation. Claude before 4.6 refuses to think there;
+    clients that keep OpenAI's fields alone hand back no thinking. A later step of a turn needs none when the first one has it.
+    https://platform.claude.com/docs/en/build-with-claude/extended-thinking#toggling-thinking-modes-in-conversations
+    """
+    end = len(turns)
+    while end and turns[end - 1]["role"] == "user":
+        end -= 1
+    start = end
+    while start and turns[start - 1]["role"] in ("assistant", "tool"):
+        start -= 1
+    steps = [turn for turn in turns[start:end] if turn["role"] == "assistant"]
+    goes_on = end == len(turns) or turns[end - 1]["role"] == "tool"
+    return bool(steps) and goes_on and not any(True for step in (steps[0], steps[-1]) for _ in handed_back(step))
+
+
 def keep(message: Json, text: str = "", signature: str = "", data: str = "") -> None:
     """Put one of Claude's thoughts into a whole answer."""
     listed = message.setdefault("reasoning_details", [])
@@ -58,6 +76,13 @@ class Streamed:
         told["signature"] += signature
         told["data"] += data
         return {"reasoning_details": [{**_detail(text, signature, data), "format": CLAUDE, "index": told["number"]}]}
+
+    def piece(self, index: int, text: Any, signature: Any = "") -> Json | None:
+        """Text, signature or both of a thought with the text for people beside them; None where there is neither."""
+        if not (text or signature):
+            return None
+        told = self.delta(index, text=text or "", signature=signature or "")
+        return {"reasoning_content": text, **told} if text else told
 
     def end(self, index: int) -> Json | None:
         """The whole thought, once its block is over and if it can be handed back."""

@@ -103,7 +103,7 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
         if header["code"] != 0:
             raise pieces.refusal(CODES, header["code"], header.get("message"))
         if not id:
-            id = header["sid"]
+            id = header.get("sid") or f"chatcmpl-{call.id}"
             yield shapes.chunk(call, {"role": "assistant", "content": ""}, id=id)
         payload = frame.get("payload") or {}
         choices = payload.get("choices") or {}
@@ -131,7 +131,7 @@ def deltas(told: Json, calls: pieces.ToolCalls, id: str) -> Iterator[Json]:
 def used(usage: Json) -> Json:
     details = usage.get("completion_tokens_details") or {}
     return shapes.usage(
-        usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0), reasoning=details.get("reasoning_tokens")
+        usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0, reasoning=details.get("reasoning_tokens")
     )
 
 

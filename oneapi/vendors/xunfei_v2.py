@@ -3,12 +3,14 @@
 The codes and the names of versions are those of the WebSocket, too.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from oneapi.vendors import shapes
 from oneapi.vendors.contract import Vendor, bearer
 from oneapi.vendors.quirks import Json, adapted, reshaped, spoken, system_role, with_default
 from oneapi.vendors.refusals import refused_by
-from oneapi.wire import Call, Request
+from oneapi.wire import Call, Event, Request
 
 # https://www.xfyun.cn/doc/spark/接口说明.html
 CODES = {
@@ -52,13 +54,28 @@ def shape(piece: Json, call: Call, memo: Json) -> None:
             message["tool_calls"] = [message["tool_calls"] | ({"index": 0} if chunk else {})]
         memo["tools"] = memo.get("tools") or bool(message.get("tool_calls"))
         ends = "tool_calls" if memo["tools"] else "stop"
-        choice["finish_reason"] = choice.get("finish_reason") or (ends if piece.get("usage") else None)
+        last = "message" in choice or bool(piece.get("usage"))
+        choice["finish_reason"] = choice.get("finish_reason") or (ends if last else None)
 
 
 CHAT = adapted(
     refused_by(lambda piece: (piece.get("code"), str(piece.get("message") or "")), CODES), shape,
     body=reshaped(system_role, with_default("tool_calls_switch", True, beside="tools")), codes=CODES,
 )  # fmt: skip
+
+
+def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
+    """The last chunk is known by its usage; a stream without one ends with `[DONE]` alone."""
+    assert CHAT.stream
+    ended = called = False
+    piece: Json = {}
+    for piece in CHAT.stream(events, call):
+        for choice, delta in spoken(piece):
+            ended, called = ended or bool(choice.get("finish_reason")), called or bool(delta.get("tool_calls"))
+        yield piece
+    if not ended:
+        yield shapes.chunk(call, {}, "tool_calls" if called else "stop", id=piece.get("id") or "")
+
 
 # Over HTTP a model goes by its domain. https://www.xfyun.cn/doc/spark/HTTP调用文档.html
 
@@ -87,7 +104,7 @@ def sign_http(request: Request, call: Call) -> Request:
 PARTS = ("app_id", "api_secret", "api_key")
 DOCUMENTS = "https://www.xfyun.cn/doc/spark/"
 COMPATIBLE = Vendor(
-    18, "xunfei", "iFlytek Spark", HOST, {"chat": replace(CHAT, build=build)},
+    18, "xunfei", "iFlytek Spark", HOST, {"chat": replace(CHAT, build=build, stream=stream)},
     rename={"max_completion_tokens": "max_tokens"}, sign=sign_http, key_parts=PARTS, owned_by="xunfei",
     key_label="HTTP API password, or APPID|APISecret|APIKey",
     documents=DOCUMENTS + "HTTP%E8%B0%83%E7%94%A8%E6%96%87%E6%A1%A3.html",
@@ -95,7 +112,7 @@ COMPATIBLE = Vendor(
 
 VENDORS = (
     Vendor(
-        48, "xunfei-v2", "iFlytek Spark v2", HOST, {"chat": replace(CHAT, build=build)},
+        48, "xunfei-v2", "iFlytek Spark v2", HOST, {"chat": replace(CHAT, build=build, stream=stream)},
         rename={"max_completion_tokens": "max_tokens"}, key_label="HTTP API password, or APIKey:APISecret", owned_by="xunfeiv2",
         documents="https://www.xfyun.cn/doc/spark/HTTP%E8%B0%83%E7%94%A8%E6%96%87%E6%A1%A3.html",
     ),

@@ -127,7 +127,7 @@ def parse_embeddings(reply: Reply, call: Call) -> Json | Request:
     answer = reply.json()
     troubled(answer, call, {})
     vectors = [item["embedding"] for item in sorted(answer["data"], key=lambda item: item["index"])]
-    return pieces.gathered(call, vectors, answer["usage"]["prompt_tokens"]) or build_embeddings(call)
+    return pieces.gathered(call, vectors, (answer.get("usage") or {}).get("prompt_tokens") or 0) or build_embeddings(call)
 
 
 def build_images(call: Call) -> Request:
@@ -151,8 +151,9 @@ def build_rerank(call: Call) -> Request:
 def parse_rerank(reply: Reply, call: Call) -> Json:
     answer = reply.json()
     troubled(answer, call, {})
-    used = shapes.usage(answer["usage"].get("prompt_tokens") or answer["usage"]["total_tokens"])
-    return pieces.ranking(call, [(r["index"], r["relevance_score"]) for r in answer["results"]], used, answer.get("id", ""))
+    usage = answer.get("usage") or {}
+    used = shapes.usage(usage.get("prompt_tokens") or usage.get("total_tokens") or 0)
+    return pieces.ranking(call, [(r["index"], r["relevance_score"]) for r in answer["results"]], used, answer.get("id") or "")
 
 
 def build_audio(call: Call) -> Request:

@@ -80,14 +80,22 @@ def parse_v3(reply: Reply, call: Call) -> Json:
     answer = reply.json()
     troubled(answer, call, {})
     data = answer["data"]
-    content = data["choices"][-1]["content"].strip()
-    if len(content) > 1 and content[0] == content[-1] == '"':
-        content = content[1:-1].replace('\\"', '"').replace("\\n", "\n")
-    return shapes.completion(call, {"content": content}, "stop", used_v3(data["usage"]), id=data["task_id"])
+    content = unquoted(data["choices"][-1]["content"])
+    return shapes.completion(call, {"content": content}, "stop", used_v3(data.get("usage")), id=data.get("task_id") or "")
 
 
-def used_v3(usage: Json) -> Json:
-    return shapes.usage(usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0))
+def unquoted(text: str) -> str:
+    """The words of a whole answer, which come as the JSON of a string; a text that is not JSON is taken as it is."""
+    try:
+        found = json.loads(text, strict=False) if text.strip().startswith('"') else text
+    except ValueError:
+        return text
+    return found if isinstance(found, str) else text
+
+
+def used_v3(usage: Json | None) -> Json:
+    usage = usage or {}
+    return shapes.usage(usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0)
 
 
 def stream_v3(events: Iterable[Event], call: Call) -> Iterator[Json]:
@@ -96,6 +104,7 @@ def stream_v3(events: Iterable[Event], call: Call) -> Iterator[Json]:
         if isinstance(event.data, dict):  # a refusal comes as plain JSON
             troubled(event.data, call, {})
         field, _, value = str(event.data).partition(":")
+        value = value.removeprefix(" ")  # one blank after the colon belongs to server-sent events, more are the model's
         if field == "event":
             if not name:
                 yield shapes.chunk(call, {"role": "assistant", "content": ""})
@@ -105,7 +114,7 @@ def stream_v3(events: Iterable[Event], call: Call) -> Iterator[Json]:
         elif field == "data" and (value or joined):
             yield shapes.chunk(call, {"content": ("\n" if joined else "") + value})
         elif field == "meta":
-            used = reports.note(call, used_v3(json.loads(value)["usage"]))
+            used = reports.note(call, used_v3(json.loads(value).get("usage")))
         joined = joined or field == "data"
     if name != "finish":
         raise VendorError("garbled", "The vendor's stream ended before the answer did.")

@@ -86,6 +86,35 @@ def test_a_stream_that_begins_badly_can_still_go_elsewhere(
     assert charges() == [8]
 
 
+GIVEN_UP = {"finishReason": "MALFORMED_FUNCTION_CALL", "finishMessage": "Malformed function call: f("}
+GEMINI, GEMINI_STREAM = {"type": 24, "models": "gemini-2.5-flash"}, {"model": "gemini-2.5-flash", "stream": True}
+
+
+def spoken_by_gemini(*candidates: dict[str, Any]) -> tuple[bytes, ...]:
+    return tuple(b"data: " + json.dumps({"candidates": [each]}).encode() + b"\r\n\r\n" for each in candidates)
+
+
+def test_a_converted_stream_that_fails_before_its_first_content_goes_elsewhere(
+    say: Any, vendor: FakeVendor, second: FakeVendor, channel: Any, setting: Any
+) -> None:
+    setting(RetryTimes=1)
+    channel(priority=2, **GEMINI), channel(priority=1, base_url=second.url, **GEMINI)
+    vendor.says(spoken_by_gemini({"content": {"role": "model"}}, GIVEN_UP))
+    second.says(spoken_by_gemini({"content": {"parts": [{"text": "Hi"}]}, "finishReason": "STOP"}))
+    answer = say(**GEMINI_STREAM)
+    assert (answer.status_code, words(answer.text), len(second.asked)) == (200, "Hi", 1)
+
+
+def test_a_converted_stream_that_fails_after_content_ends_in_its_error(
+    say: Any, vendor: FakeVendor, second: FakeVendor, channel: Any, setting: Any
+) -> None:
+    setting(RetryTimes=1)
+    channel(priority=2, **GEMINI), channel(priority=1, base_url=second.url, **GEMINI)
+    vendor.says(spoken_by_gemini({"content": {"parts": [{"text": "Hi"}]}}, GIVEN_UP))
+    answer = say(**GEMINI_STREAM)
+    assert events(answer.text)[-1]["error"]["message"] == "Malformed function call: f(" and second.asked == []
+
+
 def test_nothing_is_begun_again_after_the_first_byte(
     say: Any, vendor: FakeVendor, second: FakeVendor, pair: Any, setting: Any, charges: Any
 ) -> None:
