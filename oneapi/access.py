@@ -10,7 +10,7 @@ from flask.sessions import SecureCookieSessionInterface
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 
 from oneapi import logs, messages, proxies, throttle
-from oneapi.actions import Actor
+from oneapi.actions import Actor, accounts
 from oneapi.config import Config
 from oneapi.db import db
 from oneapi.models import user
@@ -52,7 +52,9 @@ class Person(UserMixin):
 def _by_session(id: str) -> Person | None:
     number, _, epoch = id.partition(":")
     row = user.get(db.session(), int(number)) if number.isdecimal() else None
-    return Person(row) if row is not None and epoch == str(row.session_epoch or 0) else None
+    if row is None or epoch != str(row.session_epoch or 0) or user.session_ended(row, session.get("id", "")):
+        return None
+    return Person(row)
 
 
 def _by_access_token(asked: Request) -> Person | None:
@@ -75,11 +77,19 @@ def sign_in(row: user.User) -> None:
     """Begin a session in a cookie that has nothing in common with the visitor's."""
     session.clear()
     session.permanent = True
+    session["id"] = secrets.token_urlsafe(9)
     login_user(Person(row), force=True)
 
 
 def sign_out() -> None:
-    """End the session of this browser; without one there is nothing to do, nor a cookie to remove."""
+    """End the session on the server, so that a copy of its cookie is worth nothing, and forget it in this browser."""
+    if current_user.is_authenticated and not current_user.by_token and "id" in session:
+        accounts.end_session(state(), current_user.id, session["id"], seconds=SESSION_DAYS * 86400)
+    forget()
+
+
+def forget() -> None:
+    """Remove the session from this browser; without one there is nothing to do, nor a cookie to remove."""
     if session:
         logout_user()
         session.clear()

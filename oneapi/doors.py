@@ -10,7 +10,7 @@ from flask import Blueprint, Flask, Response, abort, current_app, g, jsonify, re
 from flask_login import current_user
 
 from oneapi import messages, proxies, throttle
-from oneapi.access import Person, access_token, client_ip, compared, cross_site, forged, language, sign_out, state
+from oneapi.access import Person, access_token, client_ip, compared, cross_site, forged, forget, language, state
 from oneapi.models.user import Role
 
 LOGIN_PAGE, PASSWORD_PAGE = "/login", "/password"
@@ -121,7 +121,7 @@ def refuse(code: str, **values: Any) -> Any:
     """The answer to someone who may not: an envelope for programs; for people the sign-in page or an error page."""
     guard: Guard | None = g.get("guard")
     if code == "banned":
-        sign_out()
+        forget()
     if guard is None or guard.dialect == "api":
         answer = jsonify(success=False, message=messages.text(code, language(), **values))
         answer.status_code = REFUSALS[code][0]

@@ -197,6 +197,7 @@ CALLS: dict[str, Call] = {
     "GET /api/user/self": Call("/api/user/self", answers.USER),
     "PUT /api/user/self": Call("/api/user/self", body={"display_name": "Alice {number}"}, audited="user.update_self"),
     "DELETE /api/user/self": Call("/api/user/self", audited="user.delete_self", once=True),
+    "DELETE /api/user/self/sessions": Call("/api/user/self/sessions", audited="user.end_sessions"),
     "GET /api/user/token": Call("/api/user/token", str, audited="user.access_token", once=True),
     "GET /api/user/aff": Call("/api/user/aff", str),
     "POST /api/user/topup": Call("/api/user/topup", 7, {"key": "{key}"}),

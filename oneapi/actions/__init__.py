@@ -14,7 +14,7 @@ from oneapi.models.user import Role
 from oneapi.state import State
 
 # Columns whose values never reach the audit trail, only that they changed.
-SECRET = {"password", "key", "access_token", "config", "session_epoch"}
+SECRET = {"password", "key", "access_token", "config", "session_epoch", "ended_sessions"}
 HIDDEN = "(hidden)"
 _ALONE = RLock()
 

@@ -124,7 +124,10 @@ def marks(row: User, ip: str = "") -> list[str]:
 
 
 def update_self(state: State, actor: Actor, values: Mapping[str, Any]) -> User:
-    """Change one's own user name, display name or password; empty ones stay. A new password ends all other sessions."""
+    """Change one's own user name, display name or password; empty ones stay. A new password ends all other sessions.
+
+    A new password needs the current one as `current_password`, unless the account has none or must choose its first one.
+    """
     wanted = {name: values[name] for name in ("username", "display_name", "password") if values.get(name)}
     with state.databases.transaction() as session:
         row = session.get(User, actor.id)
@@ -132,6 +135,8 @@ def update_self(state: State, actor: Actor, values: Mapping[str, Any]) -> User:
         raise Refused("user_missing")
     changed = {name: value for name, value in wanted.items() if name == "password" or value != getattr(row, name)}
     check_names(changed, refusal="invalid_input_because")
+    if "password" in changed and row.password and not row.must_change_password:
+        confirm(state, actor, values.get("current_password") or "")
     if "password" in changed and row.must_change_password and passwords.matches(changed["password"], row.password):
         raise Refused("password_unchanged", field="password")
     return store(state, actor, actor.id, changed, action="user.update_self")
@@ -146,7 +151,11 @@ def confirm(state: State, actor: Actor, password: str) -> None:
 
 
 def store(state: State, actor: Actor, id: int, changed: Mapping[str, Any], *, action: str) -> User:
-    """Write checked columns of an account; user names stay unique, and a new password, role or status ends its sessions."""
+    """Write checked columns of an account; user names stay unique.
+
+    A new password, role or status ends every session. A new password and disabling end the access token too, except that the
+    first password replaces one that everybody knows: an access token of that time comes from INITIAL_ROOT_ACCESS_TOKEN.
+    """
     columns = dict(changed)
     if "password" in columns:
         columns |= {"password": passwords.hashed(columns["password"]), "must_change_password": False}
@@ -159,7 +168,9 @@ def store(state: State, actor: Actor, id: int, changed: Mapping[str, Any], *, ac
         if username and not account.rename(session, row, username):
             raise Refused("username_taken", field="username")
         if {"password", "role", "status"} & {name for name in columns if columns[name] != before.get(name)}:
-            columns["session_epoch"] = (row.session_epoch or 0) + 1
+            columns |= {"session_epoch": (row.session_epoch or 0) + 1, "ended_sessions": None}
+        if columns.get("status", Status.ENABLED) != Status.ENABLED or ("password" in columns and not row.must_change_password):
+            columns["access_token_hash"] = None
         if columns:
             account.bind(session, id, **columns)
         session.refresh(row)
@@ -191,6 +202,23 @@ def close_self(state: State, actor: Actor) -> None:
     if actor.role != Role.ROOT and not state.settings.self_deletion_enabled:
         raise Refused("self_deletion_off")
     close(state, actor, actor.id, action="user.delete_self")
+
+
+def end_session(state: State, id: int, session_id: str, *, seconds: int) -> None:
+    """End one session of an account; `seconds` is how long its cookies stay valid."""
+    now = int(state.clock())
+    with act(state) as session:
+        account.end_session(session, id, session_id, now=now, expires_at=now + seconds)
+
+
+def end_sessions(state: State, actor: Actor) -> None:
+    """End every session of the actor's account; its access token keeps working."""
+    with act(state) as session:
+        row = user.get(session, actor.id)
+        if row is None:
+            raise Refused("user_missing")
+        account.end_sessions(session, row)
+        record(session, state, actor, "user.end_sessions", actor.id)
 
 
 def new_access_token(state: State, actor: Actor) -> str:

@@ -100,9 +100,9 @@ def reset(state: State, actor: Actor, email: str, secret: str, password: str = "
 
 
 def _set_password(session: Session, row: User, hashed: str) -> None:
-    """A mail that arrived proves the address; every session of the account ends."""
-    epoch = (row.session_epoch or 0) + 1
-    account.bind(session, row.id, password=hashed, must_change_password=False, email_verified=True, session_epoch=epoch)
+    """Set a password: a mail that arrived proves the address, and every session and the access token end."""
+    proven = {"password": hashed, "must_change_password": False, "email_verified": True, "access_token_hash": None}
+    account.end_sessions(session, row, **proven)
 
 
 def bind_email(state: State, actor: Actor, email: str, secret: str) -> None:

@@ -18,7 +18,7 @@ from oneapi.models.user import Role
 routes = envelope.resource("me", "")
 
 DAY = 86400
-CHANGED = dict.fromkeys(("username", "password", "display_name"), str)
+CHANGED = dict.fromkeys(("username", "password", "display_name", "current_password", "original_password"), str)
 LONGEST_USAGE = 400  # days
 
 
@@ -33,8 +33,12 @@ def get_self() -> Response:
 @routes.route("/user/self", methods=["PUT"], allow=Role.USER, unready=True)
 @envelope.says("", takes=CHANGED)
 def put_self() -> Response:
-    """Change one's own user name, display name or password; empty ones stay."""
+    """Change one's own user name, display name or password; empty ones stay.
+
+    A new password needs `current_password` and ends every session and the access token. `original_password` is another name.
+    """
     given = envelope.decode(CHANGED, exact=True)
+    given.setdefault("current_password", given.pop("original_password", ""))
     if not given.get("password"):
         doors.require_ready()  # before the first password is changed, nothing else is
     row = accounts.update_self(access.state(), access.actor(), given)
@@ -48,7 +52,16 @@ def put_self() -> Response:
 def delete_self() -> Response:
     """Close one's own account."""
     accounts.close_self(access.state(), access.actor())
-    access.sign_out()
+    access.forget()
+    return envelope.ok()
+
+
+@routes.route("/user/self/sessions", methods=["DELETE"], allow=Role.USER)
+@envelope.says("")
+def end_sessions() -> Response:
+    """End every session of one's own account, this one too. The access token keeps working."""
+    accounts.end_sessions(access.state(), access.actor())
+    access.forget()
     return envelope.ok()
 
 

@@ -102,6 +102,27 @@ def bind(session: Session, id: int, **columns: Any) -> None:
     session.execute(update(User).where(User.id == id).values(**columns))
 
 
+MOST_ENDED = 100  # sessions that an account remembers as ended; with more, all its sessions end
+
+
+def end_session(session: Session, id: int, session_id: str, *, now: int, expires_at: int) -> None:
+    """Remember until `expires_at`, when its cookies expire, that a session has signed out."""
+    row = session.scalar(select(User).where(User.id == id).with_for_update().execution_options(populate_existing=True))
+    if row is None:
+        return
+    pairs = [entry.partition(":") for entry in (row.ended_sessions or "").split()]
+    kept = [f"{name}:{expiry}" for name, _, expiry in pairs if int(expiry) > now]
+    if len(kept) >= MOST_ENDED:
+        end_sessions(session, row)
+    else:
+        bind(session, id, ended_sessions=" ".join([*kept, f"{session_id}:{expires_at}"]))
+
+
+def end_sessions(session: Session, row: User, **columns: Any) -> None:
+    """End every session of an account; writes more columns in the same statement."""
+    bind(session, row.id, session_epoch=(row.session_epoch or 0) + 1, ended_sessions=None, **columns)
+
+
 def set_aff_code(session: Session, id: int, code: str) -> bool:
     """Give an account its invitation code unless it has one; False when the code is taken or there was one."""
     missing = (User.aff_code.is_(None)) | (User.aff_code == "")

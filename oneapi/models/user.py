@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from sqlalchemy import Boolean, ColumnElement, String, func, or_, select, update
+from sqlalchemy import Boolean, ColumnElement, String, Text, func, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from oneapi.models.base import Base, Count, Id, Name
@@ -52,6 +52,7 @@ class User(Base):
     email_verified: Mapped[bool | None] = mapped_column(Boolean, default=False)
     must_change_password: Mapped[bool | None] = mapped_column(Boolean, default=False)
     session_epoch: Mapped[int | None] = mapped_column(Count, default=0)  # a session of an older epoch is signed out
+    ended_sessions: Mapped[str | None] = mapped_column(Text)  # sessions that signed out: "id:expiry id:expiry …", UTC seconds
     created_time: Mapped[int | None] = mapped_column(Count)
     language: Mapped[str | None] = mapped_column(String(16))
     appearance: Mapped[str | None] = mapped_column(String(16))  # light, dark or system
@@ -62,6 +63,11 @@ def get(session: Session, id: int) -> User | None:
     """The user, deleted ones left out."""
     user = session.get(User, id)
     return user if user is not None and user.status != Status.DELETED else None
+
+
+def session_ended(user: User, session_id: str) -> bool:
+    """Return True when a session of this account has signed out. Its cookie may still exist as a copy."""
+    return any(entry.partition(":")[0] == session_id for entry in (user.ended_sessions or "").split())
 
 
 def by_login(session: Session, name: str) -> User | None:

@@ -71,8 +71,8 @@ def password() -> Response:
             errors = {"password": _("Give 8 to 20 characters.")}
     if not errors:
         try:
-            accounts.confirm(access.state(), actor(), form.get("current_password", ""))
-            row = accounts.update_self(access.state(), actor(), {"password": form["password"]})
+            wanted = {name: form.get(name, "") for name in ("password", "current_password")}
+            row = accounts.update_self(access.state(), actor(), wanted)
         except Refused as error:
             errors = complaints.of(error)
     if errors:
@@ -103,6 +103,17 @@ def email() -> Response:
     return done(HERE)
 
 
+@bp.route("/user/sessions", methods=["POST"], allow=Role.USER, critical=True)
+def end_sessions() -> Response:
+    """End every session of the account and lead to the sign-in page."""
+    accounts.end_sessions(access.state(), actor())
+    access.forget()
+    toast(_("Every session was ended. Sign in again."))
+    if "HX-Request" in request.headers:
+        return Response(headers={"HX-Redirect": "/login"})
+    return redirect("/login", 303)  # type: ignore[return-value]
+
+
 @bp.route("/user/access-token", methods=["POST"], allow=Role.USER, critical=True)
 def access_token() -> Response:
     """A new access token; this answer is the only one that shows it."""
@@ -118,7 +129,7 @@ def delete() -> Response:
         accounts.close_self(access.state(), actor())
     except Refused as error:
         return _show({"confirm_username": " ".join(complaints.of(error).values())}, of="delete")
-    access.sign_out()
+    access.forget()
     if "HX-Request" in request.headers:
         return Response(headers={"HX-Redirect": "/"})
     return redirect("/", 303)  # type: ignore[return-value]

@@ -7,7 +7,7 @@ import pytest
 from fake_mail import Mailbox
 
 from oneapi import notify
-from oneapi.models import code, user
+from oneapi.models import account, code, user
 
 ACCOUNT = {"username": "carol", "password": "correct-horse"}
 
@@ -76,9 +76,91 @@ def test_a_new_password_ends_other_sessions_but_not_this_one(app, alice):
     here, elsewhere = app.test_client(), app.test_client()
     for client in (here, elsewhere):
         sign_in(client, "alice", alice.password)
-    assert here.put("/api/user/self", json={"password": "another-one"}).get_json()["success"]
+    wanted = {"password": "another-one", "current_password": alice.password}
+    assert here.put("/api/user/self", json=wanted).get_json()["success"]
     assert here.get("/api/user/self").status_code == 200
     assert elsewhere.get("/api/user/self").status_code == 401
+
+
+@pytest.mark.parametrize("current", [{}, {"current_password": ""}, {"current_password": "a guess"}])
+def test_a_new_password_needs_the_current_one(app, as_, alice, current):
+    browser = app.test_client()
+    sign_in(browser, "alice", alice.password)
+    said = browser.put("/api/user/self", json={"password": "another-one"} | current).get_json()
+    assert not said["success"] and set(said["errors"]) == {"current_password"}
+    assert as_(alice).refused("PUT", "/api/user/self", {"password": "another-one"} | current) == "原密码错误"
+    assert sign_in(app.test_client(), "alice", alice.password).get_json()["success"]
+    as_(alice).data("PUT", "/api/user/self", {"password": "another-one", "original_password": alice.password})
+    assert sign_in(app.test_client(), "alice", "another-one").get_json()["success"]
+
+
+def test_signing_out_ends_the_session_and_every_copy_of_its_cookie(app, alice):
+    here, elsewhere, thief = (app.test_client() for _ in range(3))
+    for client in (here, elsewhere):
+        sign_in(client, "alice", alice.password)
+    name = app.config["SESSION_COOKIE_NAME"]
+    thief.set_cookie(name, here.get_cookie(name).value)
+    assert thief.get("/api/user/self").status_code == 200
+    assert here.post("/api/user/logout").get_json()["success"]
+    assert here.get("/api/user/self").status_code == thief.get("/api/user/self").status_code == 401
+    assert elsewhere.get("/api/user/self").status_code == 200, "another session of the same account"
+
+
+def test_an_ended_session_is_forgotten_when_its_cookie_expires(app, alice, state):
+    for ended in range(account.MOST_ENDED + 1):
+        with state.databases.transaction() as session:
+            account.end_session(session, alice.id, f"s{ended}", now=ended * 10, expires_at=ended * 10 + 25)
+    with state.databases.transaction() as session:
+        row = session.get(user.User, alice.id)
+        assert (row.ended_sessions.count(":"), row.session_epoch or 0) == (3, 0)
+
+
+def test_more_ended_sessions_than_are_remembered_end_all_of_them(app, alice, state):
+    client = app.test_client()
+    sign_in(client, "alice", alice.password)
+    for ended in range(account.MOST_ENDED):
+        with state.databases.transaction() as session:
+            account.end_session(session, alice.id, f"s{ended}", now=0, expires_at=2**40)
+    assert client.get("/api/user/self").status_code == 200
+    with state.databases.transaction() as session:
+        account.end_session(session, alice.id, "one more", now=0, expires_at=2**40)
+    assert client.get("/api/user/self").status_code == 401
+
+
+def test_every_session_ends_at_once(app, as_, alice):
+    here, elsewhere = app.test_client(), app.test_client()
+    for client in (here, elsewhere):
+        sign_in(client, "alice", alice.password)
+    assert here.delete("/api/user/self/sessions").get_json()["success"]
+    assert here.get("/api/user/self").status_code == elsewhere.get("/api/user/self").status_code == 401
+    assert as_(alice)("GET", "/api/user/self")["success"], "the access token keeps working"
+
+
+@pytest.mark.parametrize("how", ["own password", "password by an administrator", "reset", "disabled"])
+def test_what_ends_sessions_ends_the_access_token_too(app, as_, alice, admin, state, how):
+    browser = app.test_client()
+    sign_in(browser, "alice", alice.password)
+    assert as_(alice)("GET", "/api/user/self")["success"]
+    if how == "own password":
+        as_(alice).data("PUT", "/api/user/self", {"password": "another-one", "current_password": alice.password})
+    elif how == "reset":
+        with state.databases.transaction() as session:
+            session.get(user.User, alice.id).email = "a@example.com"
+            code.issue(session, "reset", "a@example.com", "secret", expires_at=2**40, data=str(alice.id))
+        as_().data("POST", "/api/user/reset", {"email": "a@example.com", "token": "secret", "password": "another-one"})
+    elif how == "disabled":
+        for action in ("disable", "enable"):
+            as_(admin).data("POST", "/api/user/manage", {"username": "alice", "action": action})
+    else:
+        as_(admin).data("PUT", "/api/user/", {"id": alice.id, "password": "another-one"})
+    assert browser.get("/api/user/self").status_code == 401
+    assert as_(alice).refused("GET", "/api/user/self") == "无权进行此操作，access token 无效"
+
+
+def test_an_operator_s_access_token_outlives_the_first_password(as_, person):
+    root = person("root", role=100, must_change_password=True)
+    as_(root).data("PUT", "/api/user/self", {"password": "much-better"})
+    assert as_(root)("GET", "/api/option/")["success"]
 
 
 def test_the_first_root_must_choose_a_password(client, person):

@@ -205,3 +205,17 @@ def test_a_new_email_address_needs_the_password(browse, alice, state):
     assert browser.post("/user/email", current_password=alice.password, **form).status_code == 303
     with state.databases.transaction() as session:
         assert session.get(User, alice.id).email == "new@example.com"
+
+
+def test_signing_out_everywhere_ends_every_session(browse, alice):
+    here, elsewhere = browse(alice), browse(alice)
+    assert here.post("/user/sessions").location == "/login"
+    assert here.get("/dashboard").status_code == elsewhere.get("/dashboard").status_code == 303
+
+
+def test_a_page_signs_out_on_the_server(app, browse, alice):
+    browser, thief, name = browse(alice), app.test_client(), app.config["SESSION_COOKIE_NAME"]
+    thief.set_cookie(name, browser.client.get_cookie(name).value)
+    assert thief.get("/dashboard").status_code == 200
+    assert browser.post("/logout").location == "/login"
+    assert thief.get("/dashboard").status_code == 303
