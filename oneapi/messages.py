@@ -120,6 +120,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     # Channels
     "channel_key_missing": ("渠道密钥不能为空", "Give at least one key."),
+    "channel_key_again": (
+        "已保存的密钥只能发往其原来的地址：更改 {what} 时请重新填写密钥，或由超级管理员更改",
+        "A stored key goes only to the address it was stored for. To change {what}, enter the key again, or ask root to do it.",
+    ),
     "channel_base_url_missing": ("该渠道类型必须填写 base_url", "This type of channel needs a base URL."),
     "channel_type": ("未知的渠道类型 {type}", "There is no channel type {type}."),
     "channel_json": ("{field} 必须是 JSON 对象", "{field} must be a JSON object."),

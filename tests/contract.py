@@ -236,7 +236,7 @@ CALLS: dict[str, Call] = {
     "GET /api/channel/test": Call("/api/channel/test?scope=disabled", audited="job.begin"),
     "GET /api/channel/update_balance": Call("/api/channel/update_balance", audited="job.begin"),
     "GET /api/channel/update_balance/<id>": Call("/api/channel/update_balance/{channel}", more={"balance": float}),
-    "GET /api/channel/fetch_models/<id>": Call("/api/channel/fetch_models/{channel}", [str]),
+    "GET /api/channel/fetch_models/<id>": Call("/api/channel/fetch_models/{channel}", [str], audited="channel.fetch_models"),
     # Tokens
     "GET /api/token/": Call("/api/token/?p=0&order=used_quota", [answers.TOKEN], listed=True),
     "GET /api/token/search": Call("/api/token/search?keyword={me}", [answers.TOKEN], listed=True),

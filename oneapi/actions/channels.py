@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from oneapi import fields, notify, vendors
-from oneapi.actions import Actor, act, columns, record, write_log
+from oneapi.actions import Actor, act, channel_keys, columns, record, write_log
+from oneapi.actions.channel_keys import secret_names
 from oneapi.db import Session
 from oneapi.messages import Refused
 from oneapi.models import ability, channel, log
@@ -73,13 +74,17 @@ def _shown(row: Channel) -> dict[str, Any]:
 
 
 def update(state: State, actor: Actor, id: int, values: Mapping[str, Any]) -> Channel:
-    """Change what `values` names; an empty key keeps the old one, and secrets left out of `config` stay."""
+    """Change what `values` names; an empty key keeps the old one, and secrets left out of `config` stay.
+
+    Raises Refused when an administrator changes the address and leaves out the key: see channel_keys.py.
+    """
     with act(state, "channels") as session:
         row = channel.get(session, id)
         before = _shown(row)
         wanted = {name: value for name, value in values.items() if name in WRITABLE}
         if not wanted.get("key"):
             wanted.pop("key", None)
+        channel_keys.check(actor, before, wanted)
         if "config" in wanted and wanted.get("type", row.type) == row.type:
             wanted["config"] = _with_kept_secrets(row, wanted["config"])
         merged = before | wanted
@@ -98,15 +103,6 @@ def _with_kept_secrets(row: Channel, config: str | None) -> str:
     new = channel.json_object(config)
     kept = {k: v for k, v in row.settings().items() if k in secret_names(row.type) and k not in new}
     return json.dumps(kept | new, ensure_ascii=False) if kept or new else str(config or "")
-
-
-def secret_names(type: int) -> set[str]:
-    """The config names of a channel type that are credentials."""
-    vendor = vendors.REGISTRY.get(type)
-    if vendor is None:
-        return set()
-    open_ = {f.stored_as for f in vendor.fields if not f.secret}
-    return {f.stored_as for f in vendor.fields if f.secret} | (set(vendor.key_parts) - open_)
 
 
 def _change(state: State, row: Channel, values: Mapping[str, Any], before: Mapping[str, Any]) -> None:
@@ -270,17 +266,23 @@ def still_short(state: State, row: Channel) -> bool:
         return True
 
 
-def fetch_models(state: State, id: int) -> list[str]:
-    """The models that a channel's key can really use; raises VendorError."""
-    with state.databases.transaction() as session:
-        channel.get(session, id)
+def fetch_models(state: State, actor: Actor, id: int) -> list[str]:
+    """The models that a channel's key can really use; raises VendorError. Leaves an audit row."""
+    with act(state) as session:
+        found = channel.get(session, id)
+        record(session, state, actor, "channel.fetch_models", id, after={"base_url": found.base_url or ""})
     return sorted(set(probe.models(state, id)))
 
 
-def models_for(state: State, values: Mapping[str, Any]) -> list[str]:
-    """The models that a channel with these values could use, before it is stored; raises Refused, Invalid or VendorError."""
+def models_for(state: State, actor: Actor, values: Mapping[str, Any]) -> list[str]:
+    """The models that a channel with these values could use, before it is stored; raises Refused, Invalid or VendorError.
+
+    Leaves an audit row.
+    """
     row = Channel(**_checked(state, {"models": "", "group": "default"} | dict(values), _vendor(values.get("type") or 0)), id=0)
     ready = lane(row, state.config)
     if ready is None:
         raise Refused("channel_type", field="type", type=row.type)
+    with act(state) as session:
+        record(session, state, actor, "channel.fetch_models", "", after={"type": row.type, "base_url": row.base_url or ""})
     return sorted(set(probe.models(state, 0, lane=ready)))

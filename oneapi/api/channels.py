@@ -145,4 +145,4 @@ def update_balance(id: str) -> Response:
 @envelope.says("[string]")
 def fetch_models(id: str) -> Response:
     """The models that a channel's key can really use, asked from the vendor."""
-    return envelope.ok(channels.fetch_models(access.state(), envelope.id_of(id)))
+    return envelope.ok(channels.fetch_models(access.state(), access.actor(), envelope.id_of(id)))

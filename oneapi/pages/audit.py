@@ -50,6 +50,8 @@ ACTS: dict[str, Any] = {
     "access_token": lazy_gettext("access token made"),
     "reset_password": lazy_gettext("password reset"),
     "update_self": lazy_gettext("changed own account"),
+    "end_sessions": lazy_gettext("signed out everywhere"),
+    "fetch_models": lazy_gettext("models fetched"),
     "delete_self": lazy_gettext("closed own account"),
 }
 PLACES = {"channel": "/channel?edit=", "user": "/user?edit=", "redemption": "/redemption?edit=", "option": "/setting?q="}

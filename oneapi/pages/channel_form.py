@@ -159,10 +159,10 @@ def _save(row: Channel | None) -> Response:
     values = channel_input.read(row, errors)
     ids: list[int] = []
     like = _like() if row is None else None
-    if like is not None:
-        values |= channel_input.copied(like, values)
     if not errors:
         try:
+            if like is not None:
+                values |= channel_input.copied(like, values)
             if row is None:
                 ids = channels.create(access.state(), actor(), values, each_line="batch" in request.form, numbered=True)
             else:
@@ -205,7 +205,7 @@ def fetch(id: int) -> Response:
     row = channel.get(db.session(), id)
     values = data(row, type=request.form.get("type", type=int) or row.type, typed=True)
     try:
-        values["fetched"] = channels.fetch_models(access.state(), id)
+        values["fetched"] = channels.fetch_models(access.state(), actor(), id)
         if "HX-Request" not in request.headers:
             values["values"]["models"] = values["fetched"]
     except VendorError as error:
@@ -218,10 +218,10 @@ def fetch_new() -> Response:
     """The same for a channel that is not saved yet, with the key as it was typed."""
     values = data(None, type=request.form.get("type", type=int) or 1, typed=True, like=(like := _like()))
     written = channel_input.read(None, {})
-    if like is not None:
-        written |= channel_input.copied(like, written)
     try:
-        values["fetched"] = channels.models_for(access.state(), written)
+        if like is not None:
+            written |= channel_input.copied(like, written)
+        values["fetched"] = channels.models_for(access.state(), actor(), written)
         if "HX-Request" not in request.headers:
             values["values"]["models"] = values["fetched"]
     except VendorError as error:

@@ -9,7 +9,8 @@ from flask import request
 from flask_babel import gettext as _
 
 from oneapi import vendors
-from oneapi.actions import channels
+from oneapi.access import actor
+from oneapi.actions import channel_keys, channels, columns
 from oneapi.fields import Field
 from oneapi.models import channel
 from oneapi.models.channel import Channel, Status
@@ -86,9 +87,13 @@ def _config(row: Channel | None, vendor: Vendor) -> dict[str, Any]:
 
 
 def copied(like: Channel, values: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes new values a copy of a channel: it begins switched off, and has the other's credentials only where asked."""
+    """What makes new values a copy of a channel: it begins switched off, and has the other's credentials only where asked.
+
+    Raises Refused when those would go to another address than the other channel's.
+    """
     if "same_key" not in request.form:
         return {"status": Status.DISABLED}
+    channel_keys.check(actor(), columns(like), {k: v for k, v in values.items() if k != "key"})
     secrets = {k: v for k, v in like.settings().items() if k in channels.secret_names(like.type)}
     config = secrets | channel.json_object(values.get("config"))
     return {"status": Status.DISABLED, "key": like.key, "config": json.dumps(config, ensure_ascii=False)}

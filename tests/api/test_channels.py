@@ -5,7 +5,7 @@ import json
 import pytest
 
 from oneapi import jobs, notify
-from oneapi.models import ability
+from oneapi.models import ability, audit
 from oneapi.models.channel import Channel, Status
 
 NEW = {"type": 1, "name": "new", "key": "sk-1", "models": "gpt-4o, gpt-4o-mini,gpt-4o", "group": "default,vip"}
@@ -84,9 +84,9 @@ def test_search_finds_an_id_or_the_beginning_of_a_name(as_, admin):
     assert names("al") == ["alpha"] and names("3") == ["beta"] and names("a%25") == ["a%b"] and names("lpha") == []
 
 
-def test_a_change_names_what_changes(as_, admin, state):
+def test_a_change_names_what_changes(as_, admin, root, state):
     as_(admin).data("POST", "/api/channel/", NEW | {"priority": 5, "base_url": "https://a.example", "system_prompt": "s"})
-    shown = as_(admin).data(
+    shown = as_(root).data(
         "PUT", "/api/channel/", {"id": 1, "name": "renamed", "models": "gpt-4o", "priority": 0, "base_url": ""}
     )
     assert (shown["name"], shown["models"], shown["priority"], shown["base_url"], shown["system_prompt"]) == (
@@ -133,12 +133,12 @@ def test_an_unknown_channel(as_, admin, id, message):
         assert as_(admin).refused("GET", path) == message
 
 
-def test_secrets_in_the_config_are_not_shown_and_survive_a_change(as_, admin, state):
+def test_secrets_in_the_config_are_not_shown_and_survive_a_change(as_, admin, root, state):
     config = {"ak": "AKIA", "sk": "hidden", "region": "us-east-1"}
     as_(admin).data("POST", "/api/channel/", NEW | {"type": 33, "key": "", "config": json.dumps(config)})
     shown = as_(admin).data("GET", "/api/channel/1")
     assert json.loads(shown["config"]) == {"region": "us-east-1"}
-    as_(admin).data("PUT", "/api/channel/", shown | {"config": json.dumps({"region": "eu-west-1"})})
+    as_(root).data("PUT", "/api/channel/", shown | {"config": json.dumps({"region": "eu-west-1"})})
     assert stored(state, 1).settings() == config | {"region": "eu-west-1"}
     as_(admin).data("PUT", "/api/channel/", {"id": 1, "config": json.dumps({"region": "eu-west-1", "sk": ""})})
     assert stored(state, 1).settings() == {"ak": "AKIA", "sk": "", "region": "eu-west-1"}
@@ -225,3 +225,64 @@ def test_changes_are_written_down_without_secrets(as_, admin, root):
     ]  # fmt: skip
     assert rows[1]["difference"] == {"name": ["new", "renamed"], "key": ["(hidden)", "(hidden)"]}
     assert "sk-" not in json.dumps(rows)
+
+
+# A stored key goes only to the address it was stored for
+
+BEDROCK = {"type": 33, "name": "aws", "models": "m", "config": json.dumps({"ak": "a", "sk": "s", "region": "us-east-1"})}
+MOVES = [
+    (NEW, {"base_url": "https://evil.example"}),
+    (NEW | {"base_url": "https://a.example/v1"}, {"base_url": "https://a.example.evil.example/v1"}),
+    (NEW | {"base_url": "https://a.example"}, {"base_url": "http://a.example"}),
+    (NEW | {"base_url": "https://a.example"}, {"base_url": ""}),
+    (NEW, {"type": 36}),
+    (NEW, {"config": '{"proxy": "http://evil.example:8080"}'}),
+    (NEW, {"config": '{"some_new_address": "evil.example"}'}),
+    (BEDROCK, {"config": '{"region": "evil.example/#"}'}),
+    (BEDROCK, {"config": '{"ak": "a", "region": "eu-west-1"}'}),
+]
+
+
+@pytest.mark.parametrize(("old", "change"), MOVES)
+def test_an_administrator_changes_an_address_only_with_the_key(as_, admin, root, state, old, change):
+    as_(root).data("POST", "/api/channel/", old)
+    before = stored(state, 1)
+    assert as_(admin).refused("PUT", "/api/channel/", {"id": 1} | change).startswith("已保存的密钥只能发往其原来的地址")
+    assert (stored(state, 1).base_url, stored(state, 1).type, stored(state, 1).config) == (
+        before.base_url, before.type, before.config,
+    )  # fmt: skip
+    credentials = {"key": "sk-2"}
+    if old is BEDROCK:
+        credentials = {"config": json.dumps(json.loads(change["config"]) | {"ak": "b", "sk": "t", "region": "eu-west-1"})}
+    as_(admin).data("PUT", "/api/channel/", {"id": 1} | change | credentials)
+
+
+@pytest.mark.parametrize(("old", "change"), MOVES)
+def test_root_changes_an_address_without_the_key(as_, root, state, old, change):
+    as_(root).data("POST", "/api/channel/", old)
+    as_(root).data("PUT", "/api/channel/", {"id": 1} | change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "renamed"}, {"models": "gpt-4o"}, {"base_url": "https://api.openai.com/"}, {"type": 1}, {"config": "{}"},
+        {"config": '{"proxy": "", "api_version": "v2"}'}, {"status": 2}, {"other": "x"}, {"model_mapping": '{"a": "b"}'},
+    ],
+)  # fmt: skip
+def test_what_leaves_the_address_alone_needs_no_key(as_, admin, change):
+    as_(admin).data("POST", "/api/channel/", NEW)
+    as_(admin).data("PUT", "/api/channel/", {"id": 1} | change)
+
+
+def test_a_channel_without_a_key_moves_freely(as_, admin):
+    as_(admin).data("POST", "/api/channel/", {"type": 30, "name": "own", "models": "m", "base_url": "http://a.example"})
+    as_(admin).data("PUT", "/api/channel/", {"id": 1, "base_url": "http://b.example"})
+
+
+def test_who_fetches_models_is_written_down(as_, admin, channel, vendor, state):
+    vendor.says({"object": "list", "data": [{"id": "b"}]})
+    as_(admin).data("POST", f"/api/channel/fetch_models/{channel()}")
+    with state.databases.transaction() as session:
+        [row] = session.query(audit.Audit).filter_by(action="channel.fetch_models")
+        assert row.actor_name == "admin" and vendor.url in row.difference

@@ -44,12 +44,12 @@ def test_a_field_is_looked_at_when_it_is_left(field: str, bad: str, said: str, g
     assert browser.send("/channel/check/key", **FORM).status_code == 404
 
 
-def test_a_copy_begins_switched_off_and_without_the_key(browse: Any, admin: Any, channel: Any, state: Any) -> None:
+def test_a_copy_begins_switched_off_and_without_the_key(browse: Any, admin: Any, channel: Any, state: Any, vendor: Any) -> None:
     id = channel(name="first", key="sk-very-secret-key", priority=7)
     browser = browse(admin)
     said = browser.get(f"/channel/add?like={id}").text
     assert 'value="first copy"' in said and "very-secret" not in said
-    form = FORM | {"like": str(id), "name": "first copy", "key": ""}
+    form = FORM | {"like": str(id), "name": "first copy", "key": "", "base_url": vendor.url}
     assert browser.send("/channel/add", **form).status_code == 422  # it has no key of its own
     browser.post("/channel/add", **form | {"key": "sk-own"})
     browser.post("/channel/add", **form | {"same_key": "true"})
@@ -58,12 +58,36 @@ def test_a_copy_begins_switched_off_and_without_the_key(browse: Any, admin: Any,
     assert same is not None and same.key == "sk-very-secret-key" and same.status == Status.DISABLED
 
 
-def test_a_copy_takes_separate_credentials_along_where_asked(browse: Any, admin: Any, channel: Any, state: Any) -> None:
+def test_a_copy_takes_separate_credentials_along_where_asked(browse: Any, root: Any, channel: Any, state: Any) -> None:
     id = channel(type=33, key="", config=json.dumps({"ak": "a", "sk": "secret", "region": "eu"}))
     form = FORM | {"type": "33", "like": str(id), "key": "", "config-region": "us", "same_key": "true"}
-    browse(admin).post("/channel/add", **form)
+    browse(root).post("/channel/add", **form)
     made = row(state, id + 1)
     assert made is not None and (made.settings()["sk"], made.settings()["region"]) == ("secret", "us")
+
+
+@pytest.mark.parametrize("path", ["/channel/models", "/channel/add", "/channel/edit/{id}"])
+@pytest.mark.parametrize("where", ["base_url", "proxy", "type"])
+def test_an_administrator_cannot_send_a_stored_key_elsewhere(
+    path: str, where: str, browse: Any, admin: Any, channel: Any, state: Any, vendor: Any
+) -> None:
+    from fake_vendor import FakeVendor
+
+    id, thief = channel(key="sk-very-secret-key"), FakeVendor()
+    there = {"base_url": {"base_url": thief.url}, "proxy": {"proxy": thief.url}, "type": {"type": "50"}}[where]
+    form = FORM | {"like": str(id), "same_key": "true", "key": "", "base_url": vendor.url} | there
+    answer = browse(admin).send(path.format(id=id), **form)
+    assert answer.status_code in (200, 422) and "enter the key again" in answer.text
+    kept = row(state, id)
+    assert kept is not None and (kept.base_url, kept.type, kept.settings()) == (vendor.url, 1, {}) and row(state, id + 1) is None
+    assert thief.asked == [] and vendor.asked == []
+    thief.close()
+
+
+def test_a_key_typed_again_goes_to_a_new_address(browse: Any, admin: Any, channel: Any, state: Any, vendor: Any) -> None:
+    id = channel(base_url="https://old.example")
+    assert browse(admin).post(f"/channel/edit/{id}", **FORM | {"base_url": vendor.url}).status_code == 303
+    assert row(state, id).base_url == vendor.url  # type: ignore[union-attr]
 
 
 def test_several_new_channels_are_numbered(browse: Any, admin: Any, state: Any) -> None:

@@ -67,11 +67,11 @@ def test_changing_the_type_keeps_what_was_typed(browse: Any, admin: Any) -> None
     assert 'value="typed"' in said and 'name="config-region"' in said and "gpt-4o-mini" in said
 
 
-def test_a_key_never_comes_back_and_stays_when_left_empty(browse: Any, admin: Any, channel: Any, state: Any) -> None:
+def test_a_key_never_comes_back_and_stays_when_left_empty(browse: Any, admin: Any, channel: Any, state: Any, vendor: Any) -> None:
     id = channel(key="sk-very-secret-key", config=json.dumps({"region": "eu", "other": 1}))
     browser = browse(admin)
     assert "very-secret" not in browser.get(f"/channel/edit/{id}").text + browser.get("/channel").text
-    assert browser.post(f"/channel/edit/{id}", **FORM | {"key": ""}).status_code == 303
+    assert browser.post(f"/channel/edit/{id}", **FORM | {"key": "", "base_url": vendor.url}).status_code == 303
     kept = row(state, id)
     assert kept is not None and kept.key == "sk-very-secret-key" and kept.settings()["other"] == 1
 
