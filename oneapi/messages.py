@@ -95,6 +95,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     "unknown_group": ("分组 {group} 不存在", "There is no group {group}."),
     # Money
     "negative_quota": ("quota 不能为负数！", "The quota must not be negative."),
+    "balance_too_high": (
+        "余额最多为 {most}，此操作将使其达到 {total}",
+        "A balance holds at most {most} units of quota; this would make it {total}.",
+    ),
+    "no_right_to_top_up": (
+        "管理员不能为自己或超级管理员充值",
+        "Administrators cannot top up themselves or root.",
+    ),
     "topup_failed": ("充值失败，请重试", "The top-up was not made."),
     "topup_differs": ("该 Idempotency-Key 已用于另一笔充值", "This Idempotency-Key was used for another top-up."),
     "no_code": ("未提供兑换码", "No code was given."),

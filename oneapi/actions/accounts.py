@@ -4,6 +4,7 @@ import hashlib
 import secrets
 import string
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from oneapi import proxies
@@ -111,8 +112,9 @@ def _give(session: Session, state: State, row: User, inviter: User | None) -> No
     for whom, quota, why in gifts:
         if quota > 0:
             text = f"{why} {amount(state, quota)}"
-            ledger.move(session, whom.id, quota, kind="gift", now=int(state.clock()), note=text)
-            write_log(session, state, log.Kind.SYSTEM, text, user_id=whom.id, username=whom.username or "")
+            with suppress(ledger.TooMuch):  # an inviter who has that much gets no more, and the new user registers all the same
+                ledger.move(session, whom.id, quota, kind="gift", now=int(state.clock()), note=text)
+                write_log(session, state, log.Kind.SYSTEM, text, user_id=whom.id, username=whom.username or "")
 
 
 def marks(row: User, ip: str = "") -> list[str]:

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from oneapi.actions import Actor, accounts, act, amount, passwords, record, write_log
+from oneapi.actions import Actor, accounts, act, amount, passwords, record, topups, write_log
 from oneapi.messages import Refused
 from oneapi.models import account, ledger, log, user
 from oneapi.models.user import Role, Status, User
 from oneapi.state import State
 
 WRITABLE = ("username", "password", "display_name", "email", "role", "status", "group")
-LARGEST = 2**62
 
 
 def readable(state: State, actor: Actor, id: int) -> User:
@@ -94,8 +93,7 @@ def _may_change(actor: Actor, row: User, changed: Mapping[str, Any]) -> None:
 
 def set_quota(state: State, actor: Actor, id: int, quota: int) -> None:
     """Make a balance exactly this much, and write down what it was."""
-    if not 0 <= quota <= LARGEST:
-        raise Refused("negative_quota", field="quota")
+    topups.check_quota(quota)
     with act(state) as session:
         row = user.get(session, id)
         if row is None:

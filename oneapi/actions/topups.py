@@ -11,9 +11,10 @@ from oneapi.db import Session
 from oneapi.messages import Refused
 from oneapi.models import code, ledger, log, redemption, user
 from oneapi.models.redemption import Redemption, Status
+from oneapi.models.user import MOST_QUOTA, Role
 from oneapi.state import State
 
-LONGEST_NAME, MOST_AT_ONCE, LARGEST = 20, 100, 2**62
+LONGEST_NAME, MOST_AT_ONCE = 20, 100
 ATTEMPT_SECONDS = 7 * 86400  # how long an attempt to redeem is remembered
 PLAIN = re.compile(r"[a-z0-9_.:-]{1,40}")  # keys that no database takes for one another, as MySQL does A and a
 DEFAULT_QUOTA = 100  # of a code made without one, as it has always been
@@ -21,8 +22,7 @@ DEFAULT_QUOTA = 100  # of a code made without one, as it has always been
 
 def top_up(state: State, actor: Actor, user_id: int, quota: int, *, remark: str = "", key: str = "") -> None:
     """Add to a balance. The same `key` (an idempotency key) adds once, however often it is sent; raises Refused."""
-    if not 0 <= quota <= LARGEST:
-        raise Refused("negative_quota", field="quota")
+    check_quota(quota)
     if key and not PLAIN.fullmatch(key):
         key = hashlib.sha256(key.encode()).hexdigest()[:40]
     text = remark or f"通过 API 充值 {amount(state, quota)}"
@@ -30,11 +30,29 @@ def top_up(state: State, actor: Actor, user_id: int, quota: int, *, remark: str 
         row = user.get(session, user_id)
         if row is None:
             raise Refused("user_missing", field="user_id")
-        if not ledger.move(session, user_id, quota, kind="topup", now=int(state.clock()), key=key, actor=actor.id, note=text):
+        if actor.role < Role.ROOT and (row.role == Role.ROOT or row.id == actor.id):
+            raise Refused("no_right_to_top_up", field="user_id")
+        if not moved(session, user_id, quota, kind="topup", now=int(state.clock()), key=key, actor=actor.id, note=text):
             _was_made(session, key, user_id, quota)
             return
         write_log(session, state, log.Kind.TOPUP, text, user_id=user_id, username=row.username or "", quota=quota)
         record(session, state, actor, "user.top_up", user_id, after={"quota": quota, "remark": remark})
+
+
+def check_quota(quota: int) -> None:
+    """Raise Refused for a quota that no balance can hold."""
+    if quota < 0:
+        raise Refused("negative_quota", field="quota")
+    if quota > MOST_QUOTA:
+        raise Refused("balance_too_high", field="quota", total=quota, most=MOST_QUOTA)
+
+
+def moved(session: Session, user_id: int, quota: int, **more: Any) -> bool:
+    """Move a balance as ledger.move does; raises Refused when it would become too high."""
+    try:
+        return ledger.move(session, user_id, quota, **more)
+    except ledger.TooMuch as error:
+        raise Refused("balance_too_high", field="quota", total=error.total, most=MOST_QUOTA) from None
 
 
 def _was_made(session: Session, key: str, user_id: int, quota: int) -> None:
@@ -68,7 +86,7 @@ def redeem(state: State, actor: Actor, key: str, *, attempt: str = "") -> int:
         if attempt:
             code.issue(session, "redeem", _subject(actor, attempt), key, expires_at=now + ATTEMPT_SECONDS)
         text = f"通过兑换码充值 {amount(state, row.quota)}"
-        if not ledger.move(session, actor.id, row.quota, kind="redeem", now=now, key=str(row.id), actor=actor.id, note=text):
+        if not moved(session, actor.id, row.quota, kind="redeem", now=now, key=str(row.id), actor=actor.id, note=text):
             raise Refused("redeem_used", field="key")
         write_log(session, state, log.Kind.TOPUP, text, user_id=actor.id, username=actor.name, quota=row.quota)
         return row.quota
@@ -116,8 +134,7 @@ def create_codes(
 def _check(name: str, quota: int) -> None:
     if not 1 <= len(name) <= LONGEST_NAME:
         raise Refused("code_name_length", field="name")
-    if not 0 <= quota <= LARGEST:
-        raise Refused("negative_quota", field="quota")
+    check_quota(quota)
 
 
 def update_code(state: State, actor: Actor, id: int, values: Mapping[str, Any], *, status_only: bool = False) -> Redemption:

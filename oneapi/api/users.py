@@ -28,7 +28,7 @@ def _shown(rows: list[User]) -> list[dict[str, object]]:
 def get_users() -> Response:
     """Users that are not deleted, newest first or by `order`."""
     page, order = envelope.page(), request.args.get("order", "")
-    rows, total = account.page(db.session(), order=order, offset=page.offset, limit=page.limit)
+    rows, total = account.page(db.session(), viewer=access.current_user.role, order=order, offset=page.offset, limit=page.limit)
     return envelope.listing(_shown(rows), total)
 
 
@@ -37,7 +37,7 @@ def get_users() -> Response:
 def search_users() -> Response:
     """Users by id or the beginning of user name, e-mail or display name."""
     most = envelope.most_found()
-    rows, total = account.page(db.session(), keyword=envelope.word("keyword"), limit=most)
+    rows, total = account.page(db.session(), viewer=access.current_user.role, keyword=envelope.word("keyword"), limit=most)
     return envelope.listing(_shown(rows), total)
 
 

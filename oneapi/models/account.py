@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from oneapi.models.lists import paged
 from oneapi.models.rollup import Hour
-from oneapi.models.user import Role, Status, User, matching
+from oneapi.models.user import Role, Status, User, matching, visible
 
 ORDERS = {"quota": User.quota, "used_quota": User.used_quota, "request_count": User.request_count}
 IDENTITIES = ("github_id", "github_uid", "wechat_id", "lark_id", "oidc_id")
@@ -58,9 +58,11 @@ def next_number(session: Session) -> int:
     return (session.scalar(select(func.max(User.id))) or 0) + 1
 
 
-def page(session: Session, *, order: str = "", offset: int = 0, limit: int = 10, keyword: str = "") -> tuple[list[User], int]:
-    """Accounts that are not deleted, newest first unless `order` names one of ORDERS, which fall."""
-    query = select(User).where(User.status != Status.DELETED)
+def page(
+    session: Session, *, viewer: int, order: str = "", offset: int = 0, limit: int = 10, keyword: str = ""
+) -> tuple[list[User], int]:  # fmt: skip
+    """Accounts that a viewer of a role may see and that are not deleted, newest first unless `order` names one of ORDERS."""
+    query = select(User).where(User.status != Status.DELETED, visible(viewer))
     if keyword:
         query = query.where(matching(keyword))
     first = (ORDERS[order].desc(),) if order in ORDERS else ()

@@ -13,8 +13,8 @@ from oneapi.models.ledger import MOVES, Entry, Lease, Worker
 from oneapi.models.lists import begins, named
 from oneapi.models.redemption import Redemption
 from oneapi.models.token import Token
+from oneapi.models.user import Role, User, matching, visible
 from oneapi.models.user import Status as UserStatus
-from oneapi.models.user import User, matching
 
 Sorts = Mapping[str, Any]
 DEEP = 20_000
@@ -164,10 +164,10 @@ UNSORTED = ("balance", "used", "requests")  # no index: every request would have
 
 
 def users(
-    session: Session, args: Mapping[str, str], sort: str, *, offset: int, limit: int, total: int | None = None
+    session: Session, args: Mapping[str, str], sort: str, *, viewer: int, offset: int, limit: int, total: int | None = None
 ) -> tuple[list[tuple[User, int]], int]:
     """(user, what workers hold of the balance and have not spent)."""
-    query, where = select(User, _held("user", User.id)), user_conditions(args)
+    query, where = select(User, _held("user", User.id)), user_conditions(args, viewer)
     if total is not None and (name := sort.removeprefix("-")) in UNSORTED:
         falling = sort.startswith("-")
         rest, offset = deep.start(session, USER_SORTS[name], User.id, where, falling=falling, offset=offset, total=total)
@@ -175,8 +175,10 @@ def users(
     return _page(session, query, where, USER_SORTS, sort, User.id, offset, limit, total)
 
 
-def user_conditions(args: Mapping[str, str]) -> list[ColumnElement[bool]]:
+def user_conditions(args: Mapping[str, str], viewer: int) -> list[ColumnElement[bool]]:
     wanted: list[ColumnElement[bool]] = [User.status != UserStatus.DELETED]
+    if viewer < Role.ROOT:  # left out for root: total counts and indexes stay as they are
+        wanted.append(visible(viewer))
     if args.get("q"):
         wanted.append(matching(args["q"]))
     for name, column in (("status", User.status), ("role", User.role)):
@@ -187,8 +189,8 @@ def user_conditions(args: Mapping[str, str]) -> list[ColumnElement[bool]]:
     return wanted
 
 
-def user_ids(session: Session, args: Mapping[str, str]) -> list[int]:
-    return list(session.scalars(select(User.id).where(*user_conditions(args)).order_by(User.id)))
+def user_ids(session: Session, args: Mapping[str, str], viewer: int) -> list[int]:
+    return list(session.scalars(select(User.id).where(*user_conditions(args, viewer)).order_by(User.id)))
 
 
 def user_facets(session: Session) -> list[tuple[int, int, str, int]]:

@@ -7,7 +7,7 @@ from oneapi.models.browse import contains
 from oneapi.models.channel import Channel
 from oneapi.models.lists import begins
 from oneapi.models.token import Token
-from oneapi.models.user import Status, User, matching
+from oneapi.models.user import Status, User, matching, visible
 
 Found = list[tuple[int, str]]  # id and name
 
@@ -29,9 +29,9 @@ def channels(session: Session, text: str, limit: int) -> Found:
     return _named(session, asked.order_by(Channel.priority.desc(), Channel.id.desc()).limit(limit))
 
 
-def users(session: Session, text: str, limit: int) -> Found:
+def users(session: Session, text: str, limit: int, *, viewer: int) -> Found:
     """By id, or by the start of a name or address; the newest first, so that no more is looked at than is shown."""
-    asked = select(User.id, User.username).where(User.status != Status.DELETED, matching(text))
+    asked = select(User.id, User.username).where(User.status != Status.DELETED, matching(text), visible(viewer))
     return _named(session, asked.order_by(User.id.desc()).limit(limit))
 
 

@@ -81,8 +81,11 @@ def move(
 ) -> bool:  # fmt: skip
     """Move a balance and write why. False when it would fall below zero, the user is gone, or `key` was used before.
 
+    Raises TooMuch when it would exceed user.MOST_QUOTA.
     `key` makes the movement happen once however often it is asked for (an idempotency key or a redemption code).
     """
+    if amount > 0:
+        _check_most(balance(session, user_id) + amount)  # before the statement, which could leave 64 bits
     entry = Entry(
         request_id=f"{kind}:{key or uuid4().hex}"[:64], created_at=now, kind=kind, user_id=user_id, amount=amount, actor_id=actor,
         note=note[:255],
@@ -93,6 +96,8 @@ def move(
             session.flush()
             if not user.move_quota(session, user_id, amount):
                 raise _Short
+            if amount > 0:
+                _check_most(balance(session, user_id))  # again with the row locked: somebody else may have added too
     except (IntegrityError, _Short):
         return False
     return True
@@ -106,6 +111,19 @@ def moment(session: Session, request_id: str) -> int:
 def by_key(session: Session, kind: str, key: str) -> Entry | None:
     """The movement that a key stands for, if it was made."""
     return session.scalar(select(Entry).where(Entry.request_id == f"{kind}:{key}"[:64]))
+
+
+class TooMuch(Exception):
+    """A balance would exceed user.MOST_QUOTA; `total` is what it would be."""
+
+    def __init__(self, total: int):
+        super().__init__(total)
+        self.total = total
+
+
+def _check_most(total: int) -> None:
+    if total > user.MOST_QUOTA:
+        raise TooMuch(total)
 
 
 class _Short(Exception):

@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from sqlalchemy import Boolean, ColumnElement, String, Text, func, or_, select, update
+from sqlalchemy import Boolean, ColumnElement, String, Text, func, or_, select, true, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from oneapi.models.base import Base, Count, Id, Name
@@ -15,6 +15,7 @@ class Role(IntEnum):
     ROOT = 100
 
 
+MOST_QUOTA = 2**53  # the largest balance: JSON, JavaScript and floating point hold it exactly, and sums of it fit 64 bits
 FACTORY_PASSWORD = "123456"  # of the first root, known to everybody: it leads only to a new one
 
 
@@ -90,8 +91,17 @@ def matching(keyword: str) -> ColumnElement[bool]:
     return or_(*tests, User.id == int(keyword)) if keyword.isdecimal() and len(keyword) < 18 else or_(*tests)
 
 
+def visible(viewer: int) -> ColumnElement[bool]:
+    """A condition for the accounts that somebody of this role may see: root's are for root alone."""
+    return true() if viewer >= Role.ROOT else User.role < Role.ROOT
+
+
 def move_quota(session: Session, id: int, amount: int) -> bool:
-    """Add `amount` (may be negative) to a balance in one statement; False when it would fall below zero or the user is gone."""
+    """Add `amount` (may be negative) to a balance in one statement.
+
+    False when it would fall below zero or the user is gone. What was leased comes back whatever the balance is: ledger.move
+    checks MOST_QUOTA.
+    """
     wanted = [User.id == id] + ([User.quota >= -amount] if amount < 0 else [])
     return session.execute(update(User).where(*wanted).values(quota=User.quota + amount)).rowcount == 1  # type: ignore[attr-defined]
 

@@ -76,7 +76,7 @@ def _objects(wish: str) -> Iterator[Item]:
     if current_user.role >= Role.ADMIN:
         for id, name in hints.channels(db.session(), wish, MOST):
             yield Item(name, f"/channel?edit={id}", "route", f"#{id}")
-        for id, name in hints.users(db.session(), wish, MOST):
+        for id, name in hints.users(db.session(), wish, MOST, viewer=current_user.role):
             yield Item(name, f"/user?edit={id}", "user", f"#{id}")
     if len(wish) >= 16 and wish.isalnum():
         yield Item(_("Request %(id)s", id=wish), f"/log?range=all&q={quote(wish)}", "list-search", _("log"))

@@ -37,8 +37,12 @@ FILTERS: dict[str, Any] = {"q": None, "role": ("1", "10", "100"), "status": ("1"
 def index() -> Response:
     view = lists.view("/user", FILTERS, browse.USER_SORTS)
     found = recent.unchanged("users", "facets", browse.user_facets)
+    if current_user.role < Role.ROOT:
+        found = [facet for facet in found if facet[0] < Role.ROOT]
     total = None if view["q"] else _known(found, view)
-    rows, total = browse.users(db.session(), view.args, view.sort, offset=view.offset, limit=view.size, total=total)
+    rows, total = browse.users(
+        db.session(), view.args, view.sort, viewer=current_user.role, offset=view.offset, limit=view.size, total=total
+    )
     extra: dict[str, Any] = {}
     if id := request.args.get("edit", type=int):
         extra = {"opened": "users/form.html", **_form(_row(id))}
@@ -245,7 +249,7 @@ def _undone(id: int, action: str, secret: str) -> dict[str, str]:
 def bulk() -> Response:
     ids, action, changed = request.form.getlist("ids", type=int), request.form.get("action", ""), 0
     if request.form.get("all"):
-        ids = browse.user_ids(db.session(), lists.view("/user", FILTERS, browse.USER_SORTS).args)
+        ids = browse.user_ids(db.session(), lists.view("/user", FILTERS, browse.USER_SORTS).args, current_user.role)
     action = request.form.get("what", "") if action == "change" else action
     value = request.form.get("value", "").strip()
     for id in ids:

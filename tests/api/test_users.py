@@ -223,3 +223,59 @@ def test_an_idempotency_key_counts_once(as_, admin, alice, bob, state, key):
     for other in (pay(51), pay(50, bob)):
         message = as_(admin).refused("POST", "/api/topup", other, Idempotency_Key=key)
         assert message == "该 Idempotency-Key 已用于另一笔充值"
+
+
+# How much a balance holds, and who tops up whom
+
+
+@pytest.mark.parametrize("how", ["top-up", "set", "redemption"])
+def test_a_balance_holds_at_most_2_to_the_53(as_, admin, alice, state, how):
+    most = 2**53
+    if how == "top-up":
+        refused = [as_(admin).raw("POST", "/api/topup", {"user_id": alice.id, "quota": quota}) for quota in (2**62, most)]
+    elif how == "set":
+        refused = [as_(admin).raw("PUT", "/api/user/", {"id": alice.id, "quota": most + 1})]
+    else:
+        assert as_(admin).raw("POST", "/api/redemption/", {"name": "x", "quota": 2**62, "count": 1}).status_code == 400
+        [key] = as_(admin).data("POST", "/api/redemption/", {"name": "x", "quota": most, "count": 1})
+        refused = [as_(alice).raw("POST", "/api/user/topup", {"key": key})]
+    for answer in refused:
+        assert answer.status_code == 400 and answer.get_json()["message"].startswith("余额最多为 9007199254740992"), how
+    assert as_(alice).data("GET", "/api/user/self")["quota"] == 10**9
+    as_(admin).data("POST", "/api/topup", {"user_id": alice.id, "quota": most - 10**9})
+    assert as_(alice).data("GET", "/api/user/self")["quota"] == most
+    with state.databases.transaction() as session:
+        assert ledger.differences(session) == []
+
+
+def test_a_refused_code_can_be_redeemed_later(as_, admin, alice):
+    [key] = as_(admin).data("POST", "/api/redemption/", {"name": "x", "quota": 2**53, "count": 1})
+    as_(alice).raw("POST", "/api/user/topup", {"key": key})
+    as_(admin).data("PUT", "/api/user/", {"id": alice.id, "quota": 1})
+    assert as_(alice).raw("POST", "/api/user/topup", {"key": key}).status_code == 400
+    assert as_(admin).data("GET", "/api/redemption/1")["status"] == 1
+
+
+def test_an_inviter_with_the_most_quota_does_not_keep_others_out(as_, admin, alice, put):
+    put(QuotaForInviter="100")
+    as_(admin).data("POST", "/api/topup", {"user_id": alice.id, "quota": 2**53 - 10**9})
+    code_ = as_(alice).data("POST", "/api/user/aff")
+    as_().data("POST", "/api/user/register", {"username": "carol", "password": "correct-horse", "aff_code": code_})
+    assert as_(alice).data("GET", "/api/user/self")["quota"] == 2**53
+
+
+def test_administrators_top_up_neither_themselves_nor_root(as_, admin, root, alice):
+    for target in (admin, root):
+        said = as_(admin).raw("POST", "/api/topup", {"user_id": target.id, "quota": 5})
+        assert said.status_code == 403 and said.get_json()["message"] == "管理员不能为自己或超级管理员充值"
+        as_(root).data("POST", "/api/topup", {"user_id": target.id, "quota": 5})
+    as_(admin).data("POST", "/api/topup", {"user_id": alice.id, "quota": 5})
+
+
+def test_administrators_do_not_see_root(as_, admin, root, alice):
+    for path in ("/api/user/?p=0", f"/api/user/search?keyword={root.username[:4]}", f"/api/user/search?keyword={root.id}"):
+        names = {row["username"] for row in as_(admin).data("GET", path)}
+        assert root.username not in names, path
+        assert root.username in {row["username"] for row in as_(root).data("GET", path)}, path
+    answer = as_(admin).raw("GET", "/api/user/?p=0")
+    assert int(answer.headers["X-Total-Count"]) == len(answer.get_json()["data"])

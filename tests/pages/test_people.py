@@ -144,3 +144,10 @@ def test_nobody_looks_at_the_keys_of_their_like_or_above(browse: Any, admin: Any
     assert [browser.get(f"/user/{who.id}/keys").status_code for who in (other, root, admin)] == [404, 404, 404]
     assert f"/user/{other.id}/keys" not in browser.get("/user").text
     assert browse(alice).get(f"/user/{alice.id}/keys").status_code == 403
+
+
+def test_the_pages_of_administrators_leave_root_out(browse: Any, admin: Any, root: Any, alice: Any) -> None:
+    for path in ("/user", f"/user?q={root.username}", "/user?role=100", f"/palette?q={root.username}"):
+        said = browse(admin).get(path).text
+        assert f"/user?edit={root.id}" not in said and f'id="user-{root.id}"' not in said, path
+    assert f"/user?edit={root.id}" in browse(root).get("/user").text
