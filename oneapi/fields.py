@@ -1,5 +1,6 @@
 """Field: one typed-in value, declared once; widget, parsing, storage text, API form and help follow from it."""
 
+import ipaddress
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -133,3 +134,19 @@ def address(value: str) -> str | None:
     if value and not value.startswith(("http://", "https://")):
         return "give an address that begins with http:// or https://."
     return None
+
+
+PRIVATE_NAMES = (".localhost", ".local", ".internal", ".lan", ".intranet", ".home", ".home.arpa", ".svc")
+
+
+def is_private_host(host: str) -> bool:
+    """Return whether a host is written so that it can only lie in a private network; no name is resolved.
+
+    A name of one label, such as that of a service in a compose file, counts as private.
+    """
+    host = host.strip("[]").rstrip(".").lower()
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return bool(host) and ("." not in host or host.endswith(PRIVATE_NAMES))
+    return not (getattr(address, "ipv4_mapped", None) or address).is_global

@@ -132,7 +132,7 @@ FIELDS: tuple[Field, ...] = (
         _setting("AudioRatio", dict, {}, "Audio input ratios", "Price of audio input against text input.", check=ratios),
         _setting("ImageRatio", dict, {}, "Image input ratios", "Price of image input against text input.", check=ratios),
         _setting("CallPrice", dict, {}, "Prices per call", "Dollars for one call, whatever its length.", check=ratios),
-        _setting("UnknownModelPolicy", str, "refuse", "Models without a price", "refuse, or charge ratio 30 as the old project did.", choices=("refuse", "30")),
+        _setting("UnknownModelPolicy", str, "refuse", "Models without a price", "refuse with 400, or charge ratio 30. Self-hosted channels are free either way.", choices=("refuse", "30")),
     ),
     *_section(
         "relay",

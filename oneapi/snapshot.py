@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
-from oneapi import vendors
+from oneapi import fields, vendors
 from oneapi.config import Config
 from oneapi.models import channel
 from oneapi.vendors import contract
@@ -46,6 +47,7 @@ class Lane:
     parameters: dict[str, Any]
     proxy: str
     private: bool  # an address in a private network, allowed by the setting
+    self_hosted: str = ""  # "models" or "service" where models without a price cost nothing (Vendor.self_hosted), else ""
     mark: int = 0  # a digest of the row that it was made from
     next_key: int = 0
 
@@ -109,7 +111,20 @@ def lane(row: channel.Channel, config: Config) -> Lane | None:
         mapping=mapping, patterns=tuple((k, v) for k, v in mapping.items() if "*" in k and v),
         system_prompt=row.system_prompt or "", parameters=channel.json_object(row.parameters),
         proxy=str(options.get("proxy") or ""), private=True,
+        self_hosted=self_hosted(row.type, row.base_url or ""),
     )  # fmt: skip
+
+
+def self_hosted(type: int, base_url: str) -> str:
+    """Return "models" or "service" for a channel that its operator hosts (see Vendor.self_hosted), else ""."""
+    vendor = vendors.REGISTRY.get(type)
+    if vendor is None or vendor.self_hosted != "private":
+        return vendor.self_hosted if vendor is not None else ""
+    try:
+        host = urlsplit(base_url.strip()).hostname or ""
+    except ValueError:  # brackets without an IPv6 address between them
+        return ""
+    return "service" if fields.is_private_host(host) else ""
 
 
 def keys(text: str) -> tuple[str, ...]:

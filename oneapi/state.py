@@ -84,7 +84,7 @@ class State:
         self.started_at = int(clock())
         self.settings = settings.read(self._from_environment(), config.theme)
         self.snapshot = Snapshot()
-        self.prices: dict[tuple[str, str, int, str], Any] = {}  # memo of relay/meter.py, emptied when a price may have changed
+        self.prices: dict[tuple[Any, ...], Any] = {}  # memo of relay/meter.py, emptied when a price may have changed
         self.listeners: list[Callable[[str], None]] = []  # told the topic that was reloaded
         self.publish: Callable[[], None] = lambda: None  # tells other processes at once; set when there is Redis
         self.gateway: Any = None  # the relay of this process, for what must go through it (tests of channels)

@@ -1,6 +1,5 @@
 """Channels: adding, changing, removing, testing them, and asking what is left on their accounts."""
 
-import ipaddress
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -149,16 +148,8 @@ def _check_address(state: State, base_url: str, vendor: Vendor) -> None:
         return
     if fields.address(base_url) or not urlsplit(base_url).hostname:
         raise Refused("channel_address", field="base_url")
-    if not state.settings.private_networks_enabled and _private(urlsplit(base_url).hostname or ""):
+    if not state.settings.private_networks_enabled and fields.is_private_host(urlsplit(base_url).hostname or ""):
         raise Refused("private_address", field="base_url")
-
-
-def _private(host: str) -> bool:
-    """Whether an address is written so that it can only be ours; names are looked up when the channel is used."""
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return host == "localhost" or host.endswith((".localhost", ".local", ".internal"))
 
 
 def _check_numbers(values: dict[str, Any]) -> None:

@@ -1,9 +1,11 @@
 """Channels: the accounts with vendors."""
 
+from typing import Any
+
 from flask import Response, request
 
 from oneapi import access, jobs
-from oneapi.actions import channels
+from oneapi.actions import channels, unpriced
 from oneapi.api import envelope, shapes
 from oneapi.catalog import models as catalog
 from oneapi.db import db
@@ -20,6 +22,8 @@ FIELDS: dict[str, type] = {
     "group": str, "model_mapping": str, "priority": int, "config": str, "system_prompt": str, "tag": str, "remark": str,
     "test_model": str, "parameters": str,
 }  # fmt: skip
+# In the answer when the channel has models without a price.
+UNPRICED: dict[str, type] = {"unpriced_models": list, "unpriced_policy": str}
 # Columns that 0 and "" change too; the others keep their value then, as they have always done.
 CLEARABLE = {
     "weight",
@@ -67,22 +71,30 @@ def get_channel(id: str) -> Response:
 
 
 @routes.route("/", methods=["POST"], allow=Role.ADMIN)
-@envelope.says("", takes=FIELDS)
+@envelope.says("", takes=FIELDS, more=UNPRICED)
 def create_channel() -> Response:
     """Add a channel for every line of the key."""
-    channels.create(access.state(), access.actor(), envelope.decode(FIELDS))
-    return envelope.ok()
+    ids = channels.create(access.state(), access.actor(), envelope.decode(FIELDS))
+    return envelope.ok(**_unpriced(channel.get(db.session(), ids[0])))
 
 
 @routes.route("/", methods=["PUT"], allow=Role.ADMIN)
-@envelope.says("Channel", takes=FIELDS)
+@envelope.says("Channel", takes=FIELDS, more=UNPRICED)
 def update_channel() -> Response:
     """Change a channel; the key is never answered."""
     given = envelope.decode(FIELDS)
     if not given.get("id"):
         raise Refused("id_missing", field="id")
     values = {name: value for name, value in given.items() if value or name in CLEARABLE}
-    return envelope.ok(shapes.channel(channels.update(access.state(), access.actor(), given["id"], values)))
+    row = channels.update(access.state(), access.actor(), given["id"], values)
+    return envelope.ok(shapes.channel(row), **_unpriced(row))
+
+
+def _unpriced(row: channel.Channel) -> dict[str, Any]:
+    """Return the models of a saved channel that have no price and what requests for them cost; nothing when all have one."""
+    state = access.state()
+    names = unpriced.of(state, row)
+    return {"unpriced_models": names, "unpriced_policy": unpriced.policy(state, row)} if names else {}
 
 
 @routes.route("/<id>", methods=["DELETE"], allow=Role.ADMIN)

@@ -19,7 +19,7 @@ routes = envelope.resource("openapi", "")
 
 Json = dict[str, Any]
 
-TYPES = {int: "integer", float: "number", str: "string", bool: "boolean"}
+TYPES = {int: "integer", float: "number", str: "string", bool: "boolean", list: "array"}
 SCALARS = ("string", "integer", "number", "boolean", "object")
 WHO = {None: "Open to everybody.", Role.USER: "For users.", Role.ADMIN: "For administrators.", Role.ROOT: "For root."}
 # What may be null where an empty row shows it so; what is not named here is a text.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
-from oneapi.catalog import load
+from oneapi.catalog import book, load
 
 PER_MILLION = {"USD": 2, "CNY": 14}  # price per million tokens at ratio 1; seven yuan are a dollar
 PER_PIECE = {"USD": 500.0, "CNY": 500 / 7}  # price per call, image or minute → ratio, where 1 is 1,000 quota
@@ -131,7 +131,8 @@ def model_ratio(name: str, channel_type: int, overrides: Overrides = NONE) -> fl
             return overrides.model[key]
         if key in BUILT_IN:
             return BUILT_IN[key].ratio
-    return None
+    found = from_book(name, channel_type)
+    return None if found is None else found.ratio
 
 
 def completion_ratio(name: str, channel_type: int, overrides: Overrides = NONE) -> float:
@@ -144,7 +145,26 @@ def completion_ratio(name: str, channel_type: int, overrides: Overrides = NONE) 
             return overrides.completion[key]
         if key in COMPLETION:
             return COMPLETION[key]
-    return by_rule(name)
+    found = None if typed in BUILT_IN or name in BUILT_IN else from_book(name, channel_type)
+    return by_rule(name) if found is None else found.completion
+
+
+def origin(name: str, channel_type: int, overrides: Overrides = NONE) -> str:
+    """Return where a model's price comes from: "set" by an administrator, "checked" tables, the "book"; "" without a price."""
+    name = name.removesuffix("-internet") if name.startswith(("qwen-", "command-")) else name
+    keys = (f"{name}({channel_type})", name)
+    if any(key in overrides.model or "per_call" in overrides.classes.get(key, ()) for key in keys):
+        return "set"
+    if any(key in BUILT_IN for key in keys):
+        return "checked"
+    return "book" if from_book(name, channel_type) is not None else ""
+
+
+@functools.lru_cache(maxsize=4096)
+def from_book(name: str, channel_type: int) -> Price | None:
+    """Return the price of a model in the generated price book (catalog/book.py); None when it has none."""
+    figures = book.figures(name, channel_type)
+    return None if figures is None else _price(book.FILE, name, figures, "USD")
 
 
 def group_ratio(group: str, overrides: Overrides = NONE) -> float:
@@ -160,10 +180,12 @@ def price(name: str, channel_type: int, overrides: Overrides = NONE) -> Price | 
     """
     ratio = model_ratio(name, channel_type, overrides)
     if ratio is None:
-        return None
+        if origin(name, channel_type, overrides) != "set":
+            return None
+        ratio = 0.0  # only the price of a call is set, and it is charged in place of tokens
     name = name.removesuffix("-internet") if name.startswith(("qwen-", "command-")) else name
     typed = f"{name}({channel_type})"
-    base = BUILT_IN.get(typed) or BUILT_IN.get(name) or Price(ratio)
+    base = BUILT_IN.get(typed) or BUILT_IN.get(name) or from_book(name, channel_type) or Price(ratio)
     if base.ratio != ratio:
         base = base.scaled(ratio / base.ratio) if base.ratio else Price(ratio)
     set_ = overrides.completion.get(typed, overrides.completion.get(name))

@@ -12,6 +12,7 @@ from oneapi.cli.channels import channels_group
 from oneapi.cli.databases import backup, db_check, db_upgrade, ledger_group, log_indexes
 from oneapi.cli.options import set_option
 from oneapi.cli.people import create_token, create_user, reset_root_password
+from oneapi.cli.prices import price_book
 from oneapi.cli.running import job, node
 from oneapi.db import Databases
 
@@ -34,7 +35,7 @@ def wanted() -> bool:
 
 COMMANDS: tuple[click.Command, ...] = (
     db_check, db_upgrade, log_indexes, backup, ledger_group, reset_root_password, create_user, create_token, channels_group, job,
-    node, set_option,
+    node, set_option, price_book,
 )  # fmt: skip
 
 

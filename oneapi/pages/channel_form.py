@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 
 from oneapi import access, vendors
 from oneapi.access import actor
-from oneapi.actions import channels
+from oneapi.actions import channels, unpriced
 from oneapi.catalog import models as catalogue
 from oneapi.catalog.notes import NOTES
 from oneapi.db import db
@@ -18,7 +18,7 @@ from oneapi.messages import Refused
 from oneapi.models import channel
 from oneapi.models.channel import Channel
 from oneapi.models.user import Role
-from oneapi.pages import channel_input, complaints, texts
+from oneapi.pages import channel_input, channel_prices, complaints, texts
 from oneapi.pages.render import back, done, fragment, sheet, tell, toast
 from oneapi.wire import VendorError
 
@@ -51,6 +51,7 @@ def data(
         values |= {"name": f"{like.name} copy", "kept": set()}
     errors = dict(errors or {})
     counts = {name: sum(field in errors for field in fields) for name, fields in SECTIONS.items()}
+    counts["models"] += sum(name.startswith("unpriced-") for name in errors)
     counts["credentials"] += sum(name in errors for name in channel_input.questions(vendor))
     return {
         "row": row,
@@ -71,6 +72,7 @@ def data(
         "known": known_models(),
         "groups": list(access.state().settings.group_ratio),
         "key_hint": _hint(row),
+        **channel_prices.data(row),
         **more,
     }
 
@@ -157,6 +159,7 @@ def update(id: int) -> Response:
 def _save(row: Channel | None) -> Response:
     errors: dict[str, str] = {}
     values = channel_input.read(row, errors)
+    chosen = channel_prices.read(errors)
     ids: list[int] = []
     like = _like() if row is None else None
     if not errors:
@@ -167,6 +170,7 @@ def _save(row: Channel | None) -> Response:
                 ids = channels.create(access.state(), actor(), values, each_line="batch" in request.form, numbered=True)
             else:
                 ids = [channels.update(access.state(), actor(), row.id, values).id]
+            errors = channel_prices.store(chosen)
         except (Refused, Invalid) as error:
             errors = complaints.of(error)
     if errors:
@@ -182,7 +186,26 @@ def _save(row: Channel | None) -> Response:
         if len(ids) > 1
         else _("%(name)s added", name=name)
     )
-    return _tested(ids[0], name) if request.form.get("then") == "test" else done(back("/channel"))
+    if request.form.get("then") == "test":
+        return _tested(ids[0], name)
+    return _again(ids[0]) if _asks(ids[0]) else done(back("/channel"))
+
+
+def _asks(id: int) -> bool:
+    """Whether a saved channel has models without a price that the form has not listed yet."""
+    db.session().expire_all()
+    row, state = channel.get(db.session(), id), access.state()
+    return unpriced.policy(state, row) != "free" and not channel_prices.listed().issuperset(unpriced.of(state, row))
+
+
+def _again(id: int, **more: Any) -> Response:
+    """The form of what was saved: in its drawer, or without scripts as a page."""
+    if "HX-Request" not in request.headers:
+        return done(f"/channel/edit/{id}#unpriced")
+    db.session().expire_all()
+    answer = sheet("channels/form.html", **data(channel.get(db.session(), id), **more))
+    answer.headers["HX-Replace-Url"] = f"/channel?edit={id}"
+    return tell(answer, {"list:refresh": True})
 
 
 def _tested(id: int, name: str) -> Response:
@@ -192,11 +215,8 @@ def _tested(id: int, name: str) -> Response:
         said = _("%(name)s answered in %(time)s", name=name, time=texts.duration(result.seconds * 1000))
         failed = _("%(name)s failed: %(error)s", name=name, error=result.message[:300])
         toast(said if result.ok else failed, "ok" if result.ok else "bad")
-        return done(back("/channel"))
-    db.session().expire_all()
-    answer = sheet("channels/form.html", **data(channel.get(db.session(), id), tested=result))
-    answer.headers["HX-Replace-Url"] = f"/channel?edit={id}"
-    return tell(answer, {"list:refresh": True})
+        return _again(id) if _asks(id) else done(back("/channel"))
+    return _again(id, tested=result)
 
 
 @bp.route("/channel/<int:id>/models", methods=["POST"], allow=Role.ADMIN)

@@ -14,7 +14,7 @@ from flask_babel import lazy_gettext
 from oneapi import access
 from oneapi.access import actor
 from oneapi.actions import channels, undo
-from oneapi.catalog import prices
+from oneapi.actions import unpriced as actions_unpriced
 from oneapi.db import db
 from oneapi.doors import GuardedBlueprint
 from oneapi.fields import Invalid
@@ -25,7 +25,6 @@ from oneapi.models.user import Role
 from oneapi.pages import channel_form, complaints, lists, recent, runs, texts
 from oneapi.pages.overview import cell
 from oneapi.pages.render import back, done, fragment, page, rendered, toast
-from oneapi.relay import meter
 from oneapi.wire import VendorError
 
 bp = GuardedBlueprint("channels", __name__)
@@ -100,8 +99,9 @@ def kinds(row: Channel) -> list[tuple[str, str]]:
 
 
 def unpriced(row: Channel) -> set[str]:
-    table = meter.overrides(access.state().settings)
-    return {model for model in row.model_names() if prices.price(model, row.type, table) is None}
+    """Return the models without a price whose requests are refused, or charged as the settings say."""
+    state = access.state()
+    return set() if actions_unpriced.policy(state, row) == "free" else set(actions_unpriced.of(state, row))
 
 
 def _known(facets: list[tuple[int, int, str, int]], view: lists.View) -> int:

@@ -46,6 +46,7 @@ def brief(row: Log) -> dict[str, Any]:
     return {
         "first": detail.get("first_ms"), "cached": used.get("cached") if isinstance(used, dict) else 0,
         "broken": ends().get(detail["end"], detail["end"]) if broken else "", "status": detail.get("status"),
+        "unpriced": bool(detail.get("unpriced")),
     }  # fmt: skip
 
 

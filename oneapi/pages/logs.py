@@ -241,7 +241,7 @@ def _csv(wanted: LogFilter) -> Iterator[str]:
     columns = [c for c in EXPORTED if admin or c != "channel_id"]
 
     def pieces() -> Iterator[str]:
-        yield ",".join((*columns, *USAGE)) + "\r\n"
+        yield ",".join((*columns, *USAGE, "unpriced")) + "\r\n"
         before, left = 0, EXPORT
         while left > 0:
             with databases.logs() as session:
@@ -260,9 +260,10 @@ def _csv(wanted: LogFilter) -> Iterator[str]:
 
 
 def _used(row: log.Log) -> list[Any]:
-    """The finer classes of usage of a row, as its detail holds them."""
-    used = explain.parsed(row).get("usage")
-    return [used.get(name, 0) if isinstance(used, dict) else 0 for name in USAGE.values()]
+    """Return the finer classes of usage of a row and whether its model had no price, as its detail holds them."""
+    detail = explain.parsed(row)
+    used = detail.get("usage")
+    return [used.get(name, 0) if isinstance(used, dict) else 0 for name in USAGE.values()] + [bool(detail.get("unpriced"))]
 
 
 @bp.route("/log/<int:id>.json", allow=Role.USER)

@@ -12,6 +12,7 @@ from oneapi.doors import GuardedBlueprint
 from oneapi.models import browse, log
 from oneapi.models.token import Token
 from oneapi.models.user import Role
+from oneapi.pages import explain
 from oneapi.pages.render import fragment, page
 from oneapi.relay import probe
 
@@ -68,4 +69,5 @@ def receipt(id: str) -> Response:
     """What one request of one's own used and cost, once it is in the log."""
     with access.state().databases.logs() as session:
         row = log.recent(session, current_user.id, id)
-    return fragment("playground/index.html", "receipt", status=200 if row else 404, row=row)
+    unpriced = row is not None and bool(explain.parsed(row).get("unpriced"))
+    return fragment("playground/index.html", "receipt", status=200 if row else 404, row=row, unpriced=unpriced)

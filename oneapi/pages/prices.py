@@ -19,7 +19,7 @@ from oneapi.messages import Refused
 from oneapi.models.user import Role
 from oneapi.pages import complaints, lists, recent
 from oneapi.pages.render import back, done, page, sheet, toast
-from oneapi.relay import meter
+from oneapi.relay import meter, pricing
 from oneapi.state import Snapshot
 
 bp = GuardedBlueprint("prices", __name__)
@@ -47,15 +47,20 @@ class Row:
     built_in: Price | None
     overridden: bool
     channels: int
+    free: bool = False  # self-hosted: without a price it costs nothing
 
 
-def _served(snapshot: Snapshot) -> tuple[dict[str, int], dict[str, int]]:
-    """Of every model the type of the first channel that has it, and how many enabled ones have it."""
-    types: dict[str, int] = {}
+Place = tuple[int, str]  # channel type and Lane.self_hosted
+ANYWHERE: Place = (1, "")
+
+
+def _served(snapshot: Snapshot) -> tuple[dict[str, Place], dict[str, int]]:
+    """Of every model the place of the first channel that has it, and how many enabled ones have it."""
+    types: dict[str, Place] = {}
     counts: dict[str, int] = {}
     for lane in snapshot.lanes.values():
         for model in lane.models:
-            types.setdefault(model, lane.type)
+            types.setdefault(model, (lane.type, lane.self_hosted))
             counts[model] = counts.get(model, 0) + lane.enabled
     return types, counts
 
@@ -65,26 +70,28 @@ def _rows() -> list[Row]:
     types, counts = recent.unchanged("channels", "models", lambda _session: _served(state.snapshot))
     set_ = {model for name in TABLES.values() for model in getattr(state.settings, name)}
     table = meter.overrides(state.settings)
-    return [_row(model, types.get(model, 1), counts.get(model, 0), model in set_, table) for model in sorted({*types, *set_})]
+    names = sorted({*types, *set_})
+    return [_row(model, types.get(model, ANYWHERE), counts.get(model, 0), model in set_, table) for model in names]
 
 
-def _row(model: str, type: int, channels: int, overridden: bool, table: prices.Overrides) -> Row:
-    now = prices.price(model, type, table)
+def _row(model: str, place: Place, channels: int, overridden: bool, table: prices.Overrides) -> Row:
+    now = pricing.known(model, *place, table)
     moment = access.state().clock()
     now = meter.finer(now, model, access.state().settings).on(moment) if now is not None else None
-    built_in = prices.price(model, type)
-    return Row(model, now, built_in.on(moment) if built_in else None, overridden, channels)
+    built_in = pricing.known(model, *place, prices.NONE)
+    return Row(model, now, built_in.on(moment) if built_in else None, overridden, channels, now is None and bool(place[1]))
 
 
 @bp.route("/price", allow=Role.ROOT)
 def index() -> Response:
     view = lists.view("/price", {"q": None, "show": ("set", "unpriced", "unused")}, (), "model")
     rows = [row for row in _rows() if view["q"].lower() in row.model.lower()]
-    kinds = {"set": [r for r in rows if r.overridden], "unpriced": [r for r in rows if r.price is None and r.channels],
+    kinds = {"set": [r for r in rows if r.overridden],
+             "unpriced": [r for r in rows if r.price is None and r.channels and not r.free],
              "unused": [r for r in rows if not r.channels]}  # fmt: skip
     shown = kinds.get(view["show"], rows)
     view = view.counted(len(shown))
-    extra: dict[str, Any] = {"dollars": _per_million()}
+    extra: dict[str, Any] = {"dollars": per_million()}
     extra |= {"opened": "prices/form.html", **_form(request.args.get("edit", ""))} if {"edit", "add"} & set(request.args) else {}
     return page(
         "prices/index.html", "list", view=view, rows=shown[view.offset : view.offset + view.size],
@@ -92,14 +99,14 @@ def index() -> Response:
     )  # fmt: skip
 
 
-def _per_million() -> float:
+def per_million() -> float:
     """Dollars per million tokens of one unit of ratio."""
     return 1e6 / access.state().settings.quota_per_unit
 
 
 def _form(model: str, errors: Mapping[str, str] | None = None) -> dict[str, Any]:
     now = access.state().settings
-    row = next((r for r in _rows() if r.model == model), None) or _row(model, 1, 0, False, meter.overrides(now))
+    row = next((r for r in _rows() if r.model == model), None) or _row(model, ANYWHERE, 0, False, meter.overrides(now))
     values = {name: getattr(now, name).get(model, "") for name in TABLES.values()}
     return {
         "title": model or _("Price of another model"),
@@ -108,7 +115,7 @@ def _form(model: str, errors: Mapping[str, str] | None = None) -> dict[str, Any]
         "usual": _usual(row.built_in),
         "errors": errors or {},
         "form": request.form,
-        "dollars": _per_million(),
+        "dollars": per_million(),
     }
 
 
@@ -142,7 +149,7 @@ def save() -> Response:
     cleared = request.form.get("then") == "reset"
     figures = {name: None if cleared else figure(request.form.get(name, ""), name, errors) for name in TABLES.values()}
     if not errors:
-        errors = _store({model: figures})
+        errors = store({model: figures})
     if errors:
         return sheet("prices/form.html", status=422, **_form(model, errors))
     toast(_("Price of %(model)s saved", model=model))
@@ -161,8 +168,8 @@ def figure(text: str, name: str, errors: dict[str, str]) -> float | None:
     return value
 
 
-def _store(changes: Mapping[str, Mapping[str, float | None]]) -> dict[str, str]:
-    """Write figures by model and table; None takes one away."""
+def store(changes: Mapping[str, Mapping[str, float | None]]) -> dict[str, str]:
+    """Write figures by model and table, None takes one away; return complaints by field."""
     now = access.state().settings
     tables = {key: dict(getattr(now, name)) for key, name in TABLES.items()}
     for model, figures in changes.items():

@@ -92,7 +92,7 @@ def offer(model: str, group: str) -> Offer | None:
         return None
     lane = tiers[0].lanes[0]
     try:
-        price = state.gateway.tariff(lane.serves(model), model, lane.type, group).price
+        price = state.gateway.tariff(lane.serves(model), model, lane, group).price
     except Refused:
         price = None
     ratio, per_unit = state.settings.group_ratio.get(group, 1.0), state.settings.quota_per_unit

@@ -46,7 +46,7 @@ class Bill:
     def reserve(self, lane: Lane, model: str) -> None:
         """Set aside what this lane may cost; raises Refused. What an earlier lane had set aside is given back."""
         ask, settings = self.ask, self.gateway.state.settings
-        tariff = self.gateway.tariff(model, ask.model, lane.type, ask.caller.group)
+        tariff = self.gateway.tariff(model, ask.model, lane, ask.caller.group)
         if self.hold is not None:
             if self.tariff == tariff:
                 self.lane = lane
@@ -148,14 +148,15 @@ class Bill:
         """What explains the charge for ever, as JSON."""
         ask, tariff = self.ask, self.tariff
         assert tariff is not None
-        return orjson.dumps(
-            {
-                "asked": ask.model, "served": tariff.model, "path": ask.path, "end": end, "reserved": self.reserved,
-                "first_ms": self.first_ms, "usage": shown(used),
-                "price": tariff.shown,
-                "lines": charge.lines, "attempts": ask.attempts,
-            }
-        ).decode()  # fmt: skip
+        detail = {
+            "asked": ask.model, "served": tariff.model, "path": ask.path, "end": end, "reserved": self.reserved,
+            "first_ms": self.first_ms, "usage": shown(used),
+            "price": tariff.shown,
+            "lines": charge.lines, "attempts": ask.attempts,
+        }  # fmt: skip
+        if tariff.unpriced:
+            detail["unpriced"] = True
+        return orjson.dumps(detail).decode()
 
     def first(self) -> None:
         """The first token is here."""

@@ -7,15 +7,13 @@ from dataclasses import replace
 
 from gevent.lock import BoundedSemaphore
 
-from oneapi.catalog import prices
-from oneapi.relay import meter
+from oneapi.relay import pricing
 from oneapi.relay.clocks import Clocks
 from oneapi.relay.health import Health
 from oneapi.relay.ledger import Ledger
 from oneapi.relay.limits import Board, Limiter
 from oneapi.relay.limits_redis import RedisLimits
 from oneapi.relay.meter import Tariff
-from oneapi.relay.refusal import Refused
 from oneapi.relay.secrets import Secrets
 from oneapi.relay.transport import Proxies, Route, Timeouts
 from oneapi.state import Lane, State
@@ -67,27 +65,15 @@ class Gateway:
         proxy = lane.proxy or self.state.config.relay_proxy or self._proxies.proxy_for(url)
         return Route(proxy, self.timeouts(streaming)) if proxy else self._direct[streaming]
 
-    def tariff(self, model: str, asked: str, channel_type: int, group: str) -> Tariff:
-        """What a model costs a group; raises Refused when nobody knows and the settings say so."""
-        key = (model, asked, channel_type, group)  # a model without a price of its own has that of the name it was asked by
+    def tariff(self, model: str, asked: str, lane: Lane, group: str) -> Tariff:
+        """Return what a model costs a group on a channel; raises Refused when it has no price and the settings refuse it."""
+        key = (model, asked, lane.type, lane.self_hosted, group)  # a model without a price of its own has that of its asked name
         known = self.state.prices.get(key)
         if known is None:
             ratio = self.state.settings.group_ratio.get(group, 1.0)
-            known = self.state.prices[key] = Tariff(self._price(model, asked, channel_type), ratio, model)
+            found = pricing.find(model, asked, lane.type, lane.self_hosted, self.state.settings)
+            if found is None:
+                raise pricing.missing(asked)
+            known = self.state.prices[key] = Tariff(found.price, ratio, model, found.unpriced)
         price = known.price
         return replace(known, price=price.on(self.state.clock())) if price.later or price.daily else known
-
-    def _price(self, model: str, asked: str, channel_type: int) -> prices.Price:
-        settings = self.state.settings
-        table = meter.overrides(settings)
-        for name in (model, asked):
-            found = prices.price(name, channel_type, table)
-            if found is not None:
-                return meter.finer(found, name, settings)
-        if settings.unknown_model_policy == "refuse":
-            raise Refused(
-                503,
-                f"The model {asked} has no price yet. An administrator can set one under Settings, Prices.",
-                "model_price_not_set",
-            )
-        return prices.Price(prices.COMPATIBLE_UNKNOWN, prices.completion_ratio(model, channel_type, table))

@@ -29,6 +29,7 @@ class Tariff:
     price: Price
     group: float
     model: str
+    unpriced: bool = False  # the price stands in for one that nobody has set
     told: str = field(init=False, compare=False)  # in a log row
     shown: Json = field(init=False, compare=False)  # in its explanation
 

@@ -72,6 +72,7 @@ VENDORS = (
     Vendor(7, "ohmygpt", "OhMyGPT", "https://api.ohmygpt.com", model_list=balances.MODELS, owned_by="openai"),
     Vendor(
         8, "custom", "Custom", balance=balances.DASHBOARD, model_list=balances.MODELS, owned_by="openai", needs_base_url=True,
+        self_hosted="private",
     ),
     Vendor(9, "ails", "AI.LS", "https://api.caipacity.com", model_list=balances.MODELS, owned_by="openai"),
     Vendor(10, "aiproxy", "AI Proxy", "https://api.aiproxy.io", balance=balances.AIPROXY, model_list=balances.MODELS,
@@ -87,7 +88,8 @@ VENDORS = (
     ),
     Vendor(
         22, "fastgpt", "FastGPT knowledge base", "https://fastgpt.run/api/openapi", with_chat(FASTGPT), offers=("chat",),
-        key_label="API key and app id (APIKey-AppId)", documents="https://doc.fastgpt.io/docs/introduction/development/openapi/chat",
+        key_label="API key and app id (APIKey-AppId)", self_hosted="service",
+        documents="https://doc.fastgpt.io/docs/introduction/development/openapi/chat",
     ),
     Vendor(
         25, "moonshot", "Moonshot AI", "https://api.moonshot.cn", with_chat(MOONSHOT), rename=OLD_LIMIT, offers=("chat",),
@@ -120,6 +122,6 @@ VENDORS = (
     ),
     Vendor(
         50, "openai-compatible", "OpenAI compatible", strip_v1=True, balance=balances.DASHBOARD, model_list=balances.MODELS,
-        owned_by="openai", needs_base_url=True,
+        owned_by="openai", needs_base_url=True, self_hosted="private",
     ),
 )  # fmt: skip

@@ -157,6 +157,9 @@ class Vendor:
     owned_by: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)  # config name → the setting of the environment it falls back to
     needs_base_url: bool = False
+    # What operators run themselves: "models" (the models run there, so no provider's price applies), "service" (a server in
+    # front of models), "private" (a service where its address is private). Models without a price cost nothing there.
+    self_hosted: str = ""
     offers: tuple[str, ...] = ()  # kinds of call its reference describes, where more pass through untried; empty: all of them
     voice: str = "alloy"  # one that the vendor's speech has, for tests; "{model}" is filled in
     documents: str = ""  # the vendor's own reference

@@ -191,7 +191,7 @@ VENDORS = (
             "embeddings": Protocol(build_embeddings, parse_embeddings),
             "completions": openai.OPENAI,
         },
-        inline_images=True, sign=sign,
+        inline_images=True, sign=sign, self_hosted="models",
         compatible=Vendor(
             30, "ollama-openai", "Ollama (OpenAI)", "http://localhost:11434", sign=sign, inline_images=True, owned_by="ollama",
             protocols={

@@ -67,6 +67,18 @@ def test_private_addresses_can_be_refused(as_, admin, put):
     as_(admin).data("POST", "/api/channel/", NEW | {"base_url": "https://api.example.com"})
 
 
+@pytest.mark.parametrize(("type", "policy"), [(1, "refuse"), (30, "free"), (8, "free")])
+def test_saving_a_channel_names_the_models_without_a_price(as_, admin, type, policy):
+    new = NEW | {"type": type, "models": "gpt-4o,brand-new", "base_url": "http://192.168.1.7:8080"}
+    answer = as_(admin).raw("POST", "/api/channel/", new).get_json()
+    unpriced = ["gpt-4o", "brand-new"] if type == 30 else ["brand-new"]  # Ollama's models run there, whatever their name
+    assert answer == {"success": True, "message": "", "unpriced_models": unpriced, "unpriced_policy": policy}
+    answer = as_(admin).raw("PUT", "/api/channel/", {"id": 1, "name": "other"}).get_json()
+    assert (answer["unpriced_models"], answer["unpriced_policy"]) == (unpriced, policy)
+    answer = as_(admin).raw("PUT", "/api/channel/", {"id": 1, "type": 1, "models": "gpt-4o"}).get_json()
+    assert "unpriced_models" not in answer and "unpriced_policy" not in answer
+
+
 def test_lists_are_paged_from_zero_and_say_how_many_there_are(as_, admin):
     as_(admin).data("POST", "/api/channel/", NEW | {"key": "\n".join(f"sk-{n}" for n in range(12))})
     first, second = (as_(admin).raw("GET", f"/api/channel/?p={p}") for p in (0, 1))
