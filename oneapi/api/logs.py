@@ -6,8 +6,9 @@ from oneapi import access, jobs
 from oneapi.access import current_user
 from oneapi.api import envelope, shapes
 from oneapi.messages import Refused
-from oneapi.models import log
+from oneapi.models import log, log_list
 from oneapi.models.log import Filter
+from oneapi.models.log_list import LogFilter
 from oneapi.models.user import Role
 
 routes = envelope.resource("log", "/log")
@@ -33,6 +34,18 @@ def _page(wanted: Filter) -> tuple[list[log.Log], int]:
         return log.page(session, wanted, offset=page.offset, limit=page.limit, before=envelope.number_of("before"))
 
 
+def _stat(wanted: Filter) -> Response:
+    """The sum as far as a fraction of a second goes."""
+    filters = LogFilter(
+        since=wanted.since, until=wanted.until + 1 if wanted.until else 0, user_id=wanted.user_id, type=int(log.Kind.CONSUME),
+        model=wanted.model_name, token=wanted.token_name, username=wanted.username, channel=wanted.channel,
+    )  # fmt: skip
+    with access.state().databases.logs() as session:
+        quota, before = log_list.consumed(session, filters, before=envelope.number_of("before"))
+        since = log_list.moment(session, before) if before else 0
+    return envelope.ok({"quota": quota} | ({"complete": False, "since": since, "before": before} if before else {}))
+
+
 @routes.route("/", allow=Role.ADMIN)
 @envelope.says("[Log]", query=FILTER + PAGE)
 def get_logs() -> Response:
@@ -56,11 +69,14 @@ def delete_logs() -> Response:
 
 
 @routes.route("/stat", allow=Role.ADMIN)
-@envelope.says("Stat", query=FILTER)
+@envelope.says("Stat", query=(*FILTER, "before"))
 def get_stat() -> Response:
-    """How much quota the consume logs that pass the filter come to."""
-    with access.state().databases.logs() as session:
-        return envelope.ok({"quota": log.consumed(session, _wanted(type=0))})
+    """How much quota the consume logs that pass the filter come to.
+
+    Where the sum would take long, it covers the newest logs only: `complete` is then false, `since` the time of the oldest one in
+    it, and the same request with `before` set to the returned one gives the sum of the next older ones.
+    """
+    return _stat(_wanted())
 
 
 @routes.route("/search", allow=Role.ADMIN)
@@ -80,11 +96,10 @@ def get_own_logs() -> Response:
 
 
 @routes.route("/self/stat", allow=Role.USER)
-@envelope.says("Stat", query=FILTER)
+@envelope.says("Stat", query=(*FILTER, "before"))
 def get_own_stat() -> Response:
-    """How much quota one's own consume logs that pass the filter come to."""
-    with access.state().databases.logs() as session:
-        return envelope.ok({"quota": log.consumed(session, _wanted(type=0, user_id=current_user.id, username=""))})
+    """How much quota one's own consume logs that pass the filter come to; `complete` as for everybody's."""
+    return _stat(_wanted(user_id=current_user.id, username=""))
 
 
 @routes.route("/self/search", allow=Role.USER)

@@ -89,12 +89,6 @@ def page(session: Session, wanted: Filter, *, offset: int = 0, limit: int = 10, 
     return list(session.scalars(query.order_by(Log.id.desc()).offset(offset).limit(limit))), total
 
 
-def consumed(session: Session, wanted: Filter) -> int:
-    """The quota of all consume logs that pass the filter, whose own type is ignored."""
-    query = wanted.apply(select(func.coalesce(func.sum(Log.quota), 0)).where(Log.type == Kind.CONSUME))
-    return int(session.scalar(query) or 0)
-
-
 def search(session: Session, keyword: str, *, user_id: int = 0, limit: int = 100) -> list[Log]:
     """The newest logs of a type, or, unless they are somebody's own, whose content begins with the keyword."""
     kind = int(keyword) if keyword.isdecimal() and len(keyword) < 10 else -1

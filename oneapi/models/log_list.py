@@ -1,6 +1,8 @@
 """Logs as their page shows them: filtered, paged by key, one of them in full."""
 
 import re
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Select, case, func, literal, or_, select
@@ -80,23 +82,72 @@ def stretch(session: Session, wanted: LogFilter, *, before: int = 0, deep: int =
 
     Entries are written in the order of their times but for those that waited for a database that was away: SLACK is for them.
     """
+    low, high = _bounds(session, wanted, before)
+    found = session.scalar(_floor(wanted, high, deep)) or 0
+    return Stretch(max(low, found), high, found > low)
+
+
+def _bounds(session: Session, wanted: LogFilter, before: int) -> tuple[int, int]:
+    """The ids between which, both left out, entries of the filter's times before an id are; 0 where nothing bounds them."""
     early = select(Log.id).where(Log.created_at < wanted.since - SLACK).order_by(Log.created_at.desc()).limit(1).scalar_subquery()
     late = select(Log.id).where(Log.created_at >= wanted.until + SLACK).order_by(Log.created_at).limit(1).scalar_subquery()
-    first, high = early if wanted.since else literal(0), before
-    if wanted.until:  # only then the end must be known to look for the beginning
-        low, found = session.execute(select(first, late)).one()
-        high = min(filter(None, (before, found)), default=0)
-        found = session.scalar(_floor(wanted, high, deep))
-    else:
-        low, found = session.execute(select(first, _floor(wanted, high, deep).scalar_subquery())).one()
-    low, found = low or 0, found or 0
-    return Stretch(max(low, found), high, found > low)
+    if not (wanted.since or wanted.until):
+        return 0, before
+    asked = select(early if wanted.since else literal(0), late if wanted.until else literal(0))
+    low, found = session.execute(asked).one()
+    return low or 0, min(filter(None, (before, found)), default=0)
 
 
 def _floor(wanted: LogFilter, high: int, deep: int) -> Select[int]:
     """The last of the `deep` entries of the key before an id."""
     query = select(Log.id).where(*Stretch(0, high).conditions(), *([] if wanted.key is None else [wanted.key]))
     return query.order_by(Log.id.desc()).offset(deep).limit(1)
+
+
+PIECE = 1000  # entries that are looked at first; then twice as many while this is quick
+SECONDS = 0.1  # for which pieces are looked at
+
+
+def pieces(
+    session: Session, wanted: LogFilter, *, before: int = 0, deep: int = DEEP, seconds: float = SECONDS
+) -> Iterator[Stretch]:
+    """Yield stretches of the log, newest first, each to be searched by its own query, until the time is up.
+
+    Entries far apart on a cold disk take milliseconds each, so a number of entries alone bounds nothing. `more` of a stretch
+    says whether entries are left beyond it; at most `deep` entries of the key are looked at.
+    """
+    began, size, left = time.monotonic(), min(PIECE, deep), deep
+    high = before
+    while True:
+        started = time.monotonic()
+        piece = stretch(session, wanted, before=high, deep=size)
+        yield piece
+        left, now = left - size, time.monotonic()
+        if not piece.more or left <= 0 or now - began > seconds:
+            return
+        quick = now - started < seconds / 8
+        high, size = piece.low + 1, min(2 * size if quick else size, left)
+
+
+def search(session: Session, wanted: LogFilter, *, before: int = 0, limit: int = 50) -> tuple[list[Log], Stretch]:
+    """Find the newest entries before an id, and the stretch that was searched for them."""
+    rows: list[Log] = []
+    piece = ALL
+    for piece in pieces(session, wanted, before=before):
+        rows += logs(session, wanted, among=piece, limit=limit - len(rows))
+        if len(rows) >= limit:
+            break
+    return rows, Stretch(piece.low, before, piece.more)
+
+
+def moment(session: Session, id: int) -> int:
+    """When the entry with this id, or the next one, was written, in UTC seconds; 0 for none."""
+    return session.scalar(select(Log.created_at).where(Log.id >= id).order_by(Log.id).limit(1)) or 0
+
+
+def newest(session: Session) -> int:
+    """The newest id, or 0."""
+    return session.scalar(select(func.max(Log.id))) or 0
 
 
 def logs(
@@ -154,12 +205,68 @@ def durations(session: Session, since: int, until: int) -> list[int]:
     return [int(ms) for ms in session.scalars(select(Log.elapsed_time).where(*where))]
 
 
-def sums(session: Session, wanted: LogFilter, among: Stretch = ALL) -> tuple[int, int, int, int, int]:
-    """(requests, quota, tokens in, tokens out, errors) of the newest SUMMED requests that pass."""
+Sums = tuple[int, int, int, int, int]  # requests, quota, tokens in, tokens out, errors
+
+
+@dataclass(slots=True)
+class Measured:
+    """Figures of the newest requests that pass a filter; `cut` where older ones are left out of the sums."""
+
+    speeds: list[tuple[int, int, int | None]]
+    failed: list[int]
+    sums: Sums
+    cut: bool = False
+
+
+SHOWN = 2000  # requests that percentiles and bars are taken from
+
+
+def measure(session: Session, wanted: LogFilter, *, bars: bool, total: bool, before: int = 0) -> Measured:
+    """Latencies of the newest requests, with `bars` the times of failed ones, with `total` the sums, as far as time allows."""
+    found = Measured([], [], (0, 0, 0, 0, 0))
+    for piece in pieces(session, wanted, before=before):
+        if (room := SHOWN - len(found.speeds)) > 0:
+            found.speeds += latencies(session, wanted, piece, room)
+        if bars and (room := SHOWN - len(found.failed)) > 0:
+            found.failed += failures(session, wanted, piece, room)
+        if total:
+            more = sums(session, wanted, piece)
+            requests, quota, prompt, completion, errors = (a + b for a, b in zip(found.sums, more, strict=True))
+            found.sums, found.cut = (requests, quota, prompt, completion, errors), piece.more
+        elif len(found.speeds) >= SHOWN:
+            break
+    return found
+
+
+def consumed(
+    session: Session, wanted: LogFilter, *, before: int = 0, seconds: float = 0.2, size: int = SUMMED
+) -> tuple[int, int]:
+    """(quota of the requests before an id that pass, the id before which older ones are left out; 0 when all are in).
+
+    Summed up in stretches of ids, which take a single pass over the entries.
+    """
+    began, (low, high) = time.monotonic(), _bounds(session, wanted, before)
+    total, high = 0, high or newest(session) + 1
+    while high - 1 > low:
+        started, start = time.monotonic(), max(low, high - 1 - size)
+        if wanted.key is not None:
+            start = max(low, session.scalar(_floor(wanted, high, size)) or 0)
+        total += sums(session, wanted, Stretch(start, high), limit=0)[1]
+        high = start + 1
+        now = time.monotonic()
+        if now - began > seconds:
+            break
+        size *= 2 if now - started < seconds / 4 else 1
+    return total, high if high - 1 > low else 0
+
+
+def sums(session: Session, wanted: LogFilter, among: Stretch = ALL, limit: int = SUMMED) -> Sums:
+    """Sum up the newest `limit` requests that pass, 0 for all of them."""
     columns = (Log.quota, Log.prompt_tokens, Log.completion_tokens, case((Log.type + 0 == int(Kind.ERROR), 1), else_=0))
     kinds = (int(Kind.CONSUME), int(Kind.ERROR))
     where = (*wanted.conditions(), *among.conditions(), (Log.type + 0).in_(kinds))
-    newest = select(*columns).where(*where).order_by(Log.id.desc()).limit(SUMMED).subquery()
-    found = session.execute(select(func.count(), *(func.coalesce(func.sum(c), 0) for c in newest.c))).one()
+    query = select(*columns).where(*where)
+    rows = (query.order_by(Log.id.desc()).limit(limit) if limit else query).subquery()
+    found = session.execute(select(func.count(), *(func.coalesce(func.sum(c), 0) for c in rows.c))).one()
     asked, quota, prompt, completion, errors = map(int, found)
     return asked - errors, quota, prompt, completion, errors

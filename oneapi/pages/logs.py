@@ -27,8 +27,6 @@ from oneapi.pages.render import done, fragment, page, toast
 
 bp = GuardedBlueprint("logs", __name__)
 
-Speeds = list[tuple[int, int, int | None]]
-
 TYPES = ("1", "2", "3", "4", "5", "6")
 FILTERS: dict[str, Any] = {
     "q": None, "type": TYPES, "model": None, "token": None, "stream": ("0", "1"), "min_quota": None, "min_ms": None,
@@ -80,19 +78,22 @@ def index() -> Response:
     span = spans.read("24h")
     view = _view(span)
     wanted = _wanted(view, span)
+    further = request.headers.get("HX-Target") == "older"
+    every = None if further or request.args.get("format") == "csv" else _sums(view, span)
     with access.state().databases.logs() as session:
         if request.args.get("format") == "csv":
             return Response(_csv(wanted), mimetype="text/csv", headers={"Content-Disposition": "attachment; filename=logs.csv"})
-        among = log_list.stretch(session, wanted, before=request.args.get("before", type=int) or 0)
-        rows = log_list.logs(session, wanted, among=among, limit=PAGE + 1)
-        further = request.headers.get("HX-Target") == "older"
-        speeds = [] if further else log_list.latencies(session, wanted, among)
-        failed = None if further or _from_sums(view, span) else log_list.failures(session, wanted, among)
-    older = rows[PAGE - 1].id if len(rows) > PAGE else among.low + 1 if among.more else 0
-    shown: dict[str, Any] = {"rows": rows[:PAGE], "older": older, "view": view}
-    if further:
+        before, rolled = request.args.get("before", type=int) or 0, _rollup(view) is not None
+        rows, among = log_list.search(session, wanted, before=before, limit=PAGE + 1)
+        bars = not _from_sums(view, span)
+        found = None if further else log_list.measure(session, wanted, bars=bars, total=not rolled, before=before)
+        full = len(rows) > PAGE
+        searched = log_list.moment(session, among.low + 1) if among.more and not full else 0
+    older = rows[PAGE - 1].id if full else among.low + 1 if among.more else 0
+    shown: dict[str, Any] = {"rows": rows[:PAGE], "older": older, "searched": searched, "view": view}
+    if found is None:
         return fragment("logs/index.html", "rows", open=0, **shown, **_columns(False))
-    opened, every = _opened(), _sums(view, span)
+    opened, pending = _opened(), rolled and every is None
     model = view["model"]
     sums = None if every is None else [s for s in every if s.model == model] if model else every
     return page(
@@ -100,8 +101,9 @@ def index() -> Response:
         "list",
         span=span,
         ranges=spans.WORDS,
-        stats=_stats(sums, speeds, wanted, among),
-        chart=_chart(sums, speeds, failed, span),
+        stats=_stats(sums, found),
+        chart=_chart(sums, found, span, bars=bars),
+        pending=pending,
         live="live" in request.args,
         facets=_facets(rows, every or []),
         costs=[(str(int(usd * access.state().settings.quota_per_unit)), texts.dollars(usd), None) for usd in (0.01, 0.1, 1)],
@@ -155,26 +157,26 @@ def _rollup(view: lists.View) -> dict[str, Any] | None:
 
 
 def _sums(view: lists.View, span: spans.Span) -> list[usage.Sum] | None:
+    """Sums from the roll-ups; None where these do not know the filters, or while a long stretch is being summed up."""
     filters = _rollup(view)
     if filters is None:
         return None
-    found = recent.sums(("series", span.key, *filters.items()), lambda session: usage.series(
+    found = recent.sums_soon(("series", span.key, *filters.items()), lambda session: usage.series(
         session, span.since, span.until, step=span.step, offset=span.offset, **filters
     ), span.length)  # fmt: skip
+    if found is None:
+        return None
     if view["type"] == "6":
         return [usage.Sum(s.key, s.model, 0, 0, 0, 0, 0, s.errors) for s in found if s.errors]
     return [replace(s, errors=0) for s in found if s.requests] if view["type"] == "2" else found
 
 
-def _stats(sums: list[usage.Sum] | None, speeds: Speeds, wanted: LogFilter, among: log_list.Stretch) -> dict[str, Any]:
+def _stats(sums: list[usage.Sum] | None, found: log_list.Measured) -> dict[str, Any]:
     """Totals from the roll-ups where these know the filters, else from the newest entries; these give percentiles too."""
-    times, firsts = sorted(ms for _at, ms, _f in speeds), sorted(f for _at, _ms, f in speeds if f)
-    total = charts.total(sums or ())
-    if sums is None:
-        with access.state().databases.logs() as session:
-            requests, quota, prompt, completion, errors = log_list.sums(session, wanted, among)
-        total = usage.Sum(0, "", requests, quota, prompt, completion, 0, errors)
-    cut = sums is None and (among.more or total.requests + total.errors >= log_list.SUMMED)
+    times, firsts = sorted(ms for _at, ms, _f in found.speeds), sorted(f for _at, _ms, f in found.speeds if f)
+    requests, quota, prompt, completion, errors = found.sums
+    total = usage.Sum(0, "", requests, quota, prompt, completion, 0, errors) if sums is None else charts.total(sums)
+    cut = sums is None and found.cut
     half, most = charts.percentile(times, 0.5), charts.percentile(times, 0.95)
     return {"p50": half, "p95": most, "first": charts.percentile(firsts, 0.5), "sums": total, "cut": cut}
 
@@ -184,16 +186,17 @@ def _from_sums(view: lists.View, span: spans.Span) -> bool:
     return bool(span.since) and span.length > 6 * spans.HOUR and _rollup(view) is not None
 
 
-def _chart(sums: list[usage.Sum] | None, speeds: Speeds, failed: list[int] | None, span: spans.Span) -> charts.Chart:
+def _chart(sums: list[usage.Sum] | None, found: log_list.Measured, span: spans.Span, *, bars: bool) -> charts.Chart:
     """Requests and errors over the span: of short spans by minutes, from the newest of them; else from the roll-ups."""
     counts, errors = Counter[int](), Counter[int]()
     words = gettext("requests"), gettext("errors")
-    if failed is None:
+    if not bars:
         for s in sums or ():
             counts[s.key] += s.requests
             errors[s.key] += s.errors
         starts = charts.buckets(span.since, span.until, span.step, span.offset)
         return charts.histogram(counts, errors, starts, span.step, words=words, pattern=span.pattern)
+    speeds, failed = found.speeds, found.failed
     since = span.since or min([at for at, _ms, _f in speeds] + failed, default=span.until - spans.HOUR)
     step = max(60, (span.until - since) // 60)
     counts.update(at - at % step for at, _ms, _f in speeds)
@@ -209,9 +212,10 @@ def live() -> Response:
     span = spans.read("24h")
     view = _view(span)
     with access.state().databases.logs() as session:
-        rows = log_list.logs(session, _wanted(view, span), after=request.args.get("after", type=int) or 0, limit=LIVE)
-    newest = rows[0].id if rows else request.args.get("after")
-    return fragment("logs/index.html", "fresh", rows=rows, view=view, after=newest, open=0, **_columns(False))
+        newest = log_list.newest(session)
+        after = max(request.args.get("after", type=int) or 0, newest - log_list.DEEP)
+        rows = log_list.logs(session, _wanted(view, span), after=after, limit=LIVE)
+    return fragment("logs/index.html", "fresh", rows=rows, view=view, after=max(after, newest), open=0, **_columns(False))
 
 
 EXPORTED = (

@@ -34,6 +34,7 @@ QUICK = 0.01  # seconds: an answer that took less is not worth showing when it i
 LOOK = 10.0  # seconds after which a small site is looked at again: it may have grown
 LONGEST = 600.0  # seconds after which nothing is shown any more, or a thousandth of the stretch that an answer sums up
 LONGEST_OF_ALL = 7200.0
+PATIENCE = 0.15  # seconds that a page waits for a sum which is not known yet
 DEAR = 0.2  # seconds that an answer must have taken to be kept in the database
 STORED_EVERY = 120.0  # seconds between two writes of one answer
 
@@ -47,6 +48,7 @@ class Answer:
     stored: float = -STORED_EVERY  # monotonic seconds
 
 
+_asking: dict[tuple[State, Hashable], gevent.Greenlet] = {}  # answers that are being worked out for the first time
 _answers: WeakKeyDictionary[State, OrderedDict[Hashable, Answer]] = WeakKeyDictionary()
 _many: WeakKeyDictionary[State, tuple[bool, float]] = WeakKeyDictionary()  # whether there are many, and when that was looked at
 
@@ -90,6 +92,40 @@ def sums(key: Hashable, ask: Ask[T], length: int = 0) -> T:
             if not many:
                 return ask(session)
     return _kept(state, key, ask, max(LONGEST, min(length / 1000, LONGEST_OF_ALL)), state.databases.transaction)
+
+
+def sums_soon(key: Hashable, ask: Ask[T], length: int = 0) -> T | None:
+    """The same as `sums`, or None while it takes longer than PATIENCE to work out what is not known; ask again later."""
+    state, known = access.state(), _known()
+    answer = known.get(key)
+    if (state, key) not in _asking:
+        if answer is not None or not _has_many(state):
+            return sums(key, ask, length)
+        oldest = max(LONGEST, min(length / 1000, LONGEST_OF_ALL))
+        _asking[state, key] = gevent.spawn(_first, state, known, key, ask, oldest)
+    _asking[state, key].join(PATIENCE)
+    answer = known.get(key)
+    return None if answer is None else cast(T, answer.value)
+
+
+def _has_many(state: State) -> bool:
+    """Whether there are so many roll-ups that answers are kept; looked at every now and then while there are few."""
+    now, (many, looked) = time.monotonic(), _many.get(state, (False, -LOOK))
+    if not many and now - looked >= LOOK:
+        with state.databases.transaction() as session:
+            many = usage.many(session)
+        _many[state] = (many, now)
+    return many
+
+
+def _first(state: State, known: OrderedDict[Hashable, Answer], key: Hashable, ask: Ask[T], oldest: float) -> None:
+    try:
+        if _stored(state, known, key, oldest) is None:
+            _ask(state, known, key, ask, oldest, state.databases.transaction)
+    except TROUBLE as error:
+        log.warning("A sum could not be worked out: %s", type(error).__name__)
+    finally:
+        _asking.pop((state, key), None)
 
 
 def logged(key: Hashable, ask: Ask[T]) -> T:

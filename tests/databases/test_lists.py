@@ -276,3 +276,32 @@ def test_a_total_that_is_out_of_date_leads_to_the_plain_way(state: Any, people: 
     with state.databases.transaction() as session:
         assert browse.users(session, {}, "-balance", offset=590, limit=25, total=100)[0]
         assert browse.users(session, {}, "-balance", offset=10_000, limit=25, total=20_000)[0] == []
+
+
+def test_a_sum_that_would_take_long_is_given_in_parts_that_add_up(state: Any) -> None:
+    requests(state, 2500)
+    with state.databases.logs() as session:
+        whole, parts, before = sum(range(2500)), [], 0
+        while True:
+            quota, before = log_list.consumed(session, LogFilter(type=2), before=before, seconds=0, size=1000)
+            parts.append(quota)
+            if not before:
+                break
+            assert log_list.moment(session, before)
+        assert (sum(parts), len(parts)) == (whole, 3)
+        assert log_list.consumed(session, LogFilter(type=2), seconds=60) == (whole, 0)
+
+
+def test_a_search_goes_on_where_it_stopped(state: Any) -> None:
+    requests(state, 2500)
+    wanted, ends = LogFilter(q="r7"), []
+    with state.databases.logs() as session:
+        before = 0
+        for piece in log_list.pieces(session, wanted, seconds=60):  # all of them: twice as many entries, and twice as many
+            assert piece.high == before
+            before = piece.low + 1
+            ends.append(piece.more)
+        assert ends[-1] is False and len(ends) <= 3
+        assert len(list(log_list.pieces(session, wanted, seconds=0))) == 1
+        rows, among = log_list.search(session, wanted, before=0)
+        assert [row.quota for row in rows] == [7] or among.more

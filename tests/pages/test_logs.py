@@ -1,11 +1,17 @@
 """Logs by their page: whose they are, filters, keyset paging, the story of one request, export."""
 
+import html
+import re
 from typing import Any
 
 import pytest
+from asks import until
+from gevent.event import Event
+from sqlalchemy import insert
 
 from oneapi import jobs
-from oneapi.pages import explain
+from oneapi.models import log, usage
+from oneapi.pages import explain, recent
 
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -106,3 +112,34 @@ def test_stored_acts_are_told_in_the_readers_language(app: Any, stored: str, eng
     for lang, said in (("en", english), ("zh_CN", chinese)):
         with app.test_request_context(headers={"Cookie": f"lang={lang}"}):
             assert explain.said(stored) == said
+
+
+def test_a_filter_that_finds_nothing_says_how_far_it_looked_and_goes_on(browse: Any, state: Any, admin: Any) -> None:
+    with state.databases.logs() as session:
+        session.execute(insert(log.Log), [{"created_at": at, "type": 2, "request_id": f"r{at}"} for at in range(1, 21_001)])
+    browser, where, turns = browse(admin), "/log?range=all&q=nothing", 0
+    while where:
+        said = browser.get(where).text
+        found = re.search(r'id="older".*?hx-get="([^"]+)".*?>([^<]+)</a>', said)
+        assert found is None or found[2].startswith("Searched back to")
+        where, turns = html.unescape(found[1]) if found else "", turns + 1
+    assert turns >= 2
+
+
+def test_live_rows_of_a_filter_that_finds_nothing_do_not_search_all_entries(browse: Any, alice: Any, served_once: Any) -> None:
+    said = browse(alice).ask("/log/live?after=0&model=other", "fresh").text
+    assert f"after={served_once.id}&" in said
+
+
+def test_sums_that_take_long_come_later(browse: Any, admin: Any, served_once: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large site: the first look at a long range shows the entries at once, and adds up beside the request."""
+    browser, ready, series = browse(admin), Event(), usage.series
+    browser.get("/log")
+    recent._many.clear()  # as after a start
+    monkeypatch.setattr(usage, "many", lambda session: True)
+    monkeypatch.setattr(usage, "series", lambda *what, **more: ready.wait(20) and series(*what, **more))
+    said = browser.get("/log?range=90d").text
+    assert "Being added up" in said and f"log-{served_once.id}" in said and 'aria-busy="true"' in said
+    ready.set()
+    assert until(lambda: "Being added up" not in browser.get("/log?range=90d").text)
+    assert "<dt>Spend</dt><dd>$" in browser.get("/log?range=90d").text
