@@ -155,3 +155,80 @@ def test_an_answer_needs_no_identity_and_no_usage(case: Path, change: Change) ->
             outcome = parsed(call, reply, changed_body)
             assert not isinstance(outcome, str), f"{name}: {outcome}"
             assert told(outcome) == expected, name
+
+
+# How providers with a protocol of their own call an answer that was cut, by the name of the field that says so.
+CUT = {
+    "stop_reason": "max_tokens", "stopReason": "max_tokens", "finishReason": "MAX_TOKENS", "done_reason": "length",
+    "FinishReason": "length",
+}  # fmt: skip
+CUT_OF = {"cohere": ("finish_reason", "MAX_TOKENS"), "dashscope": ("finish_reason", "length")}
+
+
+def reason_of(case: Path, value: Any) -> tuple[str, str] | None:
+    """The field of an answer or event that tells why it ended, and the provider's word for an answer that was cut."""
+    known = CUT_OF.get(case.parent.name)
+    pairs = [known] if known else list(CUT.items())
+    return next(((name, word) for name, word in pairs if any(each[name] for each in holders(value, name))), None)
+
+
+def with_reason(value: Any, name: str, reason: str) -> Any:
+    changed = copy.deepcopy(value)
+    for each in holders(changed, name):
+        if each[name] not in (None, "", "null"):
+            each[name] = reason
+    return changed
+
+
+def reasons_told(case: Path, change: Callable[[Any, tuple[str, str]], Any]) -> Any:
+    """What a case is answered with once its ending is changed; None for a case whose provider names no ending."""
+    found = served(case)
+    if found is None or found[0].kind != "chat" or found[0].vendor.protocols["chat"].native:
+        return None
+    call, framing_name, reply = found
+    if framing_name:
+        request = vendors.guarded_build(call.vendor.protocols[call.kind], copy.deepcopy(call))
+        events = events_of(framing_of(request, call.vendor.protocols[call.kind], framing_name), reply.body)
+        data = [event.data for event in events]
+        ending = reason_of(case, data)
+        if ending is None:
+            return None
+        changed = change(data, ending)
+        return answered(call, [Event(each, event.name) for each, event in zip(changed, events, strict=True)])
+    try:
+        body = reply.json()
+    except ValueError:  # the frames of a WebSocket
+        return None
+    ending = reason_of(case, body)
+    return None if ending is None else parsed(call, reply, change(body, ending))
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case.parent.name}/{case.name}" for case in CASES])
+def test_an_answer_that_was_cut_ends_with_length_whatever_it_holds(case: Path) -> None:
+    outcome = reasons_told(case, lambda value, ending: with_reason(value, *ending))
+    if outcome is not None:
+        assert set(told(outcome)[1]) == {"length"}, outcome
+
+
+EMPTY: dict[str, Any] = {
+    "anthropic": {"type": "message", "content": [], "stop_reason": "made_up"},
+    "bedrock": {"output": {"message": {"content": []}}, "stopReason": "made_up"},
+    "gemini": {"candidates": [{"content": {"parts": []}, "finishReason": "MADE_UP"}]},
+    "palm": {"candidates": [{"finishReason": "OTHER"}]},
+    "vertex": {"candidates": [{"content": {}, "finishReason": "NO_IMAGE"}]},
+    "ollama": {"message": {"content": "", "thinking": "Hm."}, "done": True, "done_reason": "unload"},
+    "cohere": {"message": {"content": []}, "finish_reason": "MADE_UP"},
+    "dashscope": {"output": {"choices": [{"message": {"content": ""}, "finish_reason": "made_up"}]}},
+    "tencent": {"Response": {"Choices": [{"Message": {"Content": ""}, "FinishReason": "made_up"}]}},
+    "baidu": {"result": "", "finish_reason": "made_up"},
+    "cloudflare": {"result": {"response": "", "finish_reason": "made_up"}, "success": True},
+    "replicate": {"status": "succeeded", "output": None},
+    "coze": {"code": 0, "data": []},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("slug", EMPTY)
+def test_an_answer_that_was_given_up_is_a_failure_and_not_empty(slug: str) -> None:
+    row = next(row for row in vendors.REGISTRY.values() if row.slug == slug)
+    call = Call("chat", {"model": "m", "messages": [{"role": "user", "content": "hi"}]}, "m", "", "", id="test", vendor=row)
+    assert str(parsed(call, Reply(200, {}, b""), EMPTY[slug])).startswith("server: ")

@@ -31,8 +31,9 @@ def as_chunks(answer: dict[str, Any]) -> list[dict[str, Any]]:
         if delta.get("tool_calls"):
             delta["tool_calls"] = [{"index": i, **tool} for i, tool in enumerate(delta["tool_calls"])]
         index, reason = choice.get("index", 0), choice.get("finish_reason") or "stop"
-        for said in ({"role": "assistant", "content": ""}, delta):
-            chunks.append(head | {"choices": [{"index": index, "delta": said, "finish_reason": None}]})
+        for said, marks in (({"role": "assistant", "content": ""}, None), (delta, choice.get("logprobs"))):
+            told = {"index": index, "delta": said, "finish_reason": None}
+            chunks.append(head | {"choices": [told | {"logprobs": marks} if marks else told]})
         chunks.append(head | {"choices": [{"index": index, "delta": {}, "finish_reason": reason}]})
     return chunks
 

@@ -70,7 +70,7 @@ def user(body: Json) -> Json:
 
 def parse_embeddings(reply: Reply, call: Call) -> Json | Request:
     answer = read(reply)
-    vectors = [item["embedding"] for item in sorted(answer["data"], key=lambda item: item["index"])]
+    vectors = [item["embedding"] for item in sorted(answer["data"], key=lambda item: item.get("index") or 0)]
     return pieces.gathered(call, vectors, (answer.get("usage") or {}).get("prompt_tokens") or 0) or build_embeddings(call)
 
 

@@ -5,7 +5,7 @@ https://docs.cohere.com/reference/chat
 
 from typing import Any
 
-from oneapi.vendors import asks, pieces, shapes
+from oneapi.vendors import asks, pieces, shapes, typed
 
 Json = dict[str, Any]
 
@@ -33,8 +33,8 @@ def _sampling(body: Json) -> Json:
         ("temperature", "temperature", 0, 1), ("top_p", "p", 0.01, 0.99), ("top_k", "k", 0, 500),
         ("frequency_penalty", "frequency_penalty", 0, 1), ("presence_penalty", "presence_penalty", 0, 1),
     ):  # fmt: skip
-        if body.get(name) is not None:
-            found[ours] = min(max(body[name], low), high)
+        if (value := typed.number_of(body, name)) is not None:
+            found[ours] = min(max(value, low), high)
     if (limit := shapes.max_tokens(body)) is not None:
         found["max_tokens"] = limit
     if stop := shapes.stop_list(body):

@@ -181,12 +181,12 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
         match event.name, event.data:
             case "messageStart", _:
                 delta = {"role": "assistant", "content": ""}
-            case "contentBlockStart", {"contentBlockIndex": index, "start": start}:
-                delta = blocks.begin(index, start)
-            case "contentBlockDelta", {"contentBlockIndex": index, "delta": piece}:
-                delta = blocks.go_on(index, piece)
-            case "contentBlockStop", {"contentBlockIndex": index}:
-                delta = blocks.end(index)
+            case "contentBlockStart", {"start": start}:
+                delta = blocks.begin(event.data.get("contentBlockIndex") or 0, start)
+            case "contentBlockDelta", {"delta": piece}:
+                delta = blocks.go_on(event.data.get("contentBlockIndex") or 0, piece)
+            case "contentBlockStop", data:
+                delta = blocks.end(data.get("contentBlockIndex") or 0)
             case "messageStop", data:
                 reason = data.get("stopReason") or reason
             case "metadata", {"usage": dict(told)}:

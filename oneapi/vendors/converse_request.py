@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.htm
 
 from typing import Any
 
-from oneapi.vendors import asks, messages_request, shapes
+from oneapi.vendors import asks, messages_request, shapes, typed
 from oneapi.vendors.converse_turns import blocks_of, cached, messages
 from oneapi.wire import Call
 
@@ -55,7 +55,7 @@ def _inference(asked: Json, call: Call) -> Json:
     """Limits and sampling, and beyond Converse's own parameters whatever the model's family calls its own."""
     claude = "claude" in call.model
     own = {k: v for k, v in asks.extras(asked).items() if k not in (*NATIVE, "additionalModelRequestFields")}
-    own |= asked.get("additionalModelRequestFields") or {}
+    own |= typed.object_of(asked, "additionalModelRequestFields")
     limit = shapes.max_tokens(asked)
     config: Json = {"maxTokens": limit} if limit else {}
     if claude:
@@ -65,7 +65,7 @@ def _inference(asked: Json, call: Call) -> Json:
         names = (("temperature", "temperature"), ("top_p", "topP"))
         config |= {name: asked[key] for key, name in names if asked.get(key) is not None}
         if "nova" in call.model and "top_k" in own:  # Nova takes it in a place of its own
-            own["inferenceConfig"] = {"topK": own.pop("top_k")} | own.get("inferenceConfig", {})
+            own["inferenceConfig"] = {"topK": own.pop("top_k")} | typed.object_of(own, "inferenceConfig")
     if stop := [text for text in shapes.stop_list(asked) if (text.strip() if claude else text)]:
         config["stopSequences"] = stop
     return ({"inferenceConfig": config} if config else {}) | ({"additionalModelRequestFields": own} if own else {})
@@ -79,7 +79,7 @@ def _claude(own: Json, asked: Json, call: Call, config: Json) -> Json:
         own = messages_request.thinking(call.model, asked) | own
     if messages_request.thoughtless(number, asked):
         own = messages_request.unthinking(own)
-    budget = (own.get("thinking") or {}).get("budget_tokens", 0)
+    budget = int(typed.number_of(typed.object_of(own, "thinking"), "budget_tokens", "thinking.") or 0)
     limit = config.get("maxTokens") or messages_request.default_limit(number) * bool(budget)
     if budget and limit <= budget:
         limit += budget

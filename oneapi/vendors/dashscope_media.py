@@ -79,7 +79,7 @@ def build_embeddings(call: Call) -> Request:
 
 def parse_embeddings(reply: Reply, call: Call) -> Json | Request:
     answer = read(reply)
-    found = sorted(answer["output"]["embeddings"], key=lambda item: item.get("text_index", item.get("index", 0)))
+    found = sorted(answer["output"]["embeddings"], key=lambda item: item.get("text_index") or item.get("index") or 0)
     usage = answer.get("usage") or {}
     tokens = usage.get("total_tokens") or (usage.get("input_tokens") or 0) + (usage.get("image_tokens") or 0)
     vectors = [item["embedding"] for item in found]

@@ -3,8 +3,8 @@
 import base64
 from typing import Any
 
-from oneapi.vendors import asks, gemini_request, pieces
-from oneapi.vendors.gemini_protocol import blocked, usage
+from oneapi.vendors import asks, endings, gemini_request, pieces
+from oneapi.vendors.gemini_protocol import ABORTS, blocked, usage
 from oneapi.vendors.google_errors import fault
 from oneapi.wire import Call, Reply, VendorError
 
@@ -115,6 +115,9 @@ def pictures(reply: Reply, call: Call) -> Json:
     if "candidates" in answer or blocked(answer):
         parts = [part for one in answer.get("candidates") or () for part in (one.get("content") or {}).get("parts") or ()]
         found = [part["inlineData"] for part in parts if "inlineData" in part and not part.get("thought")]
+        failed = next((one for one in answer.get("candidates") or () if one.get("finishReason") in ABORTS), None)
+        if failed and not found:
+            raise endings.aborted(failed["finishReason"], failed.get("finishMessage"))
         images = [(item["mimeType"], item["data"]) for item in found]
         used = _image_usage(answer.get("usageMetadata"))
     else:

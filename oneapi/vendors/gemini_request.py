@@ -7,7 +7,7 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from oneapi.vendors import asks, shapes
+from oneapi.vendors import asks, shapes, typed
 from oneapi.vendors.gemini_turns import contents
 from oneapi.wire import Call
 
@@ -53,7 +53,7 @@ def body(call: Call) -> Json:
     if (
         config := _config(asked, call.model)
         | {k: v for k, v in native.items() if k in CONFIG}
-        | native.get("generationConfig", {})
+        | typed.object_of(native, "generationConfig")
     ):
         out["generationConfig"] = config
     if safety := call.config.get("safety", "BLOCK_NONE"):
@@ -63,7 +63,7 @@ def body(call: Call) -> Json:
 
 def _native(asked: Json) -> Json:
     """The vendor's own parameters in the vendor's spelling; Google documents `extra_body.google` for its OpenAI address."""
-    google = (asked.get("extra_body") or {}).get("google") or {}
+    google = typed.object_of(typed.object_of(asked, "extra_body"), "google", "extra_body.")
     found = google | {k: v for k, v in asks.extras(asked).items() if k not in google}
     return {re.sub(r"_([a-z])", lambda m: m[1].upper(), name): value for name, value in found.items()}
 
@@ -72,7 +72,7 @@ def _config(asked: Json, model: str) -> Json:
     out = {name: asked[key] for key, name in PARAMETERS.items() if asked.get(key) is not None}
     if limit := shapes.max_tokens(asked):
         out["maxOutputTokens"] = limit
-    if (asked.get("n") or 1) > 1:
+    if (typed.number_of(asked, "n") or 1) > 1:
         out["candidateCount"] = asked["n"]
     if stop := shapes.stop_list(asked):
         out["stopSequences"] = stop[:5]

@@ -5,8 +5,7 @@ https://ai.google.dev/api/caching#Content
 
 from typing import Any
 
-from oneapi.vendors import asks, shapes, thoughts
-from oneapi.wire import VendorError
+from oneapi.vendors import asks, shapes, thoughts, typed
 
 Json = dict[str, Any]
 
@@ -35,28 +34,36 @@ def contents(turns: list[Json], signed: bool = False) -> list[Json]:
 
 def _said(turn: Json, signed: bool) -> list[Json]:
     """What the model said, each signature on the part it came with: of a text on the last text, of a call on the call."""
-    google = (turn.get("extra_content") or {}).get("google") or {}
-    content, kept = turn.get("content"), google.get("parts") if isinstance(google, dict) else None
+    google = typed.object_of(typed.object_of(turn, "extra_content", "messages[]."), "google", "messages[].extra_content.")
+    content, kept = turn.get("content"), google.get("parts")
     parts = _woven(shapes.text_of(content), kept) if kept else [_part(part) for part in asks.parts(content)]
-    parts += [_media(asks.image_url(picture)) for picture in turn.get("images") or ()]
+    parts += [_media(_drawn(picture)) for picture in typed.objects_of(turn, "images", "messages[].")]
     for detail in thoughts.details(turn, thoughts.GEMINI):
-        if detail.get("type") == "reasoning.encrypted":
+        if detail.get("type") == "reasoning.encrypted" and detail.get("data"):
             parts = parts or [{"text": ""}]
             parts[-1]["thoughtSignature"] = detail["data"]
     for number, call in enumerate(turn.get("tool_calls") or ()):
         part: Json = {"functionCall": {**_id(call.get("id")), "name": call["function"]["name"], "args": asks.arguments(call)}}
-        google = (call.get("extra_content") or {}).get("google") or {}
+        where = "messages[].tool_calls[]."
+        google = typed.object_of(typed.object_of(call, "extra_content", where), "google", f"{where}extra_content.")
         if signature := google.get("thought_signature") or (UNSIGNED if signed and not number else ""):
             part["thoughtSignature"] = signature
         parts.append(part)
     return parts
 
 
+def _drawn(picture: Json) -> str:
+    """The address of a picture that the model drew."""
+    match picture:
+        case {"image_url": {"url": str(url)}} | {"image_url": str(url)}:
+            return url
+    raise typed.bad("messages[].images", "a list of objects with image_url.url")
+
+
 def _woven(text: str, kept: Any) -> list[Json]:
     """The text with the parts that are not text, such as code that was run, where the model put them: at their `offset`."""
     if not isinstance(kept, list) or not all(isinstance(part, dict) and isinstance(part.get("offset", 0), int) for part in kept):
-        message = "messages[].extra_content.google.parts must be a list of objects whose `offset` is a whole number."
-        raise VendorError("bad_request", message, param="messages")
+        raise typed.bad("messages[].extra_content.google.parts", "a list of objects whose `offset` is a whole number")
     found: list[Json] = []
     at = 0
     for part in sorted(kept, key=lambda part: part.get("offset", len(text))):

@@ -151,12 +151,12 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
                 message = data.get("message") or {}
                 id, delta = _id(message, call), {"role": "assistant", "content": ""}
                 told = reports.gather(call, told, message.get("usage"), usages.anthropic)
-            case {"type": "content_block_start", "index": index, "content_block": block}:
-                delta = blocks.begin(index, block)
-            case {"type": "content_block_delta", "index": index, "delta": piece}:
-                delta = blocks.go_on(index, piece)
-            case {"type": "content_block_stop", "index": index}:
-                delta = blocks.end(index)
+            case {"type": "content_block_start", "content_block": block}:
+                delta = blocks.begin(data.get("index") or 0, block)
+            case {"type": "content_block_delta", "delta": piece}:
+                delta = blocks.go_on(data.get("index") or 0, piece)
+            case {"type": "content_block_stop"}:
+                delta = blocks.end(data.get("index") or 0)
             case {"type": "message_delta"}:  # its numbers are totals, not additions
                 stop |= {k: v for k, v in (data.get("delta") or {}).items() if v is not None}
                 told = reports.gather(call, told, data.get("usage"), usages.anthropic)

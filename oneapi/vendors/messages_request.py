@@ -6,7 +6,7 @@ https://platform.claude.com/docs/en/api/messages
 import re
 from typing import Any
 
-from oneapi.vendors import asks, shapes, thoughts
+from oneapi.vendors import asks, shapes, thoughts, typed
 from oneapi.vendors.messages_turns import blocks_of, messages
 from oneapi.wire import Call
 
@@ -68,11 +68,14 @@ def _thoughtful(out: Json, asked: Json, call: Call) -> Json:
     thought = {} if "thinking" in own or forced else thinking(call.model, asked)
     if thoughtless(model, asked):
         own, thought = unthinking(own), unthinking(thought)
-    thought["output_config"] = out.pop("output_config", {}) | thought.pop("output_config", {}) | own.pop("output_config", {})
+    wanted = typed.object_of(own, "output_config")
+    thought["output_config"] = out.pop("output_config", {}) | thought.pop("output_config", {}) | wanted
+    own.pop("output_config", None)
     out |= {k: v for k, v in (thought | own).items() if v != {}}
-    chosen = out.get("thinking") or {}
-    if chosen.get("type") == "enabled" and out["max_tokens"] <= chosen.get("budget_tokens", 0):
-        out["max_tokens"] += chosen["budget_tokens"]
+    chosen = typed.object_of(out, "thinking")
+    budget = int(typed.number_of(chosen, "budget_tokens", "thinking.") or 0)
+    if chosen.get("type") == "enabled" and out["max_tokens"] <= budget:
+        out["max_tokens"] += budget
     return sampled(out, asked, model, call.headers.get("anthropic-version", ""))
 
 
@@ -125,7 +128,7 @@ def _account(asked: Json) -> Json:
     if user := user or asked.get("safety_identifier") or asked.get("user"):
         out["metadata"] = {"user_id": user}
     if tier := asked.get("service_tier"):
-        out["service_tier"] = {"default": "standard_only", "standard_only": "standard_only"}.get(tier, "auto")
+        out["service_tier"] = "standard_only" if tier in ("default", "standard_only") else "auto"
     return out
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from oneapi.vendors import asks, endings, logprobs, openai, pieces, quirks, reports, shapes
+from oneapi.vendors import asks, endings, logprobs, openai, pieces, quirks, reports, shapes, typed
 from oneapi.vendors.contract import ModelList, Protocol, Vendor, bearer, failure
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
@@ -50,7 +50,7 @@ def options(body: Json) -> Json:
         found["num_predict"] = limit
     if stop := shapes.stop_list(body):
         found["stop"] = stop
-    return found | (body.get("options") or {})
+    return found | typed.object_of(body, "options")
 
 
 def messages(turns: list[Json]) -> list[Json]:

@@ -7,6 +7,8 @@ The carrier has two forms, since clients know the one or the other: `reasoning_d
 from collections.abc import Iterator
 from typing import Any
 
+from oneapi.vendors import typed
+
 Json = dict[str, Any]
 
 # OpenRouter's names for the vendors whose signatures these are; they hold on every platform.
@@ -16,12 +18,13 @@ GEMINI = "google-gemini-v1"
 
 def details(message: Json, format: str) -> list[Json]:
     """The reasoning a client hands back, as far as it is this vendor's: nobody else can check a signature."""
-    return [detail for detail in message.get("reasoning_details") or [] if detail.get("format", format) == format]
+    listed = typed.objects_of(message, "reasoning_details", "messages[].")
+    return [detail for detail in listed if detail.get("format", format) == format]
 
 
 def handed_back(message: Json) -> Iterator[tuple[str, str, str]]:
     """Text and signature, or the sealed data, of each of Claude's thoughts that a client hands back in either form."""
-    if blocks := message.get("thinking_blocks"):
+    if blocks := typed.objects_of(message, "thinking_blocks", "messages[]."):
         told = [(block.get("thinking"), block.get("signature"), block.get("data")) for block in blocks]
     else:
         told = [(each.get("text"), each.get("signature"), each.get("data")) for each in details(message, CLAUDE)]
@@ -86,8 +89,11 @@ class Streamed:
 
     def end(self, index: int) -> Json | None:
         """The whole thought, once its block is over and if it can be handed back."""
-        told = self._told.get(index)
-        if told is None or not (told["signature"] or told["data"]):
+        told = self._told.pop(index, None)
+        if told is None:
+            return None
+        self._told[-len(self._told) - 1] = told  # another block may have this index where a provider leaves indexes out
+        if not (told["signature"] or told["data"]):
             return None
         block = _block(told["text"], told["signature"], told["data"])
         return {"thinking_blocks": [{"index": told["number"], **block}]}

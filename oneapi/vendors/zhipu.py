@@ -126,7 +126,7 @@ def build_embeddings(call: Call) -> Request:
 def parse_embeddings(reply: Reply, call: Call) -> Json | Request:
     answer = reply.json()
     troubled(answer, call, {})
-    vectors = [item["embedding"] for item in sorted(answer["data"], key=lambda item: item["index"])]
+    vectors = [item["embedding"] for item in sorted(answer["data"], key=lambda item: item.get("index") or 0)]
     return pieces.gathered(call, vectors, (answer.get("usage") or {}).get("prompt_tokens") or 0) or build_embeddings(call)
 
 

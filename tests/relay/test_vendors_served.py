@@ -42,7 +42,10 @@ CASES = [
     "siliconflow/images", "siliconflow/rerank", "stepfun/reasoning_stream", "tencent/tools_stream", "tencent/picture",
     "tencent/embeddings_base64", "dashscope/embeddings_many", "zhipu/rerank_of_objects",
     "xunfei-v2/tools_stream", "xunfei-v2/reasoning_stream", "zhipu/tools_stream",
-    "zhipu/v3_stream",
+    "zhipu/v3_stream", "anthropic/id-missing-stream", "anthropic/usage-missing", "anthropic/two-message-deltas-stream",
+    "bedrock/usage-missing", "bedrock/index-missing-stream", "cloudflare/tokens-like-json-stream", "cohere/logprobs-stream",
+    "gemini/logprobs-stream", "gemini/code-execution-stream", "ollama/logprobs-stream",
+    "ollama/stream-last-frame-without-message", "zhipu/v3_blanks_stream", "zhipu/v3_text_in_json",
 ]  # fmt: skip
 
 
@@ -117,3 +120,13 @@ def test_who_cannot_stream_is_heard_as_a_stream(say: Any, vendor: FakeVendor, ch
     said = [(choice["delta"], choice["finish_reason"]) for chunk in chunks for choice in chunk["choices"]]
     assert said == [({"role": "assistant", "content": ""}, None), ({"content": "\u4f60\u597d"}, None), ({}, "stop")]
     assert last == "[DONE]"
+
+
+def test_log_probabilities_survive_an_answer_that_did_not_stream(
+    say: Any, vendor: FakeVendor, channel: Callable[..., int]
+) -> None:
+    channel(type=24, models=ASKED, model_mapping=json.dumps({ASKED: "gemini-2.5-flash"}))
+    vendor.says(load(WIRE / "gemini" / "logprobs" / "reply.json"))
+    *chunks, _ = events(say(stream=True, logprobs=True).text)
+    marked = [choice["logprobs"] for chunk in chunks for choice in chunk["choices"] if choice.get("logprobs")]
+    assert [entry["token"] for entry in marked[0]["content"]] == ["Hi"] and len(marked) == 1
