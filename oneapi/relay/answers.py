@@ -10,15 +10,15 @@ import orjson
 
 from oneapi import vendors
 from oneapi.dialects import openai as dialect
-from oneapi.relay import delivered, framing, meter
+from oneapi.relay import converted, delivered, forms, framing, meter
 from oneapi.relay.ask import Ask
 from oneapi.relay.bill import SAID_NOTHING, Bill
 from oneapi.relay.converted import Chunks, charge_heard, encoded, usage_chunk
 from oneapi.relay.http1 import NO_HEADERS
 from oneapi.relay.passthrough import Watch
 from oneapi.relay.pump import Passthrough
-from oneapi.relay.transport import ClientLeft, Incoming
-from oneapi.vendors import reports
+from oneapi.relay.transport import ClientLeft, Incoming, Quick
+from oneapi.vendors import errors, reports
 from oneapi.vendors.contract import Protocol
 from oneapi.vendors.openai import fault
 from oneapi.wire import Call, Reply, Request, Usage, VendorError
@@ -81,16 +81,20 @@ def begun(
     kind = (incoming.headers.get("content-type") or "").partition(";")[0].strip().lower()
     if ask.kind == "speech" and kind != SSE:
         return _spoken(ask, bill, protocol, call, incoming, failed)
-    if kind == JSON and frame in ("sse", "sse_sourced"):
+    untouched = protocol.native and call.asked == call.model and ask.kind in converted.SPOKEN and incoming.inflate is None
+    first = b""
+    if frame not in OF_ONE_FORM and incoming.inflate is None:
+        first = incoming.peek(_has_data if untouched else _has_form)
+    if forms.document(first) or (not first and kind == JSON and frame in ("sse", "sse_sourced")):
         return _not_streamed(ask, bill, protocol, call, incoming)
-    untouched = protocol.native and call.asked == call.model and ask.kind in ("chat", "completions")
-    if untouched and incoming.inflate is None:
-        check_first(incoming.peek(_has_data))
+    if untouched and not framing.unparted(first):
+        check_first(first)
         bill.first()
         incoming.headers = NO_HEADERS  # nobody asks for them any more
-        watch = Watch(ask, bill, failed)
-        edit = None if ask.wants_usage else watch.edit
-        return Served(SSE, Passthrough(incoming, watch, edit=edit, farewell=watch.farewell))
+        watch = Watch(ask, bill, failed, first if ask.wants_usage else b"")
+        if ask.wants_usage:
+            return Served(SSE, Passthrough(incoming, watch, farewell=watch.farewell, closing=watch.closing))
+        return Served(SSE, Passthrough(incoming, watch, edit=watch.edit, farewell=watch.farewell))
     events = framing.events(frame, incoming)
     chunks = vendors.guarded_stream(protocol, events, call)
     opening = list(until_content(chunks))
@@ -105,44 +109,45 @@ def until_content(chunks: Iterator[Json]) -> Iterator[Json]:
     for chunk in chunks:
         yield chunk
         choices = chunk.get("choices")
-        if not choices or any(_holds_more(choice) for choice in choices):
+        if not choices or any(choice.get("finish_reason") or delivered.beyond_role(choice) for choice in choices):
             return
 
 
-def _holds_more(choice: Json) -> bool:
-    delta = choice.get("delta")
-    if not isinstance(delta, dict) or choice.get("finish_reason"):
-        return True
-    return any(value for name, value in delta.items() if name != "role")
-
-
+OF_ONE_FORM = ("websocket", "ndjson")  # framings that a JSON document cannot be told from
 # A whole line of data, after comments and other fields.
 DATA = re.compile(rb"(?:\A|[\r\n])data:[^\r\n]*[\r\n]")
 BEGINNING = 1 << 20  # bytes in which the first line of data must come
 
 
 def _has_data(data: bytes) -> bool:
-    return bool(DATA.search(data)) or data[:1] in (b"{", b"<") or len(data) > BEGINNING
+    """Return whether the first line of data is here, and the beginning of what follows it."""
+    found = DATA.search(data)
+    follows = data[found.end() :] if found is not None else b""
+    if found is not None and found[0].endswith(b"\r"):
+        follows = follows.removeprefix(b"\n")
+    return bool(follows) or data[:1] in (b"{", b"<") or forms.document(data) or len(data) > BEGINNING
+
+
+def _has_form(data: bytes) -> bool:
+    return bool(data.strip(forms.BLANK)) or len(data) > BEGINNING
 
 
 def check_first(first: bytes) -> None:
     """Raise the VendorError that a stream begins with, if it does."""
     if not first:
         raise VendorError("garbled", "The vendor's stream is empty.")
-    if not DATA.search(first) and first[:1] != b"{":
+    if not DATA.search(first):
         raise VendorError("garbled", "The vendor's answer is not the stream that was asked for.")
-    if b'"error"' in first or first[:1] == b"{":
-        for event in framing.SSE().feed(first + b"\n\n" if first[:1] == b"{" else first):
-            if isinstance(event.data, dict) and event.data.get("error"):
-                raise fault(event.data)
-        if first[:1] == b"{":
-            raise VendorError("garbled", "The vendor answered a stream request with a document.")
+    if b'"error' in first:
+        for event in framing.SSE().feed(first):
+            if isinstance(event.data, dict) and (found := errors.found_in(event.data)):
+                raise fault(found)
 
 
 def _not_streamed(ask: Ask, bill: Bill, protocol: Protocol, call: Call, incoming: Incoming) -> Served | Request:
-    """A vendor that ignored `stream`: its whole answer becomes a short stream. Or one that says where to go on."""
-    reply = Reply(incoming.status, incoming.headers, incoming.read())
-    result = vendors.guarded_parse(protocol, reply, call)
+    """Return the whole answer of a provider that ignored `stream` as a short stream, or the request that it refers to."""
+    reply: Reply = Quick(incoming.status, incoming.headers, incoming.read().strip(forms.BLANK))
+    reply, result = forms.answered(protocol, reply, call)
     if isinstance(result, Request):
         return result
     if not isinstance(result, dict):
@@ -150,7 +155,7 @@ def _not_streamed(ask: Ask, bill: Bill, protocol: Protocol, call: Call, incoming
     bill.first()
     used = _charge(ask, bill, result)
     chunks = dialect.as_chunks(result) if ask.kind == "chat" else [result]
-    if ask.wants_usage:
+    if ask.wants_usage and ask.kind in converted.SPOKEN:
         chunks.append(usage_chunk(chunks[-1], reports.of(result), used))
     return Served(SSE, b"".join(map(encoded, chunks)) + dialect.DONE)
 

@@ -10,7 +10,7 @@ import gevent
 
 from oneapi import vendors
 from oneapi.catalog import images
-from oneapi.relay import answers, faults, media, meter, policy, routing, transport
+from oneapi.relay import answers, faults, forms, media, meter, policy, routing, transport
 from oneapi.relay.answers import Served
 from oneapi.relay.ask import Ask
 from oneapi.relay.bill import Bill
@@ -198,7 +198,7 @@ def exchanged(
         try:  # what `dated` does, for every answer at less cost
             if reply.status >= 400:
                 raise vendors.guarded_fail(protocol, reply, call)
-            result = vendors.guarded_parse(protocol, reply, call)
+            reply, result = forms.answered(protocol, reply, call)
         except VendorError as error:
             error.date = reply.headers.get("date") or ""
             raise

@@ -29,6 +29,24 @@ def decoded(data: bytes) -> Any:
         return data.decode("utf-8", "replace")
 
 
+def complete(line: bytes) -> bool:
+    """Return whether a line of data is a whole JSON object, or the end mark."""
+    line = line.strip()
+    if line[:1] != b"{" or line[-1:] != b"}":
+        return line == b"[DONE]"
+    return isinstance(decoded(line), dict)
+
+
+# A line of data, and one that follows it without the blank line that ends an event.
+UNPARTED = re.compile(rb"(?:\A|[\r\n])data:([^\r\n]*)(?:\r\n|\n|\r)(?:event:[^\r\n]*(?:\r\n|\n|\r))?data:")
+
+
+def unparted(begin: bytes) -> bool:
+    """Return whether a stream that begins so lacks the blank lines between its events."""
+    found = UNPARTED.search(begin)
+    return found is not None and complete(found[1])
+
+
 # Half of a character beyond U+FFFF, as JSON writes it, without its other half.
 HALF = re.compile(r"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]..")
 
@@ -87,7 +105,8 @@ class Lines:
 class SSE:
     """Server-sent events as https://html.spec.whatwg.org/multipage/server-sent-events.html describes them.
 
-    One licence: an event that lacks only its closing blank line when the body ends is dispatched, since vendors do that.
+    Two licences, since providers need them: an event that lacks only its closing blank line when the body ends is dispatched,
+    and lines of data that are each a whole JSON object are events of their own.
     """
 
     decode: Callable[[bytes], Any] = staticmethod(decoded)
@@ -119,13 +138,21 @@ class SSE:
                 found.append(Event(self.decode(self._data[0] if len(self._data) == 1 else b"\n".join(self._data)), self._name))
             self._data, self._size, self._name = [], 0, ""
         elif line.startswith(b"data:"):
+            if self._data and self._whole():
+                self._take(b"", found)
             self._keep(line[6:] if line.startswith(b"data: ") else line[5:])
         elif line.startswith(b"event:"):
+            if self._name and self._whole():
+                self._take(b"", found)
             self._name = line[6:].removeprefix(b" ").decode("utf-8", "replace")
         elif line == b"data":
             self._keep(b"")
         elif line == b"event":
             self._name = ""
+
+    def _whole(self) -> bool:
+        """Return whether the data so far is one line with a whole JSON object, after which nothing of it can follow."""
+        return len(self._data) == 1 and complete(self._data[0]) and self.decode is decoded
 
     def _keep(self, value: bytes) -> None:
         self._data.append(value)

@@ -131,6 +131,18 @@ def chunk_size(line: bytes) -> int:
     return size
 
 
+def framed(place: tuple[int, int, bytes], payload: bytes) -> bytes:
+    """Return a payload as chunks that continue a body from that place. A chunk that lacks more is filled up with line ends."""
+    state, need, part = place
+    head = b""
+    if state == Dechunk.DATA:
+        payload = payload.ljust(need, b"\n")
+        head, payload = payload[:need] + b"\r\n", payload[need:]
+    elif state == Dechunk.CRLF:
+        head = b"\r\n"[len(part) :]
+    return head + (b"%x\r\n%b\r\n" % (len(payload), payload) if payload else b"")
+
+
 class Dechunk:
     """Takes a chunked body apart as it arrives. After `over`, `rest` holds what came after the body."""
 
@@ -148,6 +160,21 @@ class Dechunk:
     def between(self) -> bool:
         """Whether the bytes so far end exactly between two chunks."""
         return self._state == self.SIZE and not self._part
+
+    @property
+    def place(self) -> tuple[int, int, bytes]:
+        """Where the bytes so far end: in what part of the framing, how many bytes a chunk lacks, and what begins a line."""
+        return self._state, self._need, self._part
+
+    @property
+    def size_begun(self) -> int:
+        """How many bytes of a size line have come, if the bytes so far end within one."""
+        return len(self._part) if self._state == self.SIZE else 0
+
+    @property
+    def ending(self) -> bool:
+        """Whether the payload is whole, but not its framing."""
+        return self._state == self.TRAILERS
 
     def feed(self, data: bytes) -> bytes:
         """The payload in the next bytes; raises Malformed."""

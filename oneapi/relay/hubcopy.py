@@ -7,7 +7,7 @@ from typing import Any
 from gevent.event import Event
 
 from oneapi.relay.faults import hidden
-from oneapi.relay.http1 import Malformed
+from oneapi.relay.http1 import Malformed, framed
 from oneapi.relay.sockets import AGAIN, BUFFER, VIEW, Link
 
 MAX_HELD = 16 * 1024 * 1024  # bytes of the last event, which is held back until it is settled
@@ -36,6 +36,10 @@ class Copy:
         "see",
         "idle",
         "end",
+        "place",
+        "payloads",
+        "part",
+        "refused",
     )
 
     def __init__(self, body: Any, client: Link, head: bytes):
@@ -46,6 +50,10 @@ class Copy:
         self.wake: Callable[[], object] = bool
         self.why = "begin"  # what the greenlet has to see to
         self.rest = b""  # what did not fit into the client's socket
+        self.place = self.dechunk.place  # in the framing, where `payloads` begin
+        self.payloads: list[bytes] = []  # of what is held back
+        self.part = b""  # of a size line: once it is sent nothing else can follow it
+        self.refused = False  # there was an error in the stream
         self.running = self.malformed = False
         self.error: BaseException | None = None
 
@@ -82,9 +90,10 @@ class Copy:
             if why == "begin":
                 self.begin()
             elif why in ("whole", "over"):
-                self.settle()
+                rewritten = self.settle()
                 if self.dechunk.over:
                     self.body.incoming.finished()
+                if self.dechunk.over or rewritten:
                     return True
             else:
                 return self.broken(why)
@@ -102,16 +111,23 @@ class Copy:
         self.stop()
         self.body.incoming.close()
 
-    def settle(self) -> None:
-        body = self.body
+    def settle(self) -> bool:
+        """Settle and send what was held back; returns whether that is in other words than the vendor's, and the end of it."""
+        body, payload, rewritten = self.body, b"".join(self.payloads), False
+        first = not body.settled
         body.finish("complete")
-        body.settled = True
-        held, body.held = b"".join(body.held), []
+        failed, body.settled = body.failed(), True
+        held, body.held, self.payloads = b"".join(body.held), [], []
+        if first and (body.closing is not None or failed):
+            closing = payload + (body.farewell("vendor_broke") if body.farewell else b"") if failed else body.closing(payload)
+            if rewritten := closing != payload:
+                held = framed(self.place, closing) + b"0\r\n\r\n"
         if self.rest:
             held, self.rest = self.rest + held, b""
         if self.head:
             held, self.head = self.head + held, b""
         self.client.push(held)
+        return rewritten
 
     def broken(self, why: str) -> bool:
         body = self.body
@@ -119,7 +135,13 @@ class Copy:
         if why == "vendor_broke" and self.source.fate == "timeout":
             why = "idle_timeout"
         body.finish(why)
-        if why == "client_left" or self.malformed or not self.dechunk.between:
+        if why == "client_left" or self.malformed:
+            return False
+        if self.refused:
+            words = b"".join(self.payloads) + (body.farewell(why) if body.farewell is not None else b"")
+            self.client.push(self.head + self.rest + framed(self.place, words) + b"0\r\n\r\n")
+            return True
+        if not self.dechunk.between:
             return False  # what the client has is no place to go on from
         unsent = self.head + self.rest + b"".join(body.held)
         if settled:  # the last event was whole; only the end of the body was missing
@@ -180,29 +202,53 @@ class Copy:
 
     def take(self, data: bytes) -> None:
         """Look at the next bytes, and send them on unless they belong to the end."""
-        body = self.body
+        body, dechunk = self.body, self.dechunk
+        if not body.held:
+            self.place = dechunk.place
         try:
-            payload = self.dechunk.feed(data)
+            payload = dechunk.feed(data)
         except Malformed:
             self.malformed, self.why = True, "vendor_broke"
             return
         if payload:
             self.see(payload)
             if body.observer.error is not None:  # a vendor may name our account in it
+                if not body.settled:
+                    self.payloads.append(body.before_error(payload))
+                    self.refused, self.why = True, "vendor_broke"
+                    return
                 data = hidden(data)
-        if self.dechunk.over and self.dechunk.rest:
-            data = data[: -len(self.dechunk.rest)]
+        if self.part:
+            data, self.part = self.part + data, b""
+        if dechunk.over and dechunk.rest:
+            data = data[: -len(dechunk.rest)]
         if body.settled or not body.ends(payload):
-            if not self.dechunk.over:
-                self.forward(data)
+            if not dechunk.over:
+                self.go_on(data, payload)
                 return
-        elif not self.dechunk.over and not body.whole:
-            body.held.append(data)
+        elif not dechunk.over and not body.whole:
+            self.hold(data, payload)
             if body.last > MAX_HELD:
                 self.why = "vendor_broke"
             return
-        body.held.append(data)
-        self.why = "over" if self.dechunk.over else "whole"
+        self.hold(data, payload)
+        self.why = "over" if dechunk.over else "whole"
+
+    def hold(self, data: bytes, payload: bytes) -> None:
+        self.body.held.append(data)
+        self.payloads.append(payload)
+
+    def go_on(self, data: bytes, payload: bytes) -> None:
+        """Send bytes on that are not the end, unless they may be its beginning."""
+        body = self.body
+        if not body.settled and (self.dechunk.ending or body.may_end()):
+            self.hold(data, payload)
+            return
+        if size := self.dechunk.size_begun:
+            data, self.part = data[:-size], data[-size:]
+        if body.held:
+            data, body.held, self.payloads = b"".join(body.held) + data, [], []
+        self.forward(data)
 
     def forward(self, data: bytes) -> None:
         if self.head:

@@ -2,20 +2,24 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import orjson
 
 from oneapi.dialects import openai as dialect
-from oneapi.relay import meter
+from oneapi.relay import delivered, meter
 from oneapi.relay.ask import Ask
-from oneapi.relay.bill import Bill
+from oneapi.relay.bill import SAID_NOTHING, Bill
+from oneapi.relay.converted import encoded, usage_chunk
 from oneapi.relay.faults import broken
-from oneapi.vendors import reports
+from oneapi.vendors import errors, reports
 from oneapi.vendors.openai import fault
 from oneapi.wire import VendorError
 
 # Everything a model says in a chunk, as it stands in the JSON text.
-SAID = re.compile(rb'"(?:content|reasoning_content|reasoning|arguments|text|refusal)"\s*:\s*"((?:[^"\\]|\\.)+)"')
+SAID = re.compile(rb'"(?:content|reasoning_content|reasoning|arguments|text|refusal|transcript)"\s*:\s*"((?:[^"\\]|\\.)+)"')
+MEDIA = re.compile(rb'"(?:audio|images?|videos?)"\s*:\s*[\[{"]')  # what a chunk delivers besides text
+FINISH = re.compile(rb'"finish_reason"\s*:\s*"(?!null")[^"]')  # one that says something: "" does not
 END = re.compile(rb"(?m)^data: ?\[DONE\]")  # at the beginning of a line: a model may say it too
 LIMIT = 8 * 1024 * 1024  # bytes of one event; what is longer is not read along
 
@@ -23,13 +27,22 @@ LIMIT = 8 * 1024 * 1024  # bytes of one event; what is longer is not read along
 class Watch:
     """The observer of one native stream (relay/pump.py): `see` runs in the event loop and never waits."""
 
-    __slots__ = ("ask", "bill", "failed", "report", "error", "said", "ended", "final", "marked", "_rest", "_unsent")
+    __slots__ = (
+        "ask", "bill", "failed", "begin", "report", "used", "error", "plain", "surplus", "said", "delivered", "media", "ended",
+        "final", "marked", "torn", "_was_torn", "_unfinished", "_rest", "_unsent",
+    )  # fmt: skip
 
-    def __init__(self, ask: Ask, bill: Bill, failed: Callable[[VendorError], None]):
-        self.ask, self.bill, self.failed = ask, bill, failed
+    def __init__(self, ask: Ask, bill: Bill, failed: Callable[[VendorError], None], begin: bytes = b""):
+        self.ask, self.bill, self.failed, self.begin = ask, bill, failed, begin
         self.report: object = None
         self.error: VendorError | None = None
+        self.used = SAID_NOTHING  # what was charged
+        self.plain = False  # the error came in the form that clients know
+        self.surplus = 0  # bytes after the event with the error
         self.said = bytearray()
+        self.delivered = self.media = False  # anything beyond a role; what we cannot count
+        self.torn = self._was_torn = False  # no blank line ends what came so far, and what came before the last bytes
+        self._unfinished = meter.whole(ask.body.get("n"), 1)  # choices without a finish reason
         self.final = False  # usage came with the finish reason or after it
         self.ended = False  # a finish reason or the end mark was seen
         self.marked = False  # the end mark [DONE] was seen
@@ -40,16 +53,32 @@ class Watch:
         """The next bytes; looks only at whole lines."""
         if self._rest:
             data, self._rest = self._rest + data, b""
+        self._was_torn, self.torn = self.torn, False
         if data[-2:] != b"\n\n":
+            self.torn = not data.endswith((b"\r\n\r\n", b"\r\r"))
             data = self._whole(data)
-        for text in SAID.findall(data):
+        found = SAID.findall(data)
+        for text in found:
             self.said += text
-        if not self.ended and (b'"finish_reason":"' in data or b'"finish_reason": "' in data):
-            self.ended = True
+        if not self.media and (b'"audio"' in data or b'"image' in data or b'"video' in data) and MEDIA.search(data):
+            self.media = self.delivered = True
+        if not found and not self.said and not self.delivered:
+            self._look(data)
+        if not self.ended and (b'"finish_reason":' in data or b'"finish_reason" :' in data):
+            self._unfinished -= len(FINISH.findall(data))
+            self.ended = self._unfinished <= 0
         if b"[DONE]" in data and END.search(data):
             self.ended = self.marked = True
-        if b'"usage"' in data or b'"error"' in data:
+        if b'"usage"' in data or b'"error' in data:
             self._read(data)
+
+    def _look(self, data: bytes) -> None:
+        """Find out whether chunks without text deliver anything; asked until the first one does."""
+        for chunk in map(_parsed, _events(data)):
+            for choice in (chunk.get("choices") or ()) if isinstance(chunk, dict) else ():
+                if isinstance(choice, dict):
+                    self.delivered = self.delivered or delivered.beyond_role(choice)
+                    self.media = self.media or delivered.media(choice)
 
     def _whole(self, data: bytes) -> bytes:
         """The whole lines; what is left waits for more, and so does an event whose JSON is spread over several lines."""
@@ -68,7 +97,7 @@ class Watch:
             self.see(rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + b"\n\n")
 
     def _read(self, data: bytes) -> None:
-        lines = (line for line in data.splitlines() if b'"usage"' in line or b'"error"' in line)
+        lines = (line for line in data.splitlines() if b'"usage"' in line or b'"error' in line)
         try:
             chunks = [orjson.loads(line[5:]) for line in lines if line.startswith(b"data:")]
         except orjson.JSONDecodeError:
@@ -77,8 +106,9 @@ class Watch:
             if isinstance(chunk, dict):
                 if report := reports.of(chunk):
                     self.report, self.final = reports.merged(self.report, report), self.ended
-                if chunk.get("error") and self.error is None:
-                    self.error = fault(chunk)
+                if self.error is None and (found := errors.found_in(chunk)):
+                    self.error, self.plain = fault(found), bool(chunk.get("error"))
+                    self.surplus = _after_error(data) + len(self._rest)
 
     def edit(self, data: bytes) -> bytes:
         """What a client that did not ask for usage shall see: everything but the chunk that holds nothing else."""
@@ -103,6 +133,8 @@ class Watch:
         if rest:
             rest = (rest if b"\n" in rest else rest.replace(b"\r", b"\n")).rstrip(b"\r\n") + b"\n\n"
             rest = b"".join(event for event in _events(rest) if not _only_usage(event))
+        if self.error is not None:
+            return rest  # the farewell follows it
         if self.marked:
             return rest
         return rest + (dialect.DONE if self.ended else self.farewell("vendor_broke"))
@@ -117,11 +149,13 @@ class Watch:
             self.failed(
                 self.error or VendorError("timeout" if end == "idle_timeout" else "garbled", "The vendor's stream broke off.")
             )
-        used = meter.usage(self.report)
-        if used is None and not self.said and end not in ("complete", "client_left"):
+        used, refused = meter.usage(self.report), self.error is not None
+        nothing = not self.said and not self.delivered
+        if nothing and (used is None or refused) and end not in ("complete", "client_left"):
             self.bill.broke(end, broken(self.error)["error"]["message"] if self.error is not None else "")
         else:
-            self.bill.text(used, self._text, end, wait=end != "client_left", final=self.final)
+            wait = end != "client_left"
+            self.used = self.bill.text(used, self._text, end, wait=wait, final=self.final, media=self.media)
 
     def _text(self) -> str:
         try:
@@ -130,9 +164,42 @@ class Watch:
             return self.said.decode("utf-8", "replace")
 
     def farewell(self, outcome: str) -> bytes:
-        """What the client reads when the stream breaks."""
+        """Return the error event for a client whose stream breaks; nothing where the provider's own has been passed on."""
+        gap = b"\n\n" if self.torn else b""
+        if self.error is not None:
+            return gap if self.plain else gap + dialect.event(broken(self.error))
         text = "The vendor was silent for too long." if outcome == "idle_timeout" else "The vendor's stream broke off."
-        return dialect.event(dialect.error(text, "server_error", "stream_broken"))
+        return gap + dialect.event(dialect.error(text, "server_error", "stream_broken"))
+
+    def closing(self, held: bytes) -> bytes:
+        """Return the end of a settled stream for a client that asked for usage: with usage, whether or not it was reported."""
+        marks = [found.start() for found in END.finditer(held)]
+        if not marks and self.marked:
+            return held  # its lines end with CR alone, and it was passed on
+        if not self.ended:
+            return held + self.farewell("vendor_broke")
+        at = marks[-1] if marks else len(held)
+        before, end = held[:at], held[at:] or dialect.DONE
+        torn = not before.endswith((b"\n\n", b"\r\n\r\n")) if before else self._was_torn if marks else self.torn
+        told = meter.usage(self.report)
+        usage = b"" if told is not None and told.prompt else encoded(usage_chunk(self._head(), self.report, self.used))
+        return before + (b"\n\n" if torn else b"") + usage + end
+
+    def _head(self) -> dict[str, Any]:
+        """Return the first chunk, for id and model of our own."""
+        found = next((chunk for chunk in map(_parsed, _events(self.begin)) if isinstance(chunk, dict)), {})
+        return {k: found[k] for k in ("id", "object", "created", "model") if k in found} or {"object": "chat.completion.chunk"}
+
+
+def _after_error(data: bytes) -> int:
+    """Return how many bytes follow the first event that holds an error."""
+    left = len(data)
+    for event in _events(data):
+        left -= len(event)
+        chunk = _parsed(event) if b'"error' in event else None
+        if isinstance(chunk, dict) and errors.found_in(chunk):
+            break
+    return left
 
 
 def _events(data: bytes) -> list[bytes]:

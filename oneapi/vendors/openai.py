@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from oneapi.vendors import errors
 from oneapi.vendors.contract import CODE_KINDS, Protocol, failure
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
@@ -106,7 +107,7 @@ def request_to(url: str, call: Call, body: Json) -> Request:
 def fault(body: Json, codes: Mapping[str, str] = CODE_KINDS) -> VendorError:
     """The VendorError in an object that came under HTTP 200; a numeric code there is the status that was meant."""
     error = body.get("error")
-    error = error if isinstance(error, dict) else {}
+    error = error if isinstance(error, dict) else body
     code = str(error.get("code") or "")
     status = int(code) if code.isdecimal() and 400 <= int(code) < 600 else TYPE_STATUS.get(str(error.get("type")), 500)
     found = failure(Reply(status, {}, json.dumps(body).encode()), Call("chat", {}, "", "", ""), codes)
@@ -124,8 +125,8 @@ def check(answer: Any, call: Call) -> Json:
     """The answer if its outer shape is right, under the name the client asked for; raises VendorError otherwise."""
     if not isinstance(answer, dict):
         raise VendorError("garbled", "The vendor's answer is not a JSON object.", status=200)
-    if answer.get("error"):
-        raise fault(answer)
+    if found := errors.found_in(answer) if call.kind in CHOICES else answer.get("error") and answer:
+        raise fault(found)
     key = LISTS.get(call.kind)
     if key and not isinstance(answer.get(key), list):
         raise VendorError("garbled", f"The vendor's answer has no list of {key}.", status=200)
@@ -162,7 +163,7 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
     """Chunks as they come; chunks that say nothing (Azure's first) are left out, errors raise, a cut stream is garbled."""
     rename = call.asked if call.asked != call.model else ""
     chat = call.kind in ("chat", "completions")
-    finished = False
+    finished, begun, ended = False, set[Any](), set[Any]()  # of the stream; choices by number
     for event in events:
         data = event.data
         if data == "[DONE]":
@@ -170,16 +171,19 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
             break
         if not isinstance(data, dict):
             raise VendorError("garbled", "The vendor sent an event that is not a JSON object.")
-        if data.get("error") or event.name == "error":
-            raise fault(data)
+        found = errors.found_in(data) if chat else data.get("error") and data
+        if found or event.name == "error":
+            raise fault(found or data)
         choices = data.get("choices")
         if chat and not choices and not data.get("usage"):
             continue
         for choice in choices or ():
-            finished = finished or bool(choice.get("finish_reason"))
+            (begun if choice.get("finish_reason") in errors.UNFINISHED else ended).add(choice.get("index", 0))
             if call.kind == "chat" and not isinstance(choice.get("delta"), dict):
                 choice["delta"] = dict(choice.get("delta") or {})
-        if not chat:  # audio and images end with an event of their own
+        if chat:
+            finished = bool(ended) and begun <= ended
+        else:  # audio and images end with an event of their own
             finished = str(data.get("type")).endswith((".done", ".completed"))
         if rename and "model" in data:
             data["model"] = rename

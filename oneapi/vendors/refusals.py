@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from oneapi.vendors import openai, pieces
+from oneapi.vendors import errors, openai, pieces
 from oneapi.vendors.contract import CODE_KINDS, Fail, failure
 from oneapi.wire import Call, Reply, VendorError
 
@@ -36,8 +36,8 @@ def faulty(codes: Mapping[str, str]) -> Mend:
     """Raises the error that an answer or chunk holds in its place."""
 
     def mend(piece: Json, call: Call, memo: Json) -> None:
-        if piece.get("error"):
-            raise coded(piece, codes)
+        if found := errors.found_in(piece) if call.kind in openai.CHOICES else piece.get("error") and piece:
+            raise coded(found, codes)
 
     return mend
 

@@ -24,7 +24,7 @@ PLACES = 2
 
 
 class Book:
-    error = None
+    error, media, final, surplus = None, False, False, 0
 
     def __init__(self) -> None:
         self.outcomes: list[tuple[str, str | None]] = []

@@ -295,7 +295,7 @@ def test_an_error_that_is_spread_over_lines_is_one(say: Any, vendor: FakeVendor,
 def test_lines_that_no_blank_line_follows_are_read_too(say: Any, vendor: FakeVendor, channel: Any, logged: Any) -> None:
     channel()
     vendor.says(tuple(b"data: " + chunk + b"\n" for chunk in (*CHUNKS, b"[DONE]")))
-    say(stream=True, stream_options={"include_usage": True})
+    assert words(say(stream=True, stream_options={"include_usage": True}).text.replace("[DONE]", "{}")) == "AB"
     assert (logged()[0].prompt_tokens, logged()[0].completion_tokens) == (100, 10)
 
 

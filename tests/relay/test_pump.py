@@ -29,6 +29,7 @@ class Book:
 
     def __init__(self, seconds: float = 0) -> None:
         self.seen, self.error = b"", None
+        self.media, self.final, self.surplus = False, False, 0
         self.outcomes: list[str] = []
         self.begun, self.settled = threading.Event(), threading.Event()
         self.seconds = seconds
