@@ -68,11 +68,11 @@ def _larger(first: Any, second: Any) -> Any:
 
 
 def _lists(first: list[Any], second: list[Any]) -> list[Any]:
-    """Merge the rows of each modality; other lists are replaced by any that is not empty."""
-    rows = [*first, *second]
-    if not all(isinstance(row, dict) and isinstance(row.get("modality"), str) for row in rows):
-        return second or first
+    """Merge the rows of each modality or lifetime; other lists are replaced by any that is not empty."""
     found: dict[str, Json] = {}
-    for row in rows:
-        found[row["modality"]] = merged(found.get(row["modality"]), row)
+    for row in (*first, *second):
+        name = row.get("modality") or row.get("ttl") if isinstance(row, dict) else None
+        if not isinstance(name, str):
+            return second or first
+        found[name] = merged(found.get(name), row)
     return list(found.values())
