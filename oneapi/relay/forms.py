@@ -25,7 +25,7 @@ def framing_of(body: bytes, expected: str) -> str:
     """Return the framing of a body that should have been one JSON document; "" when it is no stream."""
     begin = body[:64].lstrip(BLANK)
     if begin.startswith(FIELDS):
-        return "sse"
+        return expected if expected.startswith("sse") else "sse"
     if begin[:1] == b"{" and b"}\n" in body.replace(b"\r", b""):
         return "ndjson"
     return "aws" if expected == "aws" and body[:1] == b"\0" else ""

@@ -110,6 +110,7 @@ class SSE:
     """
 
     decode: Callable[[bytes], Any] = staticmethod(decoded)
+    objects = True  # whether the data may be JSON objects
 
     def __init__(self) -> None:
         self._lines = Lines()
@@ -152,7 +153,7 @@ class SSE:
 
     def _whole(self) -> bool:
         """Return whether the data so far is one line with a whole JSON object, after which nothing of it can follow."""
-        return len(self._data) == 1 and complete(self._data[0]) and self.decode is decoded
+        return len(self._data) == 1 and self.objects and complete(self._data[0])
 
     def _keep(self, value: bytes) -> None:
         self._data.append(value)
@@ -165,6 +166,7 @@ class TextSSE(SSE):
     """Server-sent events whose data is what a model says, word for word: `1.0` and `"yes"` must not be taken for JSON."""
 
     decode = staticmethod(lambda data: data.decode("utf-8", "replace"))
+    objects = False
 
 
 def sourced(data: bytes) -> Any:
