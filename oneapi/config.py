@@ -101,6 +101,8 @@ FIELDS: tuple[Field, ...] = (
     _env("SQL_MAX_OPEN_CONNS", int, 20, "Most connections of one process; a server of PostgreSQL takes 100 from all together unless told otherwise.", check=at_least(1)),
     _env("SQL_CONN_MAX_LIFETIME", int, 60, "Minutes after which a connection is renewed.", check=at_least(0)),
     _env("SQL_MAX_LIFETIME", int, 0, "The same in seconds, as the old project read it; beats the minutes when set.", check=at_least(0)),
+    _env("SQL_TIMEOUT", int, 30, "Seconds after which a statement that MySQL or PostgreSQL does not answer fails; 0 waits without end. Upgrades of the database and commands are not limited.", check=at_least(0)),
+    _env("SQL_URGENT_TIMEOUT", int, 5, "The same for a whole transaction that a request waits for: reservations, charges and look-ups of API keys. A charge then waits in the journal. 0 waits without end.", check=at_least(0)),
     # Nodes
     _env("REDIS_CONN_STRING", str, "", "redis:// URL, or a comma list of nodes with REDIS_MASTER_NAME (sentinel), or of cluster nodes. Rate limits then hold for all hosts together.", check=redis_nodes),
     _env("REDIS_PASSWORD", str, "", "Password of sentinel or cluster nodes.", secret=True),

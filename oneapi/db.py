@@ -5,15 +5,17 @@ import re
 import sqlite3
 import ssl
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote
 
 import certifi
-from flask import Flask
+import gevent
+from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Engine, event, make_url, text
+from flask_sqlalchemy.session import Session as RequestSession
+from sqlalchemy import Engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -21,12 +23,22 @@ from sqlalchemy.orm import Session
 
 from oneapi.config import Config
 from oneapi.fields import Invalid
-from oneapi.models import Base, sealed, sqlite
+from oneapi.models import Base, deadline, sealed, sqlite
+from oneapi.models.deadline import Deadline
 
 # What a database that is away, restarting or full raises. Loops go on after it; requests answer 503.
 TROUBLE = (DBAPIError, PoolTimeout, OSError)
 
-db = SQLAlchemy(metadata=Base.metadata)
+
+class PageSession(RequestSession):
+    """Session of pages and of the API, which fails at once while the database is known not to answer."""
+
+    def get_bind(self, *args: Any, **more: Any) -> Any:
+        current_app.extensions["oneapi.databases"].deadline.check()
+        return super().get_bind(*args, **more)
+
+
+db = SQLAlchemy(metadata=Base.metadata, session_options={"class_": PageSession})
 
 
 class Unfit(RuntimeError):
@@ -137,7 +149,7 @@ def engine_options(at: URL, config: Config) -> dict[str, Any]:
         "max_overflow": config.sql_max_open_conns - idle,
         "pool_recycle": lifetime or -1,
         "pool_pre_ping": True,
-        "connect_args": {"connect_timeout": 10},
+        "connect_args": deadline.connect_args(at, config.sql_timeout),
     }
     if at.get_backend_name() == "mysql":
         options["isolation_level"] = "READ COMMITTED"  # as PostgreSQL; MySQL's own default makes waiting writers deadlock
@@ -195,36 +207,62 @@ class Databases:
         app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(self.url, config)
         if self.log_url != self.url:
             app.config["SQLALCHEMY_BINDS"] = {"logs": {"url": self.log_url, **engine_options(self.log_url, config)}}
+        app.extensions["oneapi.databases"] = self
         db.init_app(app)
         with app.app_context():
             self.engine = db.engines[None]
             self.log_engine = db.engines.get("logs", self.engine)
+        self.deadline = self.log_deadline = self._watched(self.engine, config)
+        if self.separate_logs:
+            self.log_deadline = self._watched(self.log_engine, config)
+
+    @staticmethod
+    def _watched(engine: Engine, config: Config) -> Deadline:
+        deadline.watch(engine, config.sql_timeout)
+        return Deadline(engine, config.sql_urgent_timeout)
 
     @property
     def separate_logs(self) -> bool:
         return self.log_engine is not self.engine
 
     @contextmanager
-    def transaction(self) -> Iterator[Session]:
-        """A session outside any request; commits at the end, rolls back on an exception."""
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+    def transaction(self, *, urgent: bool = False) -> Iterator[Session]:
+        """A session outside any request; commits at the end, rolls back on an exception.
+
+        An `urgent` one, which a request of a client waits for, has SQL_URGENT_TIMEOUT seconds as a whole.
+        """
+        self.deadline.check()
+        with (
+            self.deadline.urgent() if urgent else nullcontext(),
+            Session(self.engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
     @contextmanager
     def logs(self) -> Iterator[Session]:
         """The same for the logs' database."""
+        self.log_deadline.check()
         with Session(self.log_engine, expire_on_commit=False) as session, session.begin():
             yield session
 
+    def health(self) -> tuple[bool, bool]:
+        """Whether the main database answers, and that of the logs, within two seconds."""
+        if not self.separate_logs:
+            answers = self.deadline.answers()
+            return answers, answers
+        asking = gevent.spawn(self.log_deadline.answers)
+        return self.deadline.answers(), bool(asking.get())
+
     def healthy(self) -> bool:
         """Whether both databases answer."""
-        try:
-            for engine in {self.engine, self.log_engine}:
-                with engine.connect() as connection:
-                    connection.execute(text("SELECT 1"))
-        except Exception:  # a health check must answer whatever the driver raises
-            return False
-        return True
+        return all(self.health())
+
+    def look(self) -> None:
+        """See whether servers that were silent answer again."""
+        for each in {self.deadline, self.log_deadline}:
+            if each.silent:
+                each.answers()
 
     def dispose(self) -> None:
         for engine in {self.engine, self.log_engine}:

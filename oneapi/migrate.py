@@ -9,13 +9,15 @@ from functools import cache
 from pathlib import Path
 
 import bcrypt
+import gevent
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from oneapi.config import Config
 from oneapi.db import Databases, Unfit, trouble
-from oneapi.models import Base, channel, ledger, schema, token, user, version
+from oneapi.models import Base, channel, deadline, ledger, schema, token, user, version
+from oneapi.models.deadline import Unanswered
 
 log = logging.getLogger(__name__)
 
@@ -165,8 +167,10 @@ def _planned_rows(connection: Connection) -> Iterator[str]:
 @contextmanager
 def _connected(engine: Engine) -> Iterator[Connection]:
     """A connection; what keeps it from being one is told in a sentence."""
+    late = Unanswered(f"no answer within {deadline.CONNECT_SECONDS} seconds")
     try:
-        connection = engine.connect()
+        with gevent.Timeout(deadline.CONNECT_SECONDS, late):
+            connection = deadline.without(engine.connect())
     except (DBAPIError, OSError) as error:
         raise trouble(error, engine.url) from None
     with connection:
@@ -187,7 +191,7 @@ def alone(engine: Engine) -> Iterator[Connection]:
             try:
                 yield connection
             finally:
-                guard.invalidate()  # the lock ends with its connection, whatever happened
+                guard.close()  # the lock ends with its connection, which does not return to the pool
 
 
 def _alone_on_sqlite(connection: Connection) -> Iterator[Connection]:

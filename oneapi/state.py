@@ -108,15 +108,17 @@ class State:
 
     def _refresh(self, force: bool) -> None:
         force = force or self.clock() >= self._full_refresh_at
-        with self.databases.transaction() as session:
+        with self.databases.transaction(urgent=True) as session:  # requests may wait for this look
             versions = version.numbers(session)
-            known = self._versions or {}
-            changed = [t for t in version.TOPICS if force or self._versions is None or versions.get(t, 0) != known.get(t, 0)]
-            if "settings" in changed:
-                self.settings = settings.read(option.all_rows(session) | self._from_environment(), self.config.theme)
-            if "channels" in changed:
-                pause = _alone if self._versions is None else _others_first()
-                self.snapshot = renewed(self.snapshot, channel.pieces(session, PIECE), self.config, pause)
+        known = self._versions or {}
+        changed = [t for t in version.TOPICS if force or self._versions is None or versions.get(t, 0) != known.get(t, 0)]
+        if changed:
+            with self.databases.transaction() as session:
+                if "settings" in changed:
+                    self.settings = settings.read(option.all_rows(session) | self._from_environment(), self.config.theme)
+                if "channels" in changed:
+                    pause = _alone if self._versions is None else _others_first()
+                    self.snapshot = renewed(self.snapshot, channel.pieces(session, PIECE), self.config, pause)
         if "settings" in changed:
             self.prices.clear()
         if changed:
@@ -152,7 +154,7 @@ class State:
             callers = self._callers
             if key in callers:
                 return callers[key]
-            with self.databases.transaction() as session:
+            with self.databases.transaction(urgent=True) as session:
                 found = self._load(session, key)
             if len(callers) > 100_000:  # guessed keys must not fill the memory
                 callers.clear()

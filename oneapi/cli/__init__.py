@@ -21,6 +21,7 @@ def create_app(settings: config.Config | None = None) -> Flask:
     """An application with nothing but the commands: it serves nobody and changes no database by being loaded."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     settings = settings or config.load()
+    settings.sql_timeout = settings.sql_urgent_timeout = 0  # a command takes as long as it needs
     app = Flask("oneapi", instance_path=str(Path(settings.instance_path).absolute()))
     app.extensions["oneapi.offline"] = (settings, Databases(settings, app))
     init(app)

@@ -68,6 +68,10 @@ class Direct:
             function(*args)
         except self.dialect.loaded_dbapi.Error as error:
             raise self._wrapped(str(args[0]) if args else "COMMIT", error) from error
+        except BaseException as error:  # a deadline in the middle of an exchange: what comes next is not known
+            if not isinstance(error, Exception):
+                self._lost(error)
+            raise
 
     @property
     def rowcount(self) -> int:

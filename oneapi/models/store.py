@@ -74,7 +74,7 @@ class Store:
         try:
             self.write(rows, [], replay=True)
         except Exception as error:  # whatever is the matter with one row, the others must be charged
-            if away(error) or not self.databases.healthy():
+            if away(error) or not self.databases.deadline.answers():
                 raise
             if len(rows) > 1:
                 for row in rows:
@@ -97,7 +97,8 @@ class Store:
 
     def _attempted(self, work: Callable[[], T]) -> T:
         if not self.sqlite:
-            return again(work)
+            with self.databases.deadline.urgent():
+                return again(work)
         if self._pool is None:
             self._pool, self._engine = ThreadPool(1), self._own_engine()
         pool = self._pool

@@ -127,7 +127,7 @@ class Ledger:
         purse.available += got
 
     def _leased_elsewhere(self, kind: str, owner: int) -> bool:
-        with self.state.databases.transaction() as session:
+        with self.state.databases.transaction(urgent=True) as session:
             return leases.leased_by_others(session, self.worker, kind, owner)
 
     # -- settle and release -----------------------------------------------------------------------------------------
@@ -208,6 +208,7 @@ class Ledger:
             try:
                 if tick % 5 == 0:
                     self.journal.look()
+                self.state.databases.look()
                 replayed = self._writer.replay()
                 self._return_idle()
                 if replayed or tick % 5 == 0:
@@ -225,9 +226,19 @@ class Ledger:
                     if purse.holders or purse.used_at >= edge:
                         continue
                     self._purses.pop(key, None)
-                    lease, purse.lease, purse.available = purse.lease, 0, 0
-                    if lease:
-                        self._store.run(partial(leases.give_back, id=lease))
+                    held = purse.lease, purse.available
+                    purse.lease, purse.available = 0, 0
+                    if held[0]:
+                        self._give_back(key, purse, held)
+
+    def _give_back(self, key: tuple[str, int], purse: Purse, held: tuple[int, int]) -> None:
+        """Give an unused lease back; while the database is away, keep it to serve from."""
+        try:
+            self._store.run(partial(leases.give_back, id=held[0]))
+        except FAILURES:
+            if self._purses.setdefault(key, purse) is purse:
+                purse.lease, purse.available = held
+            raise
 
     def _keep_alive(self) -> None:
         with self._registering:

@@ -175,7 +175,7 @@ class Writer:
 
     def replay(self) -> int:
         """Write what waits in the journal, if the database is there; returns how many charges that were."""
-        if not self.journal.pending or not self._databases.healthy():
+        if not self.journal.pending or not self._databases.deadline.answers():
             return 0
         return self.journal.replay(partial(self.store.write_kept, reject=self.journal.reject))
 
