@@ -9,7 +9,7 @@ from flask import Flask
 
 from oneapi import access, api, cli, config, lifecycle, migrate, operations, pages, state
 from oneapi.db import Databases
-from oneapi.relay import entry
+from oneapi.relay import entry, journal
 
 __version__ = config.VERSION
 
@@ -39,6 +39,7 @@ def _opened(settings: config.Config, now: int) -> tuple[Flask, Databases]:
     app = Flask(__name__, instance_path=str(Path(settings.instance_path).absolute()))
     app.secret_key = config.session_secret(settings)
     databases = Databases(settings, app)
+    journal.check(settings.instance_path)
     if settings.node_type == "master":
         migrate.upgrade(databases, settings, now=now)
     else:

@@ -191,7 +191,7 @@ def alone(engine: Engine) -> Iterator[Connection]:
             try:
                 yield connection
             finally:
-                guard.close()  # the lock ends with its connection, which does not return to the pool
+                guard.invalidate()  # the lock ends with its connection, whatever happened
 
 
 def _alone_on_sqlite(connection: Connection) -> Iterator[Connection]:

@@ -42,13 +42,15 @@ class Operations:
         return self.app(environ, start)
 
     def ready(self, start: Start) -> Iterable[bytes]:
-        """Whether this process should get requests: not while it drains, nor without its database."""
-        checks = {
-            "draining": lifecycle.draining(),
-            "database": self.gateway.state.databases.healthy(),
-            "journal": self.gateway.ledger.journal.pending,
-        }
-        ready = checks["database"] and not checks["draining"]
+        """Whether this process should get requests: not while it drains, nor without its database, nor with a full disk."""
+        ledger = self.gateway.ledger
+        database, logs = self.gateway.state.databases.health()
+        checks: dict[str, Any] = {"draining": lifecycle.draining(), "database": database, "journal": ledger.journal.pending}
+        if ledger.blocked:
+            checks["note"] = "Neither the database nor the journal can take a charge: the disk is full or not writable."
+        elif database and not logs:
+            checks["note"] = "The database of the logs does not answer: log rows wait in the journal."
+        ready = database and not checks["draining"] and not ledger.blocked
         return answer(start, "200 OK" if ready else "503 Service Unavailable", {"ready": ready, **checks})
 
     def metrics(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:

@@ -30,7 +30,7 @@ class Server:
         self._user = {"mysql": "mysql", "postgresql": "postgres"}[kind] if os.getuid() == 0 else None
         self._own(folder)
         self._run(*self._install(), check=True)
-        self.process = self._run(*self._command())
+        self.start()
         self.dsn = {
             "mysql": f"root:@tcp(127.0.0.1:{self.port})/oneapi", "postgresql": f"postgres://postgres@127.0.0.1:{self.port}/oneapi",
         }[kind]  # fmt: skip
@@ -91,6 +91,10 @@ class Server:
     @staticmethod
     def _children(pid: int) -> list[int]:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def start(self) -> None:
+        """Start it, also after `end`."""
+        self.process = self._run(*self._command())
 
     def hang(self) -> None:
         self._signal(signal.SIGSTOP)

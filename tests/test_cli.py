@@ -282,3 +282,13 @@ def test_a_setting_is_stored_before_anybody_can_sign_in(run: Run, ready: Databas
         assert session.query(Option).filter_by(key="ServerAddress").one().value == "https://gw.example.com"
     assert "begins with http" in run("set-option", "ServerAddress", "gw.example.com", code=1).output
     assert "There is no setting Nonsense" in run("set-option", "Nonsense", "1", code=1).output
+
+
+def test_ledger_verify_names_the_lines_of_the_journal_that_were_rejected(ready: Databases, run: Run, tmp_path: Path) -> None:
+    assert "rejected" not in run("ledger", "verify").output
+    for folder, lines in (("journal", 2), ("journal/logs", 1)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "rejected.txt").write_bytes(b"\xff\n" * lines)
+    output = run("ledger", "verify").output
+    assert f"{tmp_path / 'journal' / 'rejected.txt'}: 2 lines" in output
+    assert f"{tmp_path / 'journal' / 'logs' / 'rejected.txt'}: 1 lines" in output

@@ -8,6 +8,7 @@ import click
 from oneapi import db, migrate
 from oneapi.cli.opening import opened, plainly
 from oneapi.models import ledger
+from oneapi.relay import journal
 
 
 @click.command("db-check")
@@ -65,10 +66,12 @@ def ledger_group() -> None:
 @plainly
 def verify() -> None:
     """Compare every balance with its ledger; one line for each that differs, and exit code 1."""
-    databases = opened()[1]
+    settings, databases = opened()
     migrate.require(databases)
     with databases.transaction() as session:
         found = ledger.differences(session)
+    for path, count in journal.rejected(settings.instance_path):
+        click.echo(f"{path}: {count} lines of the journal could not be stored. Charge them by hand, then delete the file.")
     for id, has, explained in found:
         click.echo(f"user {id}: the balance is {has}, the ledger explains {explained}: {has - explained:+d}")
     if found:

@@ -22,6 +22,7 @@ PROBE_SECONDS = 1.5  # for a health check
 CLEANUP_SECONDS = 2.0  # what a transaction gets to roll back after its deadline
 SILENT_SECONDS = 10.0  # how long nobody asks a server that did not answer, unless a probe succeeds
 KEEPALIVES = {"keepalives": 1, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
+LIMITS = ("deadline", "_read_timeout", "_write_timeout")  # of a psycopg connection as below, and of PyMySQL's
 USER_TIMEOUT_MS = 15_000  # after which the kernel gives up a connection whose data nobody acknowledges
 
 
@@ -41,6 +42,7 @@ def connect_args(at: URL, seconds: float) -> dict[str, Any]:
 
 def watch(engine: Engine, seconds: float) -> None:
     """Give the engine's connections what their driver's options cannot: deadlines to psycopg's, keepalives to PyMySQL's."""
+    event.listen(engine, "checkin", _limit_again)
     if engine.dialect.name == "postgresql":
 
         def connect(_dialect: Any, _record: Any, args: Any, options: Any) -> Any:
@@ -88,15 +90,19 @@ def _keep_alive(sock: Any) -> None:
 
 
 def without(connection: Connection) -> Connection:
-    """Take the deadline off a connection, for work that may take hours. It does not return to the pool."""
+    """Take the deadline off a connection until it returns to the pool, for work that may take hours."""
     driver: Any = connection.connection.driver_connection
-    if connection.dialect.name == "postgresql":
-        driver.deadline = None
-    elif connection.dialect.name == "mysql":
-        driver._read_timeout = driver._write_timeout = None
-    if connection.dialect.name != "sqlite":
-        connection.detach()
+    limits = {name: getattr(driver, name) for name in LIMITS if getattr(driver, name, None) is not None}
+    connection.info["limits"] = limits
+    for name in limits:
+        setattr(driver, name, None)
     return connection
+
+
+def _limit_again(driver: Any, record: Any) -> None:
+    for name, value in record.info.pop("limits", {}).items():
+        if driver is not None:
+            setattr(driver, name, value)
 
 
 class Deadline:

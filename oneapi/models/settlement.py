@@ -46,12 +46,28 @@ STORED = tuple(f.name for f in fields(Row) if f.name not in ("user_purse", "toke
 Return = tuple[int, str, int, int]  # lease, kind, owner and the quota that goes back from the one to the other
 
 
-_KNOWN = select(Entry.id).where(Entry.request_id == bindparam("b_id"))
+_KNOWN = select(Entry.written_off).where(Entry.request_id == bindparam("b_id"))
+_LOGGED = select(Log.id).where(Log.created_at == bindparam("at"), Log.request_id == bindparam("b_id"))  # by the index of the time
 
 
 def unwritten(connection: Direct, rows: list[Row]) -> list[Row]:
-    """The rows whose request id the ledger does not hold yet."""
-    return [row for row in rows if connection.scalar(_KNOWN, {"b_id": row.request_id}) is None]
+    """The rows whose request id the ledger does not hold yet; the others learn what was written off."""
+    new: list[Row] = []
+    for row in rows:
+        written_off = connection.scalar(_KNOWN, {"b_id": row.request_id})
+        row.written_off = written_off or 0
+        if written_off is None:
+            new.append(row)
+    return new
+
+
+def unlogged(connection: Direct, rows: list[Row]) -> list[Row]:
+    """The rows with a log row that the logs do not hold yet."""
+    return [
+        row for row in rows
+        if row.log is not None
+        and connection.scalar(_LOGGED, {"at": row.log.get("created_at", 0), "b_id": row.log.get("request_id", "")}) is None
+    ]  # fmt: skip
 
 
 _leases, _users, _tokens, _channels = (cast(Table, m.__table__) for m in (Lease, User, Token, Channel))

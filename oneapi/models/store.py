@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import gevent
 from gevent.threadpool import ThreadPool
 from sqlalchemy import Engine, StaticPool, create_engine, event
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
 from sqlalchemy.orm import Session
 
 from oneapi.models import failure, settlement
@@ -32,11 +32,19 @@ def passing(error: DBAPIError) -> bool:
 
 
 T = TypeVar("T")
+Keep = Callable[[Row], None]
 
 
 def away(error: Exception) -> bool:
     """Whether the database could not be asked or was busy, so that the same statement may succeed later."""
     return isinstance(error, (OperationalError, InterfaceError, TimeoutError, OSError))
+
+
+def full(error: BaseException) -> bool:
+    """Whether the database has no room left on its disk."""
+    cause: Any = getattr(error, "orig", None)
+    first = cause.args[0] if cause is not None and cause.args else None
+    return getattr(cause, "sqlstate", None) == "53100" or first in (1021, 1114) or "disk is full" in str(first)
 
 
 def again(work: Callable[[], T], pauses: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)) -> T:
@@ -65,26 +73,65 @@ class Store:
     def write(self, rows: list[Row], returns: list[Return], *, replay: bool = False) -> set[int]:
         """One transaction: charge `rows` and give `returns` back. Returns leases that turned out to be gone, and are now.
 
-        With `replay`, a row whose request id is in the ledger already changes nothing.
+        Log rows are written with it unless they have a database of their own: see `write_logs`. With `replay`, a row whose
+        request id is in the ledger already changes nothing.
         """
         return self._attempted(lambda: self._write(rows, returns, replay))
 
-    def write_kept(self, rows: list[Row], reject: Callable[[Row], None]) -> None:
-        """Write settlements from a journal, together or, when one among them cannot be stored, one by one."""
+    def write_logs(self, rows: list[Row], *, replay: bool = False) -> None:
+        """Write the log rows of charges into the logs' own database; with `replay` only those that it does not hold."""
+        with self.databases.log_deadline.urgent():
+            again(lambda: self._write_logs(rows, replay))
+
+    def write_kept(self, rows: list[Row], reject: Keep, keep_logs: Callable[[list[Row]], None]) -> None:
+        """Write settlements from a journal, together or, when one among them cannot be stored, one by one.
+
+        `reject` takes a charge that no database takes, `keep_logs` those whose log rows must wait for the logs' database.
+        """
         try:
-            self.write(rows, [], replay=True)
+            self._write_again(rows)
         except Exception as error:  # whatever is the matter with one row, the others must be charged
             if away(error) or not self.databases.deadline.answers():
                 raise
             if len(rows) > 1:
                 for row in rows:
-                    self.write_kept([row], reject)
+                    self.write_kept([row], reject, keep_logs)
             elif rows[0].log is not None:  # the explanation may be what the database refuses; the charge must be written
                 log.error("request=%s is charged without a log row: %s", rows[0].request_id, error)
                 rows[0].log = None
-                self.write_kept(rows, reject)
+                self.write_kept(rows, reject, keep_logs)
             else:
                 log.critical("request=%s cannot be charged: %s", rows[0].request_id, error)
+                reject(rows[0])
+        else:
+            if self.databases.separate_logs:
+                self._log_kept(rows, keep_logs)
+
+    def _write_again(self, rows: list[Row]) -> None:
+        try:
+            self.write(rows, [], replay=True)
+        except IntegrityError:  # a transaction that had been given up was committed meanwhile: now its charges are seen
+            self.write(rows, [], replay=True)
+
+    def _log_kept(self, rows: list[Row], keep_logs: Callable[[list[Row]], None]) -> None:
+        try:
+            self.write_logs(rows, replay=True)
+        except Exception as error:  # the charges are written, so nothing may keep them in their journal
+            log.warning("log rows=%d wait in the journal: %s", len(rows), type(error).__name__)
+            keep_logs(rows)
+
+    def write_kept_logs(self, rows: list[Row], reject: Keep) -> None:
+        """Write log rows from the journal of their own, one by one when one among them cannot be stored."""
+        try:
+            self.write_logs(rows, replay=True)
+        except Exception as error:
+            if away(error) or not self.databases.log_deadline.answers():
+                raise
+            if len(rows) > 1:
+                for row in rows:
+                    self.write_kept_logs([row], reject)
+            else:
+                log.critical("request=%s cannot be logged: %s", rows[0].request_id, error)
                 reject(rows[0])
 
     def write_failures(self, counts: dict[failure.Key, int], rows: list[dict[str, Any]]) -> None:
@@ -124,17 +171,17 @@ class Store:
             return work(session)
 
     def _write(self, rows: list[Row], returns: list[Return], replay: bool) -> set[int]:
-        separate = self.databases.separate_logs
         with self._direct() as direct:
             if replay:
                 rows = settlement.unwritten(direct, rows)
             gone = settlement.charge(direct, rows, returns)
-            if not separate:
-                settlement.write_logs(direct, rows)
-        if separate and rows:
-            with self.databases.log_engine.begin() as connection, closing(Direct.of(connection)) as direct:
+            if not self.databases.separate_logs:
                 settlement.write_logs(direct, rows)
         return gone
+
+    def _write_logs(self, rows: list[Row], replay: bool) -> None:
+        with self.databases.log_engine.begin() as connection, closing(Direct.of(connection)) as direct:
+            settlement.write_logs(direct, settlement.unlogged(direct, rows) if replay else rows)
 
     def _write_failures(self, counts: dict[failure.Key, int], rows: list[dict[str, Any]]) -> None:
         separate = self.databases.separate_logs

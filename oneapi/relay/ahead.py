@@ -13,6 +13,7 @@ from pathlib import Path
 import orjson
 
 from oneapi.models.settlement import STORED, Row
+from oneapi.relay.lines import line
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class Ahead:
 
     def note(self, row: Row) -> bool:
         """Keep a charge until `clear`; False when it cannot be kept here."""
-        data = b"\n%b\n" % orjson.dumps(dict(zip(STORED, _values(row), strict=True)))
+        data = b"\n%b\n" % line(orjson.dumps(dict(zip(STORED, _values(row), strict=True))))
         half, used = self._half, self._used[self._half]
         if used + len(data) > HALF or (self._file < 0 and not self._open()):
             return False
@@ -55,7 +56,10 @@ class Ahead:
     def clear(self, half: int) -> None:
         """What stands in a half is stored."""
         if self._used[half]:
-            os.pwrite(self._file, bytes(self._used[half]), half * HALF)
+            try:
+                os.pwrite(self._file, bytes(self._used[half]), half * HALF)
+            except OSError:  # a full disk that copies on write: what stays is replayed harmlessly
+                return
             self._used[half] = 0
 
     def close(self) -> None:

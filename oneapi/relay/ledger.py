@@ -9,20 +9,22 @@ import os
 import socket
 import time
 import uuid
+from collections.abc import Callable
 from functools import partial
 from itertools import count
+from typing import TypeVar
 
 import gevent
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
 from oneapi.config import VERSION
-from oneapi.models import leases, settlement
+from oneapi.models import leases, settlement, store
 from oneapi.models.store import FAILURES
 from oneapi.relay.failures import Failures
 from oneapi.relay.journal import Journal
 from oneapi.relay.purse import Hold, Purse, Purses, spend
-from oneapi.relay.refusal import Refused, away
+from oneapi.relay.refusal import Refused, away, full
 from oneapi.relay.writer import Writer
 from oneapi.state import Caller, State
 
@@ -33,6 +35,7 @@ IDLE_SECONDS = 3.0  # an unused lease goes back after this
 SLICE = 32  # a lease takes at most this part of a balance
 AMPLE = 64  # a balance of fewer reservations than this is leased request by request
 STOP_SECONDS = 10.0
+T = TypeVar("T")
 CROWD = 16  # with so many requests under way it is cheaper to let answers wait for a transaction that they share
 
 
@@ -49,13 +52,21 @@ class Ledger:
         self.failures = Failures(state, self._store)
         self._ending, self._registering, self._registered = Event(), BoundedSemaphore(), False
         self._sweeper: gevent.Greenlet | None = None
+        self.log_journal = self._writer.log_journal
         self.open_bills = 0  # requests that are neither settled nor released
         state.listeners.append(self._on_change)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether neither the database nor the journal can take a charge, so that no request is served."""
+        return self._writer.blocked
 
     # -- reserve ----------------------------------------------------------------------------------------------------
 
     def reserve(self, caller: Caller, want: int, need: int) -> Hold:
         """Set `want` quota aside, or what is left if that is at least `need`; raises Refused(403) when it is not."""
+        if self._writer.blocked:
+            raise full()
         if want <= 0:
             return Hold(0, None, None)
         purse = self._purses.get(("user", caller.user_id))
@@ -76,7 +87,7 @@ class Ledger:
             return self._reserve_slowly(caller, want, need)
         except FAILURES as error:
             log.warning("nothing can be reserved: %s", error)
-            raise away() from error
+            raise (full() if store.full(error) else away()) from error
 
     def _reserve_slowly(self, caller: Caller, want: int, need: int) -> Hold:
         self._register()
@@ -205,18 +216,22 @@ class Ledger:
 
     def _sweep_loop(self) -> None:
         for tick in count():
-            try:
-                if tick % 5 == 0:
-                    self.journal.look()
-                self.state.databases.look()
-                replayed = self._writer.replay()
-                self._return_idle()
-                if replayed or tick % 5 == 0:
-                    self._keep_alive()
-            except FAILURES as error:
-                log.warning("ledger housekeeping failed: %s", type(error).__name__)
+            if tick % 5 == 0:
+                self._writer.find()
+            self.state.databases.look()
+            replayed = self._tried(self._writer.replay)
+            self._tried(self._return_idle)
+            if replayed or self._writer.blocked or tick % 5 == 0:
+                self._tried(self._keep_alive)
             if self._ending.wait(1.0):
                 return
+
+    def _tried(self, work: Callable[[], T]) -> T | None:
+        try:
+            return work()
+        except FAILURES as error:
+            log.warning("ledger housekeeping failed: %s", type(error).__name__)
+            return None
 
     def _return_idle(self) -> None:
         edge = time.monotonic() - IDLE_SECONDS
@@ -241,8 +256,13 @@ class Ledger:
             raise
 
     def _keep_alive(self) -> None:
-        with self._registering:
-            self._beat()
+        try:
+            with self._registering:
+                self._beat()
+        except FAILURES:
+            self._writer.look(database=False)
+            raise
+        self._writer.look(database=True)
         now, host = int(self.state.clock()), socket.gethostname()
         self._store.run(lambda session: leases.sweep(session, host, _runs, self.journal.holds, now))
         self._end_strays(now)

@@ -21,3 +21,9 @@ class Refused(Exception):  # noqa: N818  # reads as what it is: raise Refused(40
 def away() -> Refused:
     """The database does not answer, and without it nobody is served whose money is not at hand."""
     return Refused(503, "The gateway's database does not answer. Try again soon.", "database_unavailable", retry_after=5)
+
+
+def full() -> Refused:
+    """Neither the database nor the journal has room for a charge."""
+    text = "The gateway cannot store what this request costs: its disk is full or not writable. Try again later."
+    return Refused(503, text, "storage_full", zh="网关无法保存本次请求的费用：磁盘已满或不可写，请稍后再试", retry_after=30)

@@ -12,7 +12,7 @@ from oneapi.models import settlement, store
 from oneapi.models.store import FAILURES
 from oneapi.relay import ahead
 from oneapi.relay.ahead import Ahead
-from oneapi.relay.journal import Journal
+from oneapi.relay.journal import LOGS, Journal
 from oneapi.relay.purse import Purse, Purses, Rest
 from oneapi.state import State
 
@@ -52,8 +52,12 @@ class Writer:
         self._databases, self._purses = state.databases, purses
         self.store = store.Store(state.databases)
         self.journal = Journal(state.config.instance_path, worker)
-        early = self.store.sqlite and not state.config.commit_before_answer
-        self._ahead = Ahead(self.journal.path) if early else None
+        self.log_journal = Journal(state.config.instance_path, worker, LOGS)
+        self._early = self.store.sqlite and not state.config.commit_before_answer
+        self._separate = state.databases.separate_logs  # a process may die after a charge and before its log row
+        self._ahead = Ahead(self.journal.path) if self._early or self._separate else None
+        self._unsaved: list[settlement.Row] = []  # neither the database nor the journal took them
+        self.blocked = False  # neither of the two can take a charge
         self._batch, self._under_way = Batch(), Batch()
         self._under_way.done.set()
         self._crowded, self._last = False, 0.0
@@ -69,7 +73,7 @@ class Writer:
             self.start()
             self._wake.set()
             early = early and (not self._under_way.done.is_set() or time.monotonic() - self._last < RECENT_SECONDS)
-        if early and self._ahead is not None and self._ahead.note(row):
+        if self._ahead is not None and (early or self._separate) and self._ahead.note(row) and early and self._early:
             return SAFE
         batch.awaited = True
         return batch.done
@@ -105,7 +109,10 @@ class Writer:
             self._greenlet = None
             self._ending.clear()
         self.flush()
-        if self._ahead is not None:
+        self._save()
+        for row in self._unsaved:
+            log.critical("request=%s user=%d cost=%d is lost: no disk takes it", row.request_id, row.user_id, row.cost)
+        if self._ahead is not None and not self._unsaved:
             self._ahead.close()
 
     def _run(self) -> None:
@@ -139,7 +146,7 @@ class Writer:
             self._crowded = len(batch.rows) >= CROWD
             try:
                 self._write(batch)
-                if self._ahead is not None:
+                if self._ahead is not None and not self._unsaved:
                     self._ahead.clear(half)
             finally:
                 self._last = time.monotonic()
@@ -155,6 +162,9 @@ class Writer:
                 gone = set()
                 _keep(rests)
                 self._put_down(rows, error)
+            else:
+                if self._separate and rows:
+                    self._write_logs(rows)
             _committed(rows)
             for purse, _, _ in rests:
                 purse.holders -= 1
@@ -162,22 +172,70 @@ class Writer:
             self._purses.forget(gone)
             batch.rows, rests = rest, []
 
+    def _write_logs(self, rows: list[settlement.Row]) -> None:
+        """Write the log rows of charges that are in the database; while the logs' own is away, they wait in a journal."""
+        try:
+            self.store.write_logs(rows)
+        except Exception as error:  # an answer does not depend on its log row
+            log.error("log rows=%d wait in the journal: %s", len(rows), type(error).__name__)
+            self._keep_logs(rows)
+
+    def _keep_logs(self, rows: list[settlement.Row]) -> None:
+        try:
+            self.log_journal.append(rows)
+        except OSError as error:
+            log.critical("log rows=%d are lost: %s", len(rows), error.strerror)
+
     def _put_down(self, rows: list[settlement.Row], error: Exception) -> None:
-        """Put charges that the database did not take into the journal; with no disk either, wait for one of the two."""
+        """Put charges that the database did not take into the journal; with no disk either, keep them and serve nobody else."""
         ours = not isinstance(error, FAILURES)
         log.error("settlements=%d wait in the journal: %s", len(rows), type(error).__name__, exc_info=error if ours else None)
-        while True:
+        try:
+            self.journal.append(rows)
+        except OSError as full:
+            log.critical("settlements=%d can be written nowhere and wait in memory: %s", len(rows), full.strerror)
+            self._unsaved += rows
+            self.blocked = True
+
+    def _save(self) -> None:
+        """Write what waits in memory, if anything takes it by now."""
+        rows = self._unsaved
+        if not rows:
+            return
+        try:
+            self.journal.append(rows)
+        except OSError:
             try:
-                return self.journal.append(rows)
-            except OSError as full:
-                log.critical("settlements=%d can be written nowhere: %s", len(rows), full.strerror)
-                gevent.sleep(1.0)
+                self._write_kept(rows)
+            except Exception as error:
+                log.critical("settlements=%d still wait in memory: %s", len(rows), type(error).__name__)
+                return
+        self._unsaved = self._unsaved[len(rows) :]
+
+    def look(self, *, database: bool) -> None:
+        """See whether a charge can be stored: `database` says whether the database has just taken a transaction."""
+        self._save()
+        blocked = bool(self._unsaved) or not (database or self.journal.writable())
+        if blocked != self.blocked:
+            log.critical("charges can be stored nowhere: requests are refused" if blocked else "charges can be stored again")
+        self.blocked = blocked
+
+    def find(self) -> None:
+        """See what dead workers have left in the journals."""
+        self.journal.look()
+        self.log_journal.look()
 
     def replay(self) -> int:
-        """Write what waits in the journal, if the database is there; returns how many charges that were."""
-        if not self.journal.pending or not self._databases.deadline.answers():
-            return 0
-        return self.journal.replay(partial(self.store.write_kept, reject=self.journal.reject))
+        """Write what waits in the journals, if the database of each is there; returns how many charges that were."""
+        count = 0
+        if self.journal.pending and self._databases.deadline.answers():
+            count = self.journal.replay(self._write_kept)
+        if self.log_journal.pending and self._databases.log_deadline.answers():
+            self.log_journal.replay(partial(self.store.write_kept_logs, reject=self.log_journal.reject))
+        return count
+
+    def _write_kept(self, rows: list[settlement.Row]) -> None:
+        self.store.write_kept(rows, self.journal.reject, self.log_journal.append)
 
 
 def _keep(rests: list[Rest]) -> None:

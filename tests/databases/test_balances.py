@@ -2,11 +2,12 @@
 
 import gevent
 import pytest
+from sqlalchemy import event
 
 from oneapi import migrate
 from oneapi.config import Config
 from oneapi.db import Databases, begin_immediate
-from oneapi.models import ledger, token, user
+from oneapi.models import leases, ledger, token, user
 from oneapi.models.base import Missing
 
 NOW = 1_700_000_000
@@ -108,3 +109,44 @@ def test_a_balance_that_nothing_explains_is_named(databases: Databases, alice: i
     with databases.transaction() as session:
         user.move_quota(session, alice, 3)
         assert ledger.differences(session) == [(alice, 23, 20)]
+
+
+def leased(databases: Databases, owner: int, more: int, least: int = 1) -> int:
+    """What a worker gets that leases `more`."""
+    with databases.transaction() as session:
+        begin_immediate(session)
+        return leases.lease(session, "w", "user", owner, 0, more, least, 32, 64, NOW)[0]
+
+
+def test_a_lease_never_takes_more_than_there_is(databases: Databases, alice: int) -> None:
+    assert leased(databases, alice, 21, least=21) == 0
+    assert leased(databases, alice, 15) == 15
+    assert leased(databases, alice, 15, least=6) == 0
+    assert leased(databases, alice, 15) == 5
+    assert leased(databases, alice, 1) == 0
+    with databases.transaction() as session:
+        assert session.get_one(user.User, alice).quota == 0
+        assert ledger.leased(session, "user", [alice]) == {alice: 20}
+
+
+def test_a_balance_that_shrinks_while_it_is_leased_is_not_overdrawn(databases: Databases, alice: int) -> None:
+    if databases.engine.dialect.name == "sqlite":
+        pytest.skip("a lease holds SQLite's only write lock from its beginning")
+    between: list[bool] = []
+
+    def spend(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        """Another worker takes 15 right after the balance was read."""
+        if not between and statement.startswith("SELECT users.quota"):
+            between.append(move(databases, alice, -15))
+
+    event.listen(databases.engine, "after_cursor_execute", spend)
+    assert leased(databases, alice, 12) == 5 and between == [True]
+    with databases.transaction() as session:
+        assert session.get_one(user.User, alice).quota == 0
+
+
+def test_many_leases_at_once_take_exactly_what_is_there(databases: Databases, alice: int) -> None:
+    tries = [gevent.spawn(leased, databases, alice, 3) for _ in range(16)]
+    gevent.joinall(tries, raise_error=True)
+    assert sum(t.value for t in tries) == 20
+    assert left(databases, alice) == 20 and explained(databases)

@@ -5,21 +5,24 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gevent
 import pytest
 from asks import CHAT, post, until, words
-from fake_vendor import FakeVendor, chat, stream
+from fake_vendor import FakeVendor, Say, chat, stream
 from flask import Flask
 from gevent.event import Event
 from sqlalchemy import delete, func, select
 
 from oneapi import config, create_app
-from oneapi.models import leases, ledger, log, settlement, user
+from oneapi.models import leases, ledger, log, settlement, user, version
 from oneapi.models.settlement import Row
 from oneapi.relay.journal import Journal
+from oneapi.relay.purse import Purse
+from oneapi.relay.writer import _keep
 from oneapi.state import State
 
 pytestmark = pytest.mark.usefixtures("books")
@@ -268,6 +271,54 @@ def test_a_lease_that_holds_less_than_we_think_is_ended_not_forgotten(
     say()
     assert balance(alice.id) == 10**9 - 79
     assert held(state) == 0
+
+
+@pytest.mark.parametrize("reply", [Say(b"oops", status=500), chat("Hi", 10, 0)])
+def test_a_reservation_from_a_lease_that_was_taken_back_credits_nobody(
+    served: str, vendor: FakeVendor, channel: Any, person: Any, state: State, reply: Any, balance: Any
+) -> None:
+    """Neither a request that failed nor the rest of one that was served makes quota that others could spend."""
+    channel()
+    mary = person("mary", quota=10**6)
+    vendor.says(replace(FakeVendor.reply(reply), hold=(go_on := Event())))
+    asking = gevent.spawn(post, served, mary.key)
+    vendor.was_asked(1)
+    with state.databases.transaction() as session:
+        ledger.set_balance(session, mary.id, 0, now=1, actor=1)
+        version.bump(session, "users")
+    state.changed()
+    go_on.set()
+    asking.get()
+    assert balance(mary.id) == 0
+    got = post(served, mary.key)
+    assert (got.status, got.json["error"]["code"]) == (403, "insufficient_user_quota")
+    assert len(vendor.asked) == 1
+
+
+def test_what_a_failed_transaction_was_to_return_stays_with_its_own_lease() -> None:
+    ours, another = Purse("user", 1, lease=7), Purse("user", 2, lease=9)
+    _keep([(ours, 7, 30), (another, 8, 30)])
+    assert (ours.available, another.available) == (30, 0)
+
+
+def test_a_replay_skips_what_is_written_already(
+    app: Flask, state: State, alice: Any, say: Any, channel: Any, books: Any, logged: Any
+) -> None:
+    channel()
+    say()
+    (written,) = logged()
+    explained = {"user_id": alice.id, "type": 2, "content": "kept"}
+    kept = Journal(state.config.instance_path, "dead:1:x")
+    kept.append([
+        row(1, 10, alice.id, log=explained), Row(written.request_id, 1, alice.id, 1, 1, "gpt-4o-mini", 4, log=explained),
+        row(2, 20, alice.id, log=explained),
+    ])  # fmt: skip
+    gateway = app.extensions["oneapi.relay"]
+    gateway.ledger.journal.look()
+    assert until(lambda: entries(state) == 3)
+    assert books() == {"requests": 3, "spent": 34, "written_off": 0}
+    assert [each.content for each in logged()] == [written.content, "kept", "kept"]
+    assert not (Path(state.config.instance_path) / "journal" / "rejected.txt").exists()
 
 
 def test_a_charge_whose_log_row_is_lost_would_be_seen(state: State, say: Any, channel: Any, logged: Any) -> None:
