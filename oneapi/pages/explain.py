@@ -58,7 +58,7 @@ def _line(line: dict[str, Any], rate: float) -> dict[str, Any]:
     return shown | {"quota": line.get("quota") or 0}
 
 
-PIECES = ("call", "image")
+PIECES = ("call", "image", "reservation")
 
 
 def what(name: str) -> str:
@@ -68,6 +68,7 @@ def what(name: str) -> str:
         "cache write 1h": _("Cache write, one hour"),
         "audio prompt": _("Audio input"), "audio completion": _("Audio output"), "image prompt": _("Image input"),
         "image completion": _("Image output"), "call": _("Per call"), "image": _("Images"), "character": _("Characters"),
+        "reservation": _("Reservation"),
     }  # fmt: skip
     return words.get(name, name)
 

@@ -71,6 +71,15 @@ def _charge_raw(ask: Ask, bill: Bill, reply: Reply) -> None:
         charge_heard(bill, None, delivered.transcript(reply.body.decode("utf-8", "replace")))
 
 
+def left(ask: Ask, bill: Bill) -> None:
+    """Charge the prompt of a request whose client left before a whole answer had arrived."""
+    if bill.tariff is not None and ask.kind == "speech":
+        bill.settle(meter.speech(bill.tariff, str(ask.body.get("input") or "")), SAID_NOTHING, "client_left", wait=False)
+    elif bill.tariff is not None:
+        bill.text(None, str, "client_left", wait=False)
+    bill.release()
+
+
 # -- streams --------------------------------------------------------------------------------------------------------
 
 
@@ -187,7 +196,7 @@ class Sound:
         yield held
 
     def _settle(self, end: str) -> None:
-        if not self.delivered:
+        if not self.delivered and end != "client_left":
             self.bill.broke(end)
         elif self.bill.tariff is not None:
             charge = meter.speech(self.bill.tariff, str(self.ask.body.get("input") or ""))

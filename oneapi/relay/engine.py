@@ -17,7 +17,7 @@ from oneapi.relay.bill import Bill
 from oneapi.relay.clocks import dated
 from oneapi.relay.gateway import Gateway
 from oneapi.relay.refusal import Refused
-from oneapi.relay.transport import Quick
+from oneapi.relay.transport import ClientLeft, Quick
 from oneapi.state import Lane, Tier, Tiers
 from oneapi.vendors import contract
 from oneapi.wire import Call, Reply, Request, VendorError
@@ -35,6 +35,9 @@ def relay(gateway: Gateway, ask: Ask) -> Served:
     bill = Bill(gateway, ask)
     try:
         return _tell(gateway, ask, bill)
+    except ClientLeft:  # the provider has the request: the transport notices that a client left only after it was sent
+        answers.left(ask, bill)
+        raise
     except BaseException:
         bill.release()
         raise

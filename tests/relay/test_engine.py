@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import gevent
 import pytest
-from asks import CHAT, PATH, events, post, words
+from asks import CHAT, PATH, events, post, until, words
 from fake_vendor import FakeVendor, Say, chat, sse, stream
 from flask.testing import FlaskClient
 from gevent import socket
@@ -409,18 +409,19 @@ def test_a_client_that_hangs_up_cancels_the_vendors_work_and_pays_for_what_it_go
     assert detail()["end"] == "client_left" and 4 <= logged()[0].completion_tokens <= 40
 
 
-def test_a_client_that_hangs_up_before_the_first_byte_pays_nothing(
-    served: str, vendor: FakeVendor, channel: Any, alice: Any, logged: Any, balance: Any
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_client_that_hangs_up_before_the_first_byte_pays_for_its_prompt(
+    served: str, vendor: FakeVendor, channel: Any, alice: Any, logged: Any, detail: Any, streaming: bool
 ) -> None:
     channel()
-    vendor.says(chat(), delay=0.5)
+    vendor.says(stream("Hi") if streaming else chat(), delay=1)
     place = urlsplit(served)
     connection = http.client.HTTPConnection(place.hostname, place.port)
-    connection.request("POST", PATH, json.dumps(CHAT), alice.headers)
-    gevent.sleep(0.1)
+    connection.request("POST", PATH, json.dumps(CHAT | {"stream": streaming}), alice.headers)
+    vendor.was_asked()
     connection.close()
-    gevent.sleep(0.1)
-    assert logged() == [] and balance(alice.id) == 10**9
+    assert until(logged)
+    assert detail()["end"] == "client_left" and detail()["usage"] == {"prompt": 8, "estimated": True}
 
 
 class TestPatience:
