@@ -1,8 +1,7 @@
 """The HTTP client for addresses that people type (pictures, webhooks, sign-in servers); keeps them out of our own network."""
 
-import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from time import monotonic
@@ -16,15 +15,12 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
+from oneapi import addresses
+
 MAX_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
 _HARMLESS = ("accept", "accept-encoding", "accept-language", "content-type", "user-agent")
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# Addresses that look public and are not: Azure's platform service, the old 6to4 relays, local-use NAT64.
-_SPECIAL = [ipaddress.ip_network(text) for text in ("168.63.129.16/32", "192.88.99.0/24", "64:ff9b:1::/48")]
-_OWN = [ipaddress.ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")]
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+PORTS = frozenset({80, 443})  # at which addresses of users are fetched, beside those of the setting
 
 
 class FetchError(Exception):
@@ -69,14 +65,18 @@ def fetch(
     data: bytes | Mapping[str, str] | None = None,
     allow_private: bool = False,
     proxy: str = "",
+    ports: Container[int] | None = None,
 ) -> Fetched:
-    """The answer, after at most three redirects; raises FetchError. `timeout` bounds the whole, `max_bytes` the body."""
+    """The answer, after at most three redirects; raises FetchError. `timeout` bounds the whole, `max_bytes` the body.
+
+    `ports` are those that the address and its redirects may name; None allows all.
+    """
     slow = FetchError("time", f"The address did not answer within {timeout:g} seconds.")
     end = monotonic() + timeout
     with closing(_session(allow_private, proxy)) as session, gevent.Timeout(timeout, slow):
         sent = {"User-Agent": "one-api", "Accept": "*/*", **(headers or {}), "Accept-Encoding": "identity"}
         for _ in range(MAX_REDIRECTS + 1):
-            _check_url(url)
+            _check_url(url, ports)
             if proxy:
                 _check_for_proxy(url, allow_private)
             answer = _send(session, method, url, headers=sent, json=json, data=data, timeout=max(0.001, end - monotonic()))
@@ -146,29 +146,17 @@ def _origin(url: str) -> tuple[str, str, int]:
         raise FetchError("address", "The address is not a URL.") from error
 
 
-def _check_url(url: str) -> None:
-    scheme, host, _ = _origin(url)
+def _check_url(url: str, ports: Container[int] | None) -> None:
+    scheme, host, port = _origin(url)
     if scheme not in ("http", "https"):
         raise FetchError("address", "The address must begin with http:// or https://.")
     if not host or "@" in urlsplit(url).netloc:
         raise FetchError("address", "The address must name a host, and no user.")
+    if ports is not None and port not in ports:
+        raise FetchError("address", f"Port {port} is not allowed; use 80 or 443, or ask your administrator to allow it.")
 
 
 # ---- addresses
-
-
-def permitted(address: Address, *, allow_private: bool) -> bool:
-    """Whether we connect there: public addresses always, our own networks if told so, all others never."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return permitted(inner, allow_private=allow_private)
-    if address.is_loopback or any(address in network for network in _OWN):
-        return allow_private
-    odd = address.is_multicast or address.is_reserved or address.is_unspecified or address.is_link_local
-    return address.is_global and not odd and not any(address in network for network in _SPECIAL)
 
 
 def resolve(host: str, port: int, *, allow_private: bool) -> list[tuple[Any, ...]]:
@@ -178,8 +166,7 @@ def resolve(host: str, port: int, *, allow_private: bool) -> list[tuple[Any, ...
     except (OSError, UnicodeError) as error:
         raise FetchError("unreachable", f"The name {host} is not known.") from error
     for entry in found:
-        address = ipaddress.ip_address(str(entry[4][0]).partition("%")[0])
-        if not permitted(address, allow_private=allow_private):
+        if not addresses.permitted(addresses.parsed(str(entry[4][0])), allow_private=allow_private):
             raise FetchError("address", f"{host} is not on the public internet.")
     return found
 

@@ -286,6 +286,10 @@ SENTENCES = tuple(
             r"the value of (?P<it>.*) must be an object with rpm, tpm and concurrency\.",
             "{it} 的值必须是含有 rpm、tpm 和 concurrency 的对象",
         ),
+        (
+            r"(?P<it>.*) is not a port; give numbers from 1 to 65535 with commas between\.",
+            "{it} 不是端口；请填写 1 到 65535 的数字，用逗号分隔",
+        ),
         (r"the limits of (?P<it>.*) must be whole numbers, 0 for none\.", "{it} 的限制必须是整数，0 表示不限制"),
         (r"give a header with the key in it, such as (?P<it>.*)\.", "必须是含有密钥的请求头，例如 {it}"),
     )

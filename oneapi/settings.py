@@ -25,6 +25,13 @@ def ratios(value: dict[str, Any]) -> str | None:
     return None
 
 
+def _ports(value: str) -> str | None:
+    for part in filter(None, (p.strip() for p in value.split(","))):
+        if not part.isascii() or not part.isdecimal() or not 0 < int(part[:9]) < 65536:
+            return f"{part!r} is not a port; give numbers from 1 to 65535 with commas between."
+    return None
+
+
 def _limits(value: dict[str, Any]) -> str | None:
     for group, limits in value.items():
         if not isinstance(limits, dict) or set(limits) - {"rpm", "tpm", "concurrency"}:
@@ -145,7 +152,8 @@ FIELDS: tuple[Field, ...] = (
         _setting("LogConsumeEnabled", bool, True, "Log consumption", "Off keeps charges in the ledger and counts failures, but writes no log line for each request."),
         _setting("LogRetentionDays", int, 0, "Keep logs (days)", "0 keeps them for ever.", check=at_least(0)),
         _setting("ApproximateTokenEnabled", bool, False, "Approximate token counts", "Counts bytes × 0.38 where a vendor reports no usage."),
-        _setting("PrivateNetworksEnabled", bool, True, "Channels on private networks", "Off refuses channel addresses in private networks."),
+        _setting("PrivateNetworksEnabled", bool, True, "Channels on private networks", "Off refuses channel addresses in private networks, also when a name leads there at the time of a connection."),
+        _setting("UserAddressPorts", str, "", "Further ports of users' addresses", "Comma list of ports beside 80 and 443 from which pictures that users name are fetched.", check=_ports),
         _setting("UserRequestsPerMinute", int, 0, "Requests per minute and user", "0 is no limit.", check=at_least(0)),
         _setting("UserTokensPerMinute", int, 0, "Tokens per minute and user", "0 is no limit.", check=at_least(0)),
         _setting("UserConcurrency", int, 0, "Requests in flight per user", "0 is no limit.", check=at_least(0)),
@@ -157,6 +165,10 @@ BY_KEY = {f.stored_as: f for f in FIELDS}
 
 class Settings(SimpleNamespace):
     """One attribute per Field, by snake_case name."""
+
+    def extra_ports(self) -> frozenset[int]:
+        """The ports of UserAddressPorts."""
+        return frozenset(int(port) for port in self.user_address_ports.split(",") if port.strip())
 
     def __repr__(self) -> str:  # holds secrets
         return "Settings()"

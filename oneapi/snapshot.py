@@ -46,7 +46,6 @@ class Lane:
     system_prompt: str
     parameters: dict[str, Any]
     proxy: str
-    private: bool  # an address in a private network, allowed by the setting
     self_hosted: str = ""  # "models" or "service" where models without a price cost nothing (Vendor.self_hosted), else ""
     mark: int = 0  # a digest of the row that it was made from
     next_key: int = 0
@@ -110,7 +109,7 @@ def lane(row: channel.Channel, config: Config) -> Lane | None:
         enabled=row.status == channel.Status.ENABLED, priority=row.priority or 0, weight=max(0, row.weight or 0),
         mapping=mapping, patterns=tuple((k, v) for k, v in mapping.items() if "*" in k and v),
         system_prompt=row.system_prompt or "", parameters=channel.json_object(row.parameters),
-        proxy=str(options.get("proxy") or ""), private=True,
+        proxy=str(options.get("proxy") or ""),
         self_hosted=self_hosted(row.type, row.base_url or ""),
     )  # fmt: skip
 

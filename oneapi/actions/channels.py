@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from oneapi import fields, notify, vendors
+from oneapi import addresses, fields, notify, vendors
 from oneapi.actions import Actor, act, channel_keys, columns, record, write_log
 from oneapi.actions.channel_keys import secret_names
 from oneapi.db import Session
@@ -148,8 +148,14 @@ def _check_address(state: State, base_url: str, vendor: Vendor) -> None:
         return
     if fields.address(base_url) or not urlsplit(base_url).hostname:
         raise Refused("channel_address", field="base_url")
-    if not state.settings.private_networks_enabled and fields.is_private_host(urlsplit(base_url).hostname or ""):
+    if not state.settings.private_networks_enabled and _private(urlsplit(base_url).hostname or ""):
         raise Refused("private_address", field="base_url")
+
+
+def _private(host: str) -> bool:
+    """Whether a host is written so that it can only be private; where a name leads is checked when it is connected to."""
+    found = addresses.literal(host)
+    return fields.is_private_host(host) if found is None else not addresses.permitted(found, allow_private=False)
 
 
 def _check_numbers(values: dict[str, Any]) -> None:

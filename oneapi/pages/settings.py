@@ -81,6 +81,7 @@ SECTIONS = (
             "ChannelBalanceThreshold",
             "ApproximateTokenEnabled",
             "PrivateNetworksEnabled",
+            "UserAddressPorts",
         ),
     ),
     Section("logs", lazy_gettext("Logs"), "list-search", ("LogConsumeEnabled", "LogRetentionDays")),

@@ -5,6 +5,7 @@ import ssl
 from base64 import b64encode
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from struct import pack
@@ -16,6 +17,7 @@ import gevent
 import gevent.ssl
 from gevent import get_hub, socket
 
+from oneapi import addresses
 from oneapi.relay.sockets import Link, no_delay
 from oneapi.wire import VendorError
 
@@ -40,6 +42,8 @@ class Address:
     port: int
     proxy: str = ""
     verify: bool = True
+    private: bool = True  # whether it may lead into a private network
+    private_proxy: bool = True  # whether the proxy may be there
 
     @property
     def authority(self) -> str:
@@ -147,7 +151,10 @@ def dial(address: Address, seconds: float) -> Link:
     slow = VendorError("timeout", f"no connection to {address.host} within {seconds:g} seconds")
     with gevent.Timeout(seconds, slow):
         try:
-            sock = _through_proxy(address, seconds) if address.proxy else _connect(address.host, address.port, seconds)
+            if address.proxy:
+                sock = _through_proxy(address, seconds)
+            else:
+                sock = _connect(address.host, address.port, seconds, private=address.private)
         except UnicodeError as error:
             raise VendorError("unreachable", f"{address.host} is no host name") from error
         except OSError as error:
@@ -161,9 +168,24 @@ def dial(address: Address, seconds: float) -> Link:
             raise
 
 
-def _connect(host: str, port: int, seconds: float) -> Any:
-    """Tries each address of the host; while others are left, one gets at most half of the time."""
+def _resolve(host: str, port: int, *, private: bool) -> list[Any]:
+    """The addresses of a host that we may connect to; raises VendorError where the settings allow none of them.
+
+    Checked for each connection and not when the channel is stored: a name may lead somewhere else by then.
+    """
     found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    inner = [addresses.parsed(str(entry[4][0])) for entry in found]
+    if not private and not all(addresses.permitted(each, allow_private=False) for each in inner):
+        raise VendorError("unreachable", f"{host} is not on the public internet, and private networks are turned off")
+    allowed = [entry for entry, each in zip(found, inner, strict=True) if not addresses.forbidden(each)]
+    if found and not allowed:
+        raise VendorError("unreachable", f"{host} is a link-local or metadata address, which is never connected to")
+    return allowed
+
+
+def _connect(host: str, port: int, seconds: float, *, private: bool) -> Any:
+    """Tries each address of the host; while others are left, one gets at most half of the time."""
+    found = _resolve(host, port, private=private)
     for number, (family, kind, protocol, _, target) in enumerate(found, 1):
         sock = socket.socket(family, kind, protocol)
         try:
@@ -222,7 +244,8 @@ def _through_proxy(address: Address, seconds: float) -> Any:
     proxy = urlsplit(address.proxy)
     if proxy.scheme not in ("http", "socks5", "socks5h") or not proxy.hostname:
         raise VendorError("unreachable", "the proxy's address must begin with http://, socks5:// or socks5h://")
-    sock = _connect(proxy.hostname, proxy.port or PORTS[proxy.scheme], seconds)
+    _check_target(address)
+    sock = _connect(proxy.hostname, proxy.port or PORTS[proxy.scheme], seconds, private=address.private_proxy)
     try:
         if proxy.scheme != "http":
             _socks(sock, address, proxy)
@@ -232,6 +255,17 @@ def _through_proxy(address: Address, seconds: float) -> Any:
     except BaseException:
         sock.close()
         raise
+
+
+def _check_target(address: Address) -> None:
+    """Check what we can see of a target behind a proxy: an address always, a name where private networks are turned off.
+
+    A name that only the proxy can resolve is left to the proxy.
+    """
+    if address.private and addresses.literal(address.host) is None:
+        return
+    with suppress(socket.gaierror):
+        _resolve(address.host, address.port, private=address.private)
 
 
 def _tunnel(sock: Any, address: Address, proxy: Any) -> None:
@@ -280,7 +314,7 @@ def _socks_target(address: Address, *, by_name: bool) -> bytes:
         if by_name:
             name = host.encode("idna")
             return b"\x03" + pack("B", len(name)) + name
-        found = socket.getaddrinfo(host, address.port, 0, socket.SOCK_STREAM)
+        found = _resolve(host, address.port, private=address.private)
         ip = ipaddress.ip_address(min(found, key=lambda entry: entry[0] != socket.AF_INET)[4][0])
     return (b"\x01" if ip.version == 4 else b"\x04") + ip.packed
 

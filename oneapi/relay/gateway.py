@@ -39,7 +39,11 @@ class Gateway:
         self._bounded = Timeouts(config.connect_timeout, config.first_byte_timeout, config.idle_timeout, total)
         self._proxies = Proxies(config.http_proxy, config.https_proxy, config.no_proxy)
         self._any_proxy = bool(config.relay_proxy or config.http_proxy or config.https_proxy)
-        self._direct = {streaming: Route("", self.timeouts(streaming)) for streaming in (True, False)}
+        self._direct = {
+            (streaming, private): Route("", self.timeouts(streaming), private=private)
+            for streaming in (True, False)
+            for private in (True, False)
+        }
 
     @property
     def board(self) -> Limiter:
@@ -60,10 +64,14 @@ class Gateway:
 
     def route(self, lane: Lane, url: str, streaming: bool) -> Route:
         """How a lane's vendor is reached: its own proxy, RELAY_PROXY, or what the environment says for the address."""
+        private = self.state.settings.private_networks_enabled
         if not (lane.proxy or self._any_proxy):
-            return self._direct[streaming]
+            return self._direct[streaming, private]
         proxy = lane.proxy or self.state.config.relay_proxy or self._proxies.proxy_for(url)
-        return Route(proxy, self.timeouts(streaming)) if proxy else self._direct[streaming]
+        if not proxy:
+            return self._direct[streaming, private]
+        # A proxy of the environment is the operator's own, one of a channel is subject to the setting.
+        return Route(proxy, self.timeouts(streaming), private=private, private_proxy=private or not lane.proxy)
 
     def tariff(self, model: str, asked: str, lane: Lane, group: str) -> Tariff:
         """Return what a model costs a group on a channel; raises Refused when it has no price and the settings refuse it."""

@@ -43,8 +43,9 @@ def data_url(url: str, state: State) -> str:
     config = state.config
     try:
         answer = guarded.get(
-            url, max_bytes=MAX_IMAGE, timeout=config.user_content_request_timeout, proxy=config.user_content_request_proxy
-        )
+            url, max_bytes=MAX_IMAGE, timeout=config.user_content_request_timeout, proxy=config.user_content_request_proxy,
+            ports=guarded.PORTS | state.settings.extra_ports(),
+        )  # fmt: skip
     except guarded.FetchError as error:
         raise VendorError("bad_request", f"The image at {url[:200]} could not be fetched: {error}") from error
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -29,7 +29,7 @@ class Plan:
 
 
 @lru_cache(4096)
-def plan_of(url: str, proxy: str, verify: bool) -> Plan:
+def plan_of(url: str, proxy: str, verify: bool, private: bool = True, private_proxy: bool = True) -> Plan:
     try:
         parts = urlsplit(url)
         scheme, host, port = parts.scheme, parts.hostname or "", parts.port
@@ -37,7 +37,7 @@ def plan_of(url: str, proxy: str, verify: bool) -> Plan:
         raise VendorError("unreachable", "the channel's address is not a URL") from error
     if scheme not in ("http", "https", "ws", "wss") or not host:
         raise VendorError("unreachable", "the channel's address must begin with http:// or https:// and name a host")
-    address = Address(scheme, host, port or PORTS[scheme], proxy, verify)
+    address = Address(scheme, host, port or PORTS[scheme], proxy, verify, private, private_proxy)
     target = quote(parts.path or "/", safe="/:@!$&'()*+,;=~%-._") + (f"?{_query(parts.query)}" if parts.query else "")
     lines = f"Host: {address.authority}\r\n"
     forward = urlsplit(proxy)

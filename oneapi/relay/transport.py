@@ -40,6 +40,8 @@ class Route:
     proxy: str = ""
     timeouts: Timeouts = Timeouts()
     verify: bool = True
+    private: bool = True  # whether it may lead into a private network
+    private_proxy: bool = True  # whether the proxy may be there
 
 
 _DIRECT = Route()
@@ -70,7 +72,7 @@ def open_stream(request: Request, route: Route = _DIRECT, client: Link | None = 
 
 
 def _open(request: Request, route: Route, client: Link | None) -> "Incoming":
-    plan = plan_of(request.url, route.proxy, route.verify)
+    plan = plan_of(request.url, route.proxy, route.verify, route.private, route.private_proxy)
     data = encode(request, plan)
     link = plan.pool.take()
     if link is not None:

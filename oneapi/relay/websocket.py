@@ -25,7 +25,7 @@ def open_stream(request: Request, route: Route, client: Link | None) -> "Incomin
     """Shake hands and send the request's body as one text message. An answer other than 101 is returned as it is."""
     key = b64encode(secrets.token_bytes(16)).decode()
     own = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": key}
-    plan = plan_of(request.url, route.proxy, route.verify)
+    plan = plan_of(request.url, route.proxy, route.verify, route.private, route.private_proxy)
     names = {name.lower() for name in own}
     headers = {name: value for name, value in request.headers.items() if name.lower() not in names}
     hello = encode(replace(request, method="GET", body=None, files=(), form=(), headers=headers), plan, own)

@@ -279,3 +279,16 @@ def test_administrators_do_not_see_root(as_, admin, root, alice):
         assert root.username in {row["username"] for row in as_(root).data("GET", path)}, path
     answer = as_(admin).raw("GET", "/api/user/?p=0")
     assert int(answer.headers["X-Total-Count"]) == len(answer.get_json()["data"])
+
+
+def test_an_administrator_cannot_give_an_administrator_or_root_a_password(as_, admin, root, person, client):
+    other = person("boss", role=10)
+    for whom in (other, root):
+        change = {"id": whom.id, "username": whom.username, "password": "of-my-choice"}
+        assert as_(admin).refused("PUT", "/api/user/", change) == "无权更新同权限等级或更高权限等级的用户信息"
+        login = {"username": whom.username, "password": whom.password}
+        assert client.post("/api/user/login", json=login).get_json()["success"], "the old password still holds"
+        assert not client.post("/api/user/login", json=login | {"password": "of-my-choice"}).get_json()["success"]
+    as_(root).data("PUT", "/api/user/", {"id": other.id, "password": "of-root-s-choice"})
+    login = {"username": other.username, "password": "of-root-s-choice"}
+    assert client.post("/api/user/login", json=login).get_json()["success"]

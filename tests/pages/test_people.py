@@ -151,3 +151,15 @@ def test_the_pages_of_administrators_leave_root_out(browse: Any, admin: Any, roo
         said = browse(admin).get(path).text
         assert f"/user?edit={root.id}" not in said and f'id="user-{root.id}"' not in said, path
     assert f"/user?edit={root.id}" in browse(root).get("/user").text
+
+
+def test_an_administrator_cannot_give_an_administrator_or_root_a_password(
+    browse: Any, client: Any, admin: Any, root: Any, person: Any
+) -> None:
+    other = person("boss", role=10)
+    browser = browse(admin)
+    for whom in (other, root):
+        form = {"username": whom.username, "display_name": whom.username, "password": "of my choice", "group": "default"}
+        assert browser.post(f"/user/edit/{whom.id}", **form).status_code in (404, 422)
+        login = {"username": whom.username, "password": whom.password}
+        assert client.post("/api/user/login", json=login).get_json()["success"], "the old password still holds"
