@@ -14,9 +14,10 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from oneapi import settings
 from oneapi.config import Config
 from oneapi.db import Databases, Unfit, trouble
-from oneapi.models import Base, channel, deadline, ledger, schema, token, user, version
+from oneapi.models import Base, channel, deadline, ledger, option, schema, token, user, version
 from oneapi.models.deadline import Unanswered
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ LOGS_ONLY = ("logs",)  # the tables of a database that LOG_SQL_DSN names
 def upgrade(databases: Databases, config: Config, *, now: int) -> None:
     """Bring the databases to this version. Several processes may call it at once; one works, the others find it done."""
     with alone(databases.engine) as connection:
+        adopted = not inspect(connection).has_table(_version_table(()))
         _revise(connection, only=())
         with Session(connection, expire_on_commit=False, join_transaction_mode="control_fully") as session, session.begin():
             _hide_access_tokens(session)
@@ -38,6 +40,9 @@ def upgrade(databases: Databases, config: Config, *, now: int) -> None:
             channel.seal_all(session)
             if user.count(session) == 0:
                 _first_start(session, config, now)
+                option.put_missing(session, settings.NEW_INSTALLATIONS, now=now)
+            elif adopted:
+                option.put_missing(session, settings.ADOPTED, now=now)
             version.ensure(session)
             ledger.open_accounts(session, now=now)
     if databases.separate_logs:
@@ -154,6 +159,9 @@ def _planned_rows(connection: Connection) -> Iterator[str]:
     with Session(connection) as session:
         if user.count(session) == 0:
             yield "make the first account, root"
+        elif not inspect(connection).has_table(_version_table(())):
+            for key in settings.ADOPTED.keys() - option.all_rows(session).keys():
+                yield f"store {key} = {settings.ADOPTED[key]}, as the old project behaved"
         if clear := user.count_clear_access_tokens(session):
             yield f"keep {clear} access tokens as hashes only"
         unasked = "must_change_password" not in {column["name"] for column in inspect(connection).get_columns("users")}

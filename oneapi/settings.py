@@ -143,7 +143,8 @@ FIELDS: tuple[Field, ...] = (
     ),
     *_section(
         "relay",
-        _setting("RetryTimes", int, 0, "Retries", "Other channels to try after a failure.", check=between(0, 100)),
+        _setting("RetryTimes", int, 0, "Retries", "Other channels to try after a failure. New installations begin with 2.", check=between(0, 100)),
+        _setting("QuotaRefusedWith403Enabled", bool, False, "Refuse with 403 when quota is used up", "As the old project did, with its error codes. Off answers 429 insufficient_quota, as OpenAI does."),
         _setting("ChannelDisableThreshold", float, 5.0, "Slow after (seconds)", "Tests slower than this disable a channel; 0 is no limit.", check=at_least(0)),
         _setting("AutomaticDisableChannelEnabled", bool, False, "Disable broken channels", "Takes a channel out when its key is refused, or its balance is used up."),
         _setting("AutomaticEnableChannelEnabled", bool, False, "Enable recovered channels", "Only those that were disabled automatically."),
@@ -161,6 +162,11 @@ FIELDS: tuple[Field, ...] = (
 )  # fmt: skip
 
 BY_KEY = {f.stored_as: f for f in FIELDS}
+# Stored at the first start, so that a default can be better for new installations and an upgrade changes nothing silently: a
+# database that exists keeps what it has stored, and the Field's default where it has stored nothing.
+NEW_INSTALLATIONS = {"RetryTimes": "2", "UnknownModelPolicy": "refuse"}
+# Stored when a database of the old project is adopted, where the old project behaved differently from the Field's default.
+ADOPTED = {"UnknownModelPolicy": "30"}
 
 
 class Settings(SimpleNamespace):

@@ -91,6 +91,8 @@ def first_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("first")
     made = create_app(config.load({"INSTANCE_PATH": str(folder)}))
     databases = made.extensions["oneapi"].databases
+    with databases.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM options")  # tests name the settings that they depend on
     with databases.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     databases.dispose()

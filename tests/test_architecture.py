@@ -52,8 +52,8 @@ VENDOR_WORDS = (
     "deepseek", "mistral", "groq", "replicate", "siliconflow", "minimax", "volcengine", "doubao",
 )  # fmt: skip
 MAY_NAME_VENDORS = ("config.py",)  # variables of the environment that the old project named after a vendor
-# Client headers and option names of the outside world that carry a vendor's name.
-NAMED_OUTSIDE = ("anthropic-beta", "http_anthropic_beta", "anthropic-version", "http_anthropic_version", "gemini_")
+# Client paths, headers and option names of the outside world that carry a vendor's name.
+NAMED_OUTSIDE = ("/anthropic/", "anthropic-beta", "http_anthropic_beta", "anthropic-version", "http_anthropic_version", "gemini_")
 
 
 def sources() -> list[Path]:

@@ -1,6 +1,6 @@
 """Options: run-time settings as key and text. What they mean stands in oneapi/settings.py."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import select
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -25,6 +25,14 @@ def all_rows(session: Session) -> dict[str, str]:
 def put(session: Session, key: str, value: str, *, now: int, by: int) -> None:
     """Store one option; the caller has checked the value and bumps the version."""
     session.merge(Option(key=key, value=value, updated_at=now, updated_by=by))
+
+
+def put_missing(session: Session, values: Mapping[str, str], *, now: int) -> None:
+    """Store those options that are not stored yet; the caller has checked the values."""
+    stored = all_rows(session)
+    for key, value in values.items():
+        if key not in stored:
+            put(session, key, value, now=now, by=0)
 
 
 def of_keys(session: Session, keys: Iterable[str]) -> list[Option]:

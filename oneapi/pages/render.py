@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from oneapi import access
 from oneapi.models import Missing
+from oneapi.pages import api_errors
 
 POLICY = {
     "default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "img-src": "'self' data:", "font-src": "'self'",
@@ -163,10 +164,12 @@ def _failed(error: Exception) -> Any:
     """An error page, a panel in place of what htmx was to fill, or the sentence alone beside what was to be done.
     The API and the relay write their own."""
     status = error.code or 500 if isinstance(error, HTTPException) else 404 if isinstance(error, Missing) else 500
-    if request.path.startswith(("/api/", "/v1/", "/static/")) or (g.get("guard") and g.guard.dialect == "api"):
+    if request.path.startswith("/static/"):
         return error if isinstance(error, HTTPException) else ("", status)
+    said = str(error.description or "") if isinstance(error, HTTPException) and status in (403, 413, 422, 429) else ""
+    if api_errors.wanted() or (g.get("guard") and g.guard.dialect == "api"):
+        return api_errors.answer(status, said)
     g.error_page = True
-    said = error.description if isinstance(error, HTTPException) and status in (403, 413, 422, 429) else ""
     words = {"status": status, "said": said}
     if not htmx():
         answer = Response(_render("error.html", "", words), status, mimetype="text/html")

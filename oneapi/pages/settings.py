@@ -65,6 +65,7 @@ SECTIONS = (
             "PreConsumedQuota",
             "QuotaRemindThreshold",
             "UnknownModelPolicy",
+            "QuotaRefusedWith403Enabled",
         ),
     ),
     Section("limits", lazy_gettext("Limits"), "gauge", ("UserRequestsPerMinute", "UserTokensPerMinute", "UserConcurrency")),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from oneapi.models import token, user
-from oneapi.relay.refusal import Refused
+from oneapi.relay.refusal import Refused, out_of_quota
 from oneapi.state import Caller, State
 
 Environ = dict[str, Any]
@@ -14,12 +14,18 @@ LONGEST = 128  # characters of a key with a channel's number; keys have 48
 
 
 def key_of(environ: Environ) -> str:
-    """The key a client sent: Authorization with or without Bearer, x-api-key or api-key."""
+    """Return the key a client sent: Authorization with or without Bearer, x-api-key, api-key or x-goog-api-key; "" for none.
+
+    A key in the query (?key=) is not accepted: addresses are written to logs.
+    """
     given = environ.get("HTTP_AUTHORIZATION")
     if given:
         given = given.strip()
         return given[7:].strip() if given[:7].lower() == "bearer " else given
-    return (environ.get("HTTP_X_API_KEY") or environ.get("HTTP_API_KEY") or "").strip()
+    for name in ("HTTP_X_API_KEY", "HTTP_API_KEY", "HTTP_X_GOOG_API_KEY"):
+        if given := environ.get(name):
+            return str(given).strip()
+    return ""
 
 
 def caller(state: State, environ: Environ, client_ip: Callable[[Environ], str]) -> tuple[Caller, int]:
@@ -38,7 +44,7 @@ def caller(state: State, environ: Environ, client_ip: Callable[[Environ], str]) 
     if found is None:
         raise Refused(401, "The API key is not valid.", "invalid_api_key", zh="无效的令牌")
     if found.token_status != token.Status.ENABLED or found.user_status != user.Status.ENABLED:
-        raise unfit(found)
+        raise unfit(found, as_403=state.settings.quota_refused_with403_enabled)
     if found.expired_time != -1 and found.expired_time < state.clock():
         raise Refused(401, "The API key has expired.", "invalid_api_key", zh="该令牌已过期")
     if found.subnet:
@@ -56,13 +62,14 @@ def pin(found: Caller, channel: str) -> int:
     return int(channel)
 
 
-def unfit(found: Caller) -> Refused:
+def unfit(found: Caller, *, as_403: bool = False) -> Refused:
     if found.user_status != user.Status.ENABLED:
         return Refused(403, "The owner of this API key has been disabled.", "user_disabled", zh="用户已被封禁")
     name = found.token_name
     if found.token_status == token.Status.EXHAUSTED:
         text = f"The quota of API key {name} is used up."
-        return Refused(401, text, "insufficient_quota", zh=f"令牌 {name}（#{found.token_id}）额度已用尽")
+        zh = f"令牌 {name}（#{found.token_id}）额度已用尽"
+        return Refused(401, text, "insufficient_quota", zh=zh) if as_403 else out_of_quota(text, zh)
     if found.token_status == token.Status.EXPIRED:
         return Refused(401, "The API key has expired.", "invalid_api_key", zh="该令牌已过期")
     return Refused(401, "The API key is disabled.", "invalid_api_key", zh="该令牌状态不可用")

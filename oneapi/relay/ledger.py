@@ -24,7 +24,7 @@ from oneapi.models.store import FAILURES
 from oneapi.relay.failures import Failures
 from oneapi.relay.journal import Journal
 from oneapi.relay.purse import Hold, Purse, Purses, spend
-from oneapi.relay.refusal import Refused, away, full
+from oneapi.relay.refusal import Refused, away, full, out_of_quota
 from oneapi.relay.writer import Writer
 from oneapi.state import Caller, State
 
@@ -64,7 +64,7 @@ class Ledger:
     # -- reserve ----------------------------------------------------------------------------------------------------
 
     def reserve(self, caller: Caller, want: int, need: int) -> Hold:
-        """Set `want` quota aside, or what is left if that is at least `need`; raises Refused(403) when it is not."""
+        """Set `want` quota aside, or what is left if that is at least `need`; raises Refused when it is not."""
         if self._writer.blocked:
             raise full()
         if want <= 0:
@@ -124,7 +124,7 @@ class Ledger:
                 purse.freed.clear()
                 others = purse.holders > 0 or self._leased_elsewhere(kind, owner)
             if not others or time.monotonic() >= deadline:
-                raise _short(kind)
+                raise _short(kind, as_403=self.state.settings.quota_refused_with403_enabled)
             purse.freed.wait(pause)
             pause = min(pause * 1.5, 0.5)
 
@@ -298,10 +298,12 @@ def _runs(pid: int) -> bool:
     return True
 
 
-def _short(kind: str) -> Refused:
-    if kind == "token":
-        return Refused(403, "The token's quota is not enough for this request.", "pre_consume_token_quota_failed")
-    return Refused(403, "user quota is not enough", "insufficient_user_quota")
+def _short(kind: str, *, as_403: bool) -> Refused:
+    of_key = kind == "token"
+    message = "The token's quota is not enough for this request." if of_key else "user quota is not enough"
+    if as_403:
+        return Refused(403, message, "pre_consume_token_quota_failed" if of_key else "insufficient_user_quota")
+    return out_of_quota(message)
 
 
 __all__ = ["Hold", "Ledger", "Purse", "sweep"]

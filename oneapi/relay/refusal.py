@@ -27,3 +27,12 @@ def full() -> Refused:
     """Neither the database nor the journal has room for a charge."""
     text = "The gateway cannot store what this request costs: its disk is full or not writable. Try again later."
     return Refused(503, text, "storage_full", zh="网关无法保存本次请求的费用：磁盘已满或不可写，请稍后再试", retry_after=30)
+
+
+def out_of_quota(message: str, zh: str = "") -> Refused:
+    """Return the refusal of a request for which a balance or an API key's budget is not enough, as OpenAI words it.
+
+    https://platform.openai.com/docs/guides/error-codes: SDKs repeat 429 unless `x-should-retry` forbids it.
+    """
+    headers = (("x-should-retry", "false"),)
+    return Refused(429, message, "insufficient_quota", zh=zh, type="insufficient_quota", headers=headers)

@@ -58,7 +58,7 @@ def test_every_value_of_an_adopted_database_survives(legacy: Databases, settings
     for person in before["users"]:
         person["access_token"] = None  # kept as a hash from now on
     for table, was in before.items():
-        kept = [{name: row[name] for name in was[0]} for row in after[table]]
+        kept = [{name: row[name] for name in was[0]} for row in after[table] if row.get("key") not in options.ADOPTED]
         assert kept == was, table
 
 
@@ -84,6 +84,23 @@ def test_people_tokens_codes_and_settings_work_at_once(legacy: Databases, settin
     assert now.model_ratio == {"gpt-4o": 1.25, "my-model": 7.5}
     assert now.group_ratio == {"default": 1, "vip": 0.8, "svip": 0.5}
     assert (now.system_name, now.retry_times, now.register_enabled) == ("我的网关", 3, False)
+
+
+@pytest.mark.parametrize("stored", [None, "refuse"])
+def test_an_adopted_database_behaves_as_before_where_it_has_stored_nothing(
+    legacy: Databases, settings: Config, stored: str | None
+) -> None:
+    with legacy.engine.begin() as connection:
+        table = Base.metadata.tables["options"]
+        connection.execute(table.delete().where(table.c.key == "RetryTimes"))
+        if stored:
+            connection.execute(table.insert().values(key="UnknownModelPolicy", value=stored))
+    planned = [line for line in migrate.plan(legacy) if "UnknownModelPolicy" in line]
+    assert bool(planned) is (stored is None)
+    migrate.upgrade(legacy, settings, now=NOW)
+    with legacy.transaction() as session:
+        now = options.read(option.all_rows(session))
+    assert (now.retry_times, now.unknown_model_policy) == (0, stored or "30")
 
 
 def test_keys_shorter_than_their_column_are_found_and_read_back_as_they_were_typed(legacy: Databases, settings: Config) -> None:

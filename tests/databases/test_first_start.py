@@ -11,9 +11,10 @@ import servers
 from sqlalchemy import text
 
 from oneapi import migrate
+from oneapi import settings as options
 from oneapi.config import Config
 from oneapi.db import Databases
-from oneapi.models import ledger, token, user
+from oneapi.models import ledger, option, token, user
 
 NOW = 1_700_000_000
 START = """
@@ -41,6 +42,17 @@ def test_the_first_start_makes_root_with_a_balance_that_the_ledger_explains(data
         assert (root.display_name, root.access_token, root.aff_code) == ("Root User", None, None)
         assert ledger.differences(session) == []
         assert session.query(token.Token).count() == 0
+
+
+def test_a_new_installation_stores_better_defaults_and_an_upgrade_none(databases: Databases, settings: Config) -> None:
+    migrate.upgrade(databases, settings, now=NOW)
+    with databases.transaction() as session:
+        now = options.read(option.all_rows(session))
+        assert (now.retry_times, now.unknown_model_policy) == (2, "refuse")
+        session.query(option.Option).delete()  # as a version before these defaults left its database
+    migrate.upgrade(databases, settings, now=NOW + 1)
+    with databases.transaction() as session:
+        assert option.all_rows(session) == {} and options.read({}).retry_times == 0
 
 
 @pytest.mark.parametrize("typed", ["RootKey1", "sk-RootKey1"])

@@ -182,9 +182,9 @@ def test_our_own_refusals_become_the_right_exceptions(sdk: openai.OpenAI, served
         ask("sk-wrong")
     with pytest.raises(openai.PermissionDeniedError):
         ask(narrow)
-    with pytest.raises(openai.PermissionDeniedError) as short:
+    with pytest.raises(openai.RateLimitError) as short:
         ask(poor, max_tokens=100_000)
-    assert short.value.code == "insufficient_user_quota"
+    assert short.value.code == short.value.type == "insufficient_quota"
     with pytest.raises(openai.InternalServerError) as nobody:
         ask(person("lost").key, model="unknown-model")
     assert nobody.value.code == "no_available_channel"
@@ -208,3 +208,15 @@ def test_a_stream_that_breaks_raises_in_the_middle(sdk: openai.OpenAI, vendor: F
         for chunk in sdk.chat.completions.create(model="gpt-4o-mini", messages=HI, stream=True):
             taken.append(chunk)
     assert taken and caught.value.code == "stream_broken"
+
+
+@pytest.mark.parametrize("who", [{"quota": 0}, {"remain": 1}], ids=["balance", "key"])
+def test_the_sdk_does_not_repeat_a_request_without_quota(
+    who: dict[str, int], served: str, person: Any, channel: Any, failed: Any
+) -> None:
+    channel(models="gpt-4o-mini")
+    with openai.OpenAI(base_url=f"{served}/v1", api_key=person("poor", **who).key) as client:
+        with pytest.raises(openai.RateLimitError) as short:
+            client.chat.completions.create(model="gpt-4o-mini", messages=HI, max_tokens=100_000)
+    assert (short.value.code, short.value.type) == ("insufficient_quota", "insufficient_quota")
+    assert len(failed()) == 1

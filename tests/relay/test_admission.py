@@ -30,6 +30,7 @@ FORMS = {
     "bare": {"Authorization": "sk-{key}"},
     "bare without sk": {"Authorization": "{key}"}, "lower case": {"Authorization": "bearer sk-{key}"},
     "x-api-key": {"x-api-key": "sk-{key}"}, "api-key": {"api-key": "{key}"},
+    "x-goog-api-key": {"x-goog-api-key": "sk-{key}"},
 }  # fmt: skip
 
 
@@ -80,7 +81,7 @@ def test_a_channel_that_cannot_be_named_is_refused(
 REFUSALS: list[tuple[dict[str, Any], int, str, str]] = [
     ({"status": 2}, 401, "该令牌状态不可用", "The API key is disabled."),
     ({"status": 3}, 401, "该令牌已过期", "The API key has expired."),
-    ({"status": 4}, 401, "令牌 eve's（#1）额度已用尽", "The quota of API key eve's is used up."),
+    ({"status": 4}, 429, "令牌 eve's（#1）额度已用尽", "The quota of API key eve's is used up."),
     ({"expired_time": 1_000_000}, 401, "该令牌已过期", "The API key has expired."),
     ({"subnet": "10.0.0.0/8"}, 403, "该令牌只能在指定网段使用：10.0.0.0/8，当前 ip：127.0.0.1",
      "This API key may be used only from 10.0.0.0/8; you come from 127.0.0.1."),

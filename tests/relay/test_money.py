@@ -230,8 +230,28 @@ def test_a_balance_that_is_too_small_is_refused_before_the_vendor_is_asked(
     channel()
     poor = person("poor", quota=10)
     answer = say(who=poor, max_tokens=1000)
-    assert (answer.status_code, answer.json["error"]["code"]) == (403, "insufficient_user_quota")
+    assert (answer.status_code, answer.json["error"]["code"]) == (429, "insufficient_quota")
+    assert answer.json["error"]["type"] == "insufficient_quota" and answer.headers["x-should-retry"] == "false"
+    assert "Retry-After" not in answer.headers
     assert vendor.asked == [] and balance(poor.id) == 10
+
+
+@pytest.mark.parametrize(
+    ("who", "old"),
+    [
+        ({"quota": 10}, (403, "insufficient_user_quota")), ({"remain": 10}, (403, "pre_consume_token_quota_failed")),
+        ({"quota": 0}, (403, "insufficient_user_quota")),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("as_403", [False, True])
+def test_a_setting_keeps_the_old_refusals_of_requests_without_quota(
+    who: dict[str, int], old: tuple[int, str], as_403: bool, say: Any, channel: Any, person: Any, setting: Any
+) -> None:
+    setting(QuotaRefusedWith403Enabled=as_403)
+    channel()
+    answer = say(who=person("poor", **who), max_tokens=1000)
+    assert (answer.status_code, answer.json["error"]["code"]) == (old if as_403 else (429, "insufficient_quota"))
+    assert ("x-should-retry" in answer.headers) is not as_403
 
 
 def test_a_cost_beyond_the_balance_stops_at_zero_and_the_next_request_is_refused(
@@ -244,7 +264,7 @@ def test_a_cost_beyond_the_balance_stops_at_zero_and_the_next_request_is_refused
     assert balance(poor.id) == 0
     assert books() == {"requests": 1, "spent": 50, "written_off": 25}
     assert logged()[0].quota == 50 and "25" in (logged()[0].content or "")
-    assert say(who=poor).status_code == 403
+    assert say(who=poor).status_code == 429
     assert len(vendor.asked) == 1
     with state.databases.transaction() as session:
         assert session.get(user.User, poor.id).used_quota == 50
@@ -256,7 +276,7 @@ def test_a_tokens_budget_is_a_limit_of_its_own(
     channel()
     thrifty = person("thrifty", quota=10**9, remain=100)
     vendor.always(chat("Hi", 1000, 0))
-    assert [say(who=thrifty).status_code for _ in range(3)] == [200, 200, 403]
+    assert [say(who=thrifty).status_code for _ in range(3)] == [200, 200, 429]
     assert balance(thrifty.id) == 10**9 - 150
     with state.databases.transaction() as session:
         row = session.scalar(select(token.Token).where(token.Token.user_id == thrifty.id))
@@ -288,7 +308,7 @@ def test_two_hundred_at_once_on_a_balance_for_a_hundred_pay_for_exactly_a_hundre
     crowd = person("crowd", quota=10**6 if limited else 100_000, remain=100_000 if limited else None)
     greenlets = [gevent.spawn(post, served, crowd.key) for _ in range(200)]
     statuses = [greenlet.get().status for greenlet in greenlets]
-    assert (statuses.count(200), statuses.count(403)) == (100, 100)
+    assert (statuses.count(200), statuses.count(429)) == (100, 100)
     assert balance(crowd.id) == (10**6 - 100_000 if limited else 0)
     assert books() == {"requests": 100, "spent": 100_000, "written_off": 0}
     assert len(vendor.asked) == 100
@@ -344,7 +364,7 @@ def test_a_failure_after_the_balance_was_set_gives_nothing_back_twice(
     assert balance(dora.id) == 30
     vendor.always(chat("Hi", 400, 0))
     statuses = [post(served, dora.key).status for _ in range(3)]
-    assert statuses == [200, 403, 403]
+    assert statuses == [200, 429, 429]
     assert balance(dora.id) == 0
 
 

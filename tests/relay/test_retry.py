@@ -227,7 +227,7 @@ def test_our_own_refusals_are_not_retried(
     say: Any, vendor: FakeVendor, second: FakeVendor, pair: Any, setting: Any, person: Any
 ) -> None:
     setting(RetryTimes=3)
-    assert say(who=person("poor", quota=0), max_tokens=100).status_code == 403
+    assert say(who=person("poor", quota=0), max_tokens=100).status_code == 429
     assert vendor.asked == [] and second.asked == []
 
 
