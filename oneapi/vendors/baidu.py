@@ -129,7 +129,7 @@ def tools(body: Json) -> Json:
 
 
 def used(piece: Json) -> Json:
-    usage = piece.get("usage") or {}
+    usage = reports.numbers(piece.get("usage"))
     prompt, total = usage.get("prompt_tokens") or 0, usage.get("total_tokens") or 0
     return shapes.usage(prompt, usage.get("completion_tokens") or max(total - prompt, 0))
 

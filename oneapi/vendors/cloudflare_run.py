@@ -67,7 +67,7 @@ def message(turn: Json) -> Json:
 def result(reply: Reply) -> Any:
     """What the envelope holds; raises what it says is wrong."""
     answer = reply.json()
-    if not answer.get("success", True) or answer.get("errors"):
+    if answer.get("success") is False or answer.get("errors"):
         raise fail_with(answer, reply, "server")
     return answer["result"]
 

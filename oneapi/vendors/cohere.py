@@ -38,7 +38,7 @@ def build(call: Call) -> Request:
 
 def used(report: Json | None) -> Json:
     """Tokens are what was read and written; billed units leave out what the vendor added itself."""
-    report = report or {}
+    report = reports.numbers(report)
     tokens = report.get("tokens") or report.get("billed_units") or {}
     cached = report.get("cached_tokens")
     return shapes.usage(

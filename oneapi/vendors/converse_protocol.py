@@ -85,9 +85,9 @@ def parse(reply: Reply, call: Call) -> Json:
 
 def _take(block: Json, message: Json, call: Call) -> None:
     match block:
-        case {"text": text}:
+        case {"text": str(text)}:
             message["content"] = (message["content"] or "") + text
-        case {"citationsContent": cited}:
+        case {"citationsContent": dict(cited)}:
             message["content"] = (message["content"] or "") + "".join(
                 piece.get("text") or "" for piece in cited.get("content") or ()
             )
@@ -97,13 +97,13 @@ def _take(block: Json, message: Json, call: Call) -> None:
             calls = message.setdefault("tool_calls", [])
             id = used.get("toolUseId") or f"call_{call.id}_{len(calls)}"
             calls.append(shapes.tool_call(id, name, asks.compact(used.get("input") or {})))
-        case {"reasoningContent": {"reasoningText": told}}:
+        case {"reasoningContent": {"reasoningText": dict(told)}}:
             text, signature = told.get("text") or "", told.get("signature") or ""
             if text:
                 message["reasoning_content"] = message.get("reasoning_content", "") + text
             if signature:
                 thoughts.keep(message, text, signature)
-        case {"reasoningContent": {"redactedContent": data}}:
+        case {"reasoningContent": {"redactedContent": str(data)}}:
             thoughts.keep(message, data=data)
         case {"image": {"format": kind, "source": {"bytes": data}}}:
             message.setdefault("images", []).append(_picture(kind, data))
@@ -115,10 +115,12 @@ def _picture(kind: str, data: str) -> Json:
 
 def _annotations(citations: Iterable[Json]) -> list[Json]:
     """OpenAI knows citations of web pages only."""
-    pages = [
-        (citation["location"]["web"], citation.get("title")) for citation in citations if "web" in citation.get("location", {})
+    pages = [((citation.get("location") or {}).get("web") or {}, citation.get("title")) for citation in citations]
+    return [
+        {"type": "url_citation", "url_citation": {"url": page["url"], "title": title or ""}}
+        for page, title in pages
+        if page.get("url")
     ]
-    return [{"type": "url_citation", "url_citation": {"url": page["url"], "title": title or ""}} for page, title in pages]
 
 
 class _Blocks:
@@ -153,10 +155,10 @@ class _Blocks:
                 return {"tool_calls": [{"index": self.tools[index], "function": {"arguments": text}}]}
             case {"image": {"source": {"bytes": data}}} if index in self.pictures:
                 self.pictures[index]["data"] += b64decode(data)
-            case {"citation": citation}:
+            case {"citation": dict(citation)}:
                 notes = _annotations([citation])
                 return {"annotations": notes} if notes else None
-            case {"reasoningContent": {"redactedContent": data}}:
+            case {"reasoningContent": {"redactedContent": str(data)}}:
                 return self.thoughts.delta(index, data=data)
             case {"reasoningContent": dict() as told}:
                 told = told.get("reasoningText") or told

@@ -76,7 +76,7 @@ def submit(call: Call, results: list[Json]) -> Request:
 def parse(reply: Reply, call: Call) -> Json | Request:
     """A chat that runs is asked for again; one that is complete, for its messages."""
     answer = reply.json()
-    if answer["code"] != 0:
+    if answer.get("code"):
         raise trouble(answer, 200)
     data = answer["data"]
     if files.uploaded(data, call):
@@ -119,7 +119,7 @@ def tool_calls(chat: Json) -> list[Json]:
 
 
 def used(chat: Json) -> Json:
-    usage = chat.get("usage") or {}
+    usage = reports.numbers(chat.get("usage"))
     return shapes.usage(usage.get("input_count") or 0, usage.get("output_count") or 0)
 
 

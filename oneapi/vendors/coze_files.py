@@ -39,7 +39,7 @@ def fail(reply: Reply, call: Call) -> VendorError:
 
 def read(reply: Reply) -> Any:
     answer = reply.json()
-    if answer["code"] != 0:
+    if answer.get("code"):
         raise trouble(answer, 200)
     return answer["data"]
 

@@ -103,6 +103,7 @@ def tools(body: Json) -> Json:
 
 def used(usage: Json) -> Json:
     """DashScope counts in OpenAI's two manners at once, and not every model tells the details."""
+    usage = reports.numbers(usage)
     before = usage.get("prompt_tokens_details") or usage.get("input_tokens_details") or {}
     after = usage.get("output_tokens_details") or usage.get("completion_tokens_details") or {}
     written = before.get("cache_creation_input_tokens")

@@ -28,6 +28,7 @@ ABORTS = frozenset({
 
 def usage(told: Json) -> Json:
     """OpenAI's usage; the vendor counts thoughts beside the answer, and tool results beside the prompt."""
+    told = reports.numbers(told)
     prompt = (told.get("promptTokenCount") or 0) + (told.get("toolUsePromptTokenCount") or 0)
     thought = told.get("thoughtsTokenCount")
     spoken = (told.get("candidatesTokenCount") or 0) + (thought or 0)
@@ -106,8 +107,9 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
         told = reports.gather(call, told, data.get("usageMetadata"), usage)
         if blocked(data):
             reasons.setdefault(0, "SAFETY")
-        for candidate in data.get("candidates") or ():
-            number, reason = candidate.get("index") or 0, candidate.get("finishReason")
+        for place, candidate in enumerate(data.get("candidates") or ()):
+            index, reason = candidate.get("index"), candidate.get("finishReason")
+            number = place if index is None else index
             pieces = known.setdefault(number, Pieces(call, number))
             yield from _said(candidate, pieces, id)
             if reason in ABORTS:

@@ -71,14 +71,15 @@ def _id(answer: Json, call: Call) -> str:
 def _take(block: Json, message: Json, call: Call) -> None:
     """Put a block of the answer into OpenAI's message; blocks of the vendor's own tools have no place there."""
     match block:
-        case {"type": "text", "text": text}:
-            message["content"] = (message["content"] or "") + text
+        case {"type": "text"}:
+            message["content"] = (message["content"] or "") + (block.get("text") or "")
             if notes := _annotations(block.get("citations")):
                 message.setdefault("annotations", []).extend(notes)
-        case {"type": "thinking", "thinking": text}:
+        case {"type": "thinking"}:
+            text = block.get("thinking") or ""
             message["reasoning_content"] = message.get("reasoning_content", "") + text
             thoughts.keep(message, text, block.get("signature") or "")
-        case {"type": "redacted_thinking", "data": data}:
+        case {"type": "redacted_thinking", "data": str(data)}:
             thoughts.keep(message, data=data)
         case {"type": "tool_use", "name": name}:
             calls = message.setdefault("tool_calls", [])
@@ -107,7 +108,7 @@ class _Blocks:
                 id = block.get("id") or f"call_{self.call.id}_{len(self.tools)}"
                 self.tools[index], self.given[index] = len(self.tools), asks.compact(block.get("input") or {})
                 return {"tool_calls": [shapes.tool_call(id, name, "", index=self.tools[index])]}
-            case {"type": "redacted_thinking", "data": data}:
+            case {"type": "redacted_thinking", "data": str(data)}:
                 return self.thoughts.delta(index, data=data)
             case {"type": "text", "text": str(text)} if text:
                 return {"content": text}
@@ -117,16 +118,14 @@ class _Blocks:
 
     def go_on(self, index: int, delta: Json) -> Json | None:
         match delta:
-            case {"type": "text_delta", "text": text}:
+            case {"type": "text_delta", "text": str(text)}:
                 return {"content": text}
             case {"type": "input_json_delta", "partial_json": str(text)} if text and index in self.tools:
                 self.given[index] = ""
                 return {"tool_calls": [{"index": self.tools[index], "function": {"arguments": text}}]}
-            case {"type": "thinking_delta", "thinking": text}:
-                return {"reasoning_content": text} | self.thoughts.delta(index, text=text)
-            case {"type": "signature_delta", "signature": signature}:
-                return self.thoughts.delta(index, signature=signature)
-            case {"type": "citations_delta", "citation": citation}:
+            case {"type": "thinking_delta" | "signature_delta"}:
+                return self.thoughts.piece(index, delta.get("thinking"), delta.get("signature"))
+            case {"type": "citations_delta", "citation": dict(citation)}:
                 notes = _annotations([citation])
                 return {"annotations": notes} if notes else None
         return None

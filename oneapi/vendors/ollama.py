@@ -99,6 +99,7 @@ def tokens(told: list[Json] | None) -> list[Json]:
 
 
 def used(answer: Json) -> Json:
+    answer = reports.numbers(answer)
     return shapes.usage(answer.get("prompt_eval_count") or 0, answer.get("eval_count") or 0)
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from oneapi.vendors import asks, replicate_images, shapes
+from oneapi.vendors import asks, replicate_images, reports, shapes
 from oneapi.vendors.contract import ModelList, Protocol, Vendor, failure
 from oneapi.vendors.replicate_predictions import broken, create, fail, root, sign, state
 from oneapi.wire import Call, Event, Reply, Request, VendorError
@@ -75,7 +75,7 @@ def parse(reply: Reply, call: Call) -> Json | Request:
     told = state(reply, call)
     if isinstance(told, Request):
         return told
-    output, counts = told["output"], told.get("metrics") or {}
+    output, counts = told["output"], reports.numbers(told.get("metrics"))
     if output is None:
         raise VendorError("server", "The prediction succeeded without an output.", status=200)
     listed = output if isinstance(output, list) else [output]

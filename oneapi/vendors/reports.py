@@ -53,6 +53,26 @@ def of(piece: Json) -> Any:
     return found
 
 
+NAMED = ("modality", "ttl")  # texts inside a report that say what is counted
+
+
+def numbers(report: Any) -> Json:
+    """Return a provider's report without values that cannot be counts, {} for what is not an object."""
+    if not isinstance(report, dict):
+        return {}
+    return {name: _numbers(value) for name, value in report.items() if _counts(name, value)}
+
+
+def _counts(name: str, value: Any) -> bool:
+    return isinstance(value, dict | list) or (isinstance(value, int | float) and value == value) or name in NAMED  # not NaN
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, list):
+        return [numbers(row) for row in value]
+    return numbers(value) if isinstance(value, dict) else value
+
+
 def _credible(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST
 

@@ -125,6 +125,7 @@ def _tool(function: Json) -> Json:
 
 
 def used(usage: Json) -> Json:
+    usage = reports.numbers(usage)
     cached = (usage.get("PromptTokensDetails") or {}).get("CachedTokens")
     prompt, completion = usage.get("PromptTokens") or 0, usage.get("CompletionTokens") or 0
     return shapes.usage(prompt, completion, cached=None if cached is None else int(cached))

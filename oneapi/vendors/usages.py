@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from oneapi.vendors import shapes
+from oneapi.vendors import reports, shapes
 
 Json = dict[str, Any]
 
 
 def anthropic(told: Json) -> Json:
     """OpenAI's usage; the provider's `input_tokens` leaves out what went to or came from the cache."""
+    told = reports.numbers(told)
     read, (written, long) = told.get("cache_read_input_tokens"), anthropic_written(told)
     thought = (told.get("output_tokens_details") or {}).get("thinking_tokens")
     prompt = (told.get("input_tokens") or 0) + (read or 0) + written
@@ -34,6 +35,7 @@ def bedrock(told: Json) -> Json:
 
     https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html
     """
+    told = reports.numbers(told)
     read, (written, long) = told.get("cacheReadInputTokens"), bedrock_written(told)
     prompt = (told.get("inputTokens") or 0) + (read or 0) + written
     return shapes.usage(

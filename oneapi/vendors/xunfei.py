@@ -100,8 +100,8 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
     usage: Json = {}
     for frame in shapes.objects(events):
         header = frame["header"]
-        if header["code"] != 0:
-            raise pieces.refusal(CODES, header["code"], header.get("message"))
+        if code := header.get("code"):
+            raise pieces.refusal(CODES, code, header.get("message"))
         if not id:
             id = header.get("sid") or f"chatcmpl-{call.id}"
             yield shapes.chunk(call, {"role": "assistant", "content": ""}, id=id)
@@ -109,7 +109,7 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
         choices = payload.get("choices") or {}
         for told in choices.get("text") or ():
             yield from (shapes.chunk(call, delta, id=id) for delta in deltas(told, calls, id))
-        usage = reports.gather(call, usage, (payload.get("usage") or {}).get("text"), used)
+        usage = reports.gather(call, usage, reports.numbers(payload.get("usage")).get("text"), used)
         if done := choices.get("status") == 2 or header.get("status") == 2:
             break
     if not done:
@@ -129,6 +129,7 @@ def deltas(told: Json, calls: pieces.ToolCalls, id: str) -> Iterator[Json]:
 
 
 def used(usage: Json) -> Json:
+    usage = reports.numbers(usage)
     details = usage.get("completion_tokens_details") or {}
     return shapes.usage(
         usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0, reasoning=details.get("reasoning_tokens")

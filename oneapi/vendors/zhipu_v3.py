@@ -94,7 +94,7 @@ def unquoted(text: str) -> str:
 
 
 def used_v3(usage: Json | None) -> Json:
-    usage = usage or {}
+    usage = reports.numbers(usage)
     return shapes.usage(usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0)
 
 
