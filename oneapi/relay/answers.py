@@ -48,7 +48,7 @@ def whole(ask: Ask, bill: Bill, protocol: Protocol, call: Call, reply: Reply, re
         _charge_raw(ask, bill, result)
         return Served(result.headers.get("content-type", "application/octet-stream"), result.body)
     _charge(ask, bill, result)
-    untouched = protocol.native and call.asked == call.model
+    untouched = protocol.native and call.asked == call.model and "corrected" not in call.memo
     return Served(JSON, reply.body if untouched else orjson.dumps(result))
 
 

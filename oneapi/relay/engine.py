@@ -148,8 +148,7 @@ def call_for(gateway: Gateway, ask: Ask, lane: Lane, model: str, key: str) -> Ca
     body, vendor = ask.body, lane.vendor
     if body.get("model") != model:
         body = body | {"model": model}
-    if vendor.rename or vendor.drop:
-        body = vendors.suited(vendor, body)
+    body = vendors.suited(vendor, body)
     if lane.parameters:
         body = body | lane.parameters
     ask.prompt_reset = bool(lane.system_prompt) and ask.kind == "chat"

@@ -6,14 +6,12 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
-from oneapi.vendors import openai
+from oneapi.vendors import bodies, checks, conform, openai
 from oneapi.vendors.contract import Exchange, Protocol, Vendor
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
 # What an adapter trips over when a vendor's answer is not of the shape it promised.
 TRIPS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
-
-LISTED = ("annotations", "images")  # which a delta may hold besides tool calls
 
 
 def complete(vendor: Vendor) -> Vendor:
@@ -55,7 +53,12 @@ def by_slug(slug: str) -> Vendor:
 
 
 def suited(vendor: Vendor, body: dict[str, Any]) -> dict[str, Any]:
-    """The body with the row's renames and without what the vendor refuses; the body itself when nothing changes."""
+    """Return the body as the row wants it: cleaned, with its renames, without what the provider refuses.
+
+    A renamed parameter wins over one that has the new name already: the limit that OpenAI's clients mean is the newer one. The
+    body itself is returned when nothing changes.
+    """
+    body = bodies.cleaned(body)
     if not (vendor.rename or vendor.drop) or body.keys().isdisjoint((*vendor.rename, *vendor.drop)):
         return body
     kept = {k: v for k, v in body.items() if k not in vendor.drop and k not in vendor.rename}
@@ -63,17 +66,27 @@ def suited(vendor: Vendor, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def guarded_build(protocol: Protocol, call: Call) -> Request:
-    """The request, or a VendorError("bad_request"): what `build` trips over is what the client sent."""
+    """Return the request, or raise VendorError("bad_request"): what `build` fails on is what the client sent."""
+    if not protocol.native and call.kind == "chat":
+        checks.check_chat(call.body)
     try:
         return protocol.build(call)
+    except RecursionError as error:
+        raise VendorError("bad_request", "The request is nested too deeply.") from error
     except TRIPS as error:
-        raise VendorError("bad_request", f"The request cannot be put into this vendor's form ({_name(error)}).") from error
+        raise checks.explained(call) from error
 
 
 def guarded_parse(protocol: Protocol, reply: Reply, call: Call) -> "dict[str, Any] | Reply | Request":
-    """The answer, the next request, or a VendorError."""
+    """Return the answer in OpenAI's shape, or the next request; raise VendorError.
+
+    `call.memo["corrected"]` says that the answer is no longer what the provider's bytes say.
+    """
     try:
-        return protocol.parse(reply, call)
+        found = protocol.parse(reply, call)
+        if type(found) is dict and conform.answer(found, call):
+            call.memo["corrected"] = True
+        return found
     except TRIPS as error:
         raise VendorError("garbled", f"The vendor's answer could not be read ({_name(error)}).", status=reply.status) from error
 
@@ -83,37 +96,19 @@ def guarded_stream(protocol: Protocol, events: Iterable[Event], call: Call) -> I
     if protocol.stream is None:
         raise VendorError("bad_request", "This vendor cannot stream this kind of answer.")
     try:
-        yield from _numbered(protocol.stream(events, call))
+        chunks = protocol.stream(events, call)
+        if call.kind in conform.CHOICES:
+            chunks = _conforming(chunks, call)
+        yield from chunks
     except TRIPS as error:
         raise VendorError("garbled", f"The vendor's stream could not be read ({_name(error)}).") from error
 
 
-def _numbered(chunks: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """OpenAI's SDKs gather lists in deltas by `index`, trip over a second piece without one, and join what is said twice."""
-    counts: dict[tuple[int, str], int] = {}
-    called: dict[tuple[int, int], Any] = {}
+def _conforming(chunks: Iterator[dict[str, Any]], call: Call) -> Iterator[dict[str, Any]]:
+    correct = conform.Chunks(call).correct
     for chunk in chunks:
-        for choice in chunk.get("choices") or ():
-            delta: Any = choice.get("delta") or {}
-            number = choice.get("index", 0)
-            for name in LISTED:
-                for item in delta[name] or () if name in delta else ():
-                    counts[number, name] = counts.get((number, name), -1) + 1
-                    item.setdefault("index", counts[number, name])
-            for tool in delta["tool_calls"] or () if "tool_calls" in delta else ():
-                at = (number, tool.get("index", 0))
-                if at in called and tool.get("id") in (None, "", called[at]):
-                    _unnamed(tool)
-                called.setdefault(at, tool.get("id"))
+        correct(chunk)
         yield chunk
-
-
-def _unnamed(tool: dict[str, Any]) -> None:
-    """Only the first delta of a call says which it is."""
-    for name in ("id", "type"):
-        tool.pop(name, None)
-    if isinstance(function := tool.get("function"), dict):
-        function.pop("name", None)
 
 
 def guarded_fail(protocol: Protocol, reply: Reply, call: Call) -> VendorError:

@@ -172,16 +172,30 @@ def inputs(body: Json) -> list[str]:
     """The texts to embed; tokens of a foreign vocabulary cannot be embedded."""
     given = body["input"]
     texts = [given] if isinstance(given, str) else given
-    if not texts or not all(isinstance(text, str) for text in texts):
+    if not texts or not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise VendorError("bad_request", "input must be a text or a list of texts: this vendor cannot embed token numbers.")
     return list(texts)
 
 
-def vector(values: list[float], body: Json) -> Any:
-    """An embedding as the client wants it: a list, or base64 of little-endian float32."""
-    if body.get("encoding_format") != "base64":
+def vector(values: list[float] | str, body: Json) -> Any:
+    """Return an embedding as the client wants it: a list, or base64 of little-endian float32; `values` may be either."""
+    packed = body.get("encoding_format") == "base64"
+    if isinstance(values, str):
+        return values if packed else unpacked(values)
+    if not packed:
         return values
-    return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
+    try:
+        return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
+    except struct.error as error:
+        raise ValueError("an embedding holds something else than numbers") from error
+
+
+def unpacked(text: str) -> list[float]:
+    """Return the numbers of an embedding in base64 of little-endian float32; raises ValueError when it is none."""
+    data = base64.b64decode(text, validate=True)
+    if len(data) % 4:
+        raise ValueError("an embedding in base64 is cut")
+    return list(struct.unpack(f"<{len(data) // 4}f", data))
 
 
 def pictures(images: list[tuple[str, str]], body: Json, created: int, used: Json | None = None) -> Json:

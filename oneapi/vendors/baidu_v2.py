@@ -2,6 +2,7 @@
 
 from oneapi.fields import Field
 from oneapi.vendors import balances, openai
+from oneapi.vendors.batches import batched
 from oneapi.vendors.contract import Vendor, bearer
 from oneapi.vendors.quirks import Json, adapted, spoken, system_role
 from oneapi.wire import Call, Request
@@ -47,6 +48,7 @@ def sign(request: Request, call: Call) -> Request:
 
 PROTOCOLS = {
     **dict.fromkeys(KINDS, adapted(codes=CODES)),
+    "embeddings": batched(adapted(codes=CODES), 16, {"tao-8k": 1}),  # as Qianfan's first version
     "chat": adapted(filtered, body=system_role, codes=CODES),
     "rerank": adapted(rank_documents, codes=CODES),
 }

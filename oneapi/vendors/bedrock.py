@@ -13,7 +13,7 @@ from urllib.parse import quote
 from oneapi.fields import Field
 from oneapi.vendors import bedrock_invoke, converse_protocol, converse_request, messages_protocol, sigv4
 from oneapi.vendors.contract import ModelList, Protocol, Vendor
-from oneapi.vendors.quirks import adapted, reasoning_name
+from oneapi.vendors.quirks import adapted, reasoning_name, system_role
 from oneapi.vendors.tagged import apart
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
@@ -150,7 +150,9 @@ def names(reply: Reply, call: Call) -> list[str] | Request:
     return models(call)
 
 
-LIKE_OPENAI = adapted(reasoning_name, apart("<reasoning>", "</reasoning>"), place=placed, fail=converse_protocol.fail)
+LIKE_OPENAI = adapted(
+    reasoning_name, apart("<reasoning>", "</reasoning>"), body=system_role, place=placed, fail=converse_protocol.fail
+)
 FIELDS = (
     Field("region", str, "", "Region", "Such as us-west-2."),
     Field("ak", str, "", "Access key", "AWS IAM access key, or a Bedrock API key with no secret key beside it.", secret=True),
@@ -179,7 +181,7 @@ VENDORS = (
         key_parts=KEY_PARTS,
         compatible=Vendor(
             33, "bedrock-compatible", "AWS Bedrock (OpenAI)",
-            protocols={"chat": LIKE_OPENAI},
+            protocols={"chat": LIKE_OPENAI}, inline_images=True,
             sign=sign, timed=True, fields=FIELDS, key_parts=KEY_PARTS, model_list=MODELS,
             documents="https://docs.aws.amazon.com/bedrock/latest/userguide/inference-chat-completions.html",
         ),

@@ -5,7 +5,9 @@ from dataclasses import replace
 from oneapi.fields import Field
 from oneapi.vendors import cloudflare_run as run
 from oneapi.vendors import openai
+from oneapi.vendors.batches import batched
 from oneapi.vendors.contract import ModelList, Protocol, Vendor, bearer
+from oneapi.vendors.quirks import adapted, reshaped, said_content, system_role
 from oneapi.wire import Call, Reply, Request
 
 
@@ -47,7 +49,12 @@ OWN = {
     "images": Protocol(run.build_image, run.parse_image, fail=run.fail),
     "rerank": Protocol(run.build_rerank, run.parse_rerank, fail=run.fail),
 }
-COMPATIBLE = Protocol(build_compatible, openai.parse, openai.stream, native=True, fail=run.fail)
+# Not native for chat: streams hold tokens that look like JSON as numbers.
+CHAT = replace(
+    adapted(body=reshaped(system_role, said_content), place=lambda request, call: replace(request, url=compatible_url(call))),
+    fail=run.fail, native=False,
+)  # fmt: skip
+EMBEDDINGS = batched(Protocol(build_compatible, openai.parse, openai.stream, native=True, fail=run.fail), run.TEXTS)
 NATIVE = Vendor(
     37, "cloudflare", "Cloudflare Workers AI", "https://api.cloudflare.com", OWN, sign=sign, prefer_compatible=True,
     fields=(
@@ -64,7 +71,7 @@ VENDORS = (
             NATIVE,
             slug="cloudflare-openai",
             name="Cloudflare Workers AI (OpenAI)",
-            protocols=OWN | dict.fromkeys(("chat", "embeddings"), COMPATIBLE),
+            protocols=OWN | {"chat": CHAT, "embeddings": EMBEDDINGS},
         ),
     ),
 )

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from oneapi.vendors import asks, cohere_request, cohere_texts, endings, logprobs, openai, reports, shapes
+from oneapi.vendors.batches import batched
 from oneapi.vendors.contract import ModelList, Protocol, Vendor, failure
+from oneapi.vendors.quirks import adapted, at_most, reshaped, system_role
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
 Json = dict[str, Any]
@@ -159,7 +161,12 @@ def names(reply: Reply, call: Call) -> list[str] | Request:
 
 
 COMPATIBLE = {"chat": "/compatibility/v1/chat/completions", "embeddings": "/compatibility/v1/embeddings"}
-LIKE_OPENAI = Protocol(openai.build, openai.parse, openai.stream, native=True, fail=fail)
+# Cohere's bounds are narrower than OpenAI's at either address.
+BOUNDS = [at_most(name, 1) for name in ("temperature", "frequency_penalty", "presence_penalty")] + [at_most("top_p", 0.99)]
+LIKE_OPENAI = {
+    "chat": adapted(body=reshaped(system_role, *BOUNDS), fail=fail),
+    "embeddings": batched(Protocol(openai.build, openai.parse, native=True, fail=fail), cohere_texts.TEXTS),
+}
 EMBED = Protocol(cohere_texts.build_embeddings, cohere_texts.parse_embeddings, fail=fail)
 RERANK = Protocol(cohere_texts.build_rerank, cohere_texts.parse_rerank, fail=fail)
 VENDORS = (
@@ -168,7 +175,7 @@ VENDORS = (
         protocols={"chat": Protocol(build, parse, stream, fail=fail), "embeddings": EMBED, "rerank": RERANK},
         compatible=Vendor(
             35, "cohere-openai", "Cohere (OpenAI)", "https://api.cohere.com", paths=COMPATIBLE, owned_by="cohere",
-            protocols=dict.fromkeys(COMPATIBLE, LIKE_OPENAI) | {"rerank": RERANK},
+            protocols=LIKE_OPENAI | {"rerank": RERANK},
             model_list=ModelList(models, names), documents="https://docs.cohere.com/docs/compatibility-api",
         ),
         model_list=ModelList(models, names), owned_by="cohere", documents="https://docs.cohere.com/reference/chat",

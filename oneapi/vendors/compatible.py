@@ -41,7 +41,7 @@ NOVITA_CODES = {
 # https://github.com/labring/FastGPT/blob/main/packages/global/common/error/errorCode.ts
 FASTGPT_CODES = {"403": "auth", "510": "quota", "511": "no_model", "514": "auth"}
 
-FASTGPT = adapted(quirks.filled, names=("", "answer", "fastAnswer"), codes=FASTGPT_CODES)
+FASTGPT = adapted(quirks.filled, body=system_role, names=("", "answer", "fastAnswer"), codes=FASTGPT_CODES)
 MOONSHOT = adapted(
     quirks.usage_in_choice, cached("cached_tokens"), body=reshaped(system_role, quirks.at_most("temperature", 1)),
     codes=MOONSHOT_CODES,
@@ -121,7 +121,7 @@ VENDORS = (
         documents="https://novita.ai/docs/api-reference/model-apis-llm-create-chat-completion",
     ),
     Vendor(
-        50, "openai-compatible", "OpenAI compatible", strip_v1=True, balance=balances.DASHBOARD, model_list=balances.MODELS,
-        owned_by="openai", needs_base_url=True, self_hosted="private",
+        50, "openai-compatible", "OpenAI compatible", protocols=with_chat(PLAIN), strip_v1=True, balance=balances.DASHBOARD,
+        model_list=balances.MODELS, owned_by="openai", needs_base_url=True, self_hosted="private",
     ),
 )  # fmt: skip

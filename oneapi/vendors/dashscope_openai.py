@@ -5,6 +5,7 @@ from dataclasses import replace
 from oneapi.fields import Field
 from oneapi.vendors import asks, balances, openai, pieces, quirks
 from oneapi.vendors import dashscope_media as media
+from oneapi.vendors.batches import batched
 from oneapi.vendors.contract import ModelList, Vendor
 from oneapi.vendors.quirks import Json
 from oneapi.wire import Call, Request
@@ -29,6 +30,9 @@ def compatible_body(body: Json, call: Call) -> Json:
     """Web search by a model's name works here too, and thinking is asked for by a switch."""
     model, search = searching(call)
     sent = body | ({"model": model, "enable_search": True} if search else {})
+    if sent.get("tool_choice") == "required":  # a call can be demanded only by name
+        name = pieces.demanded(body)
+        sent |= {"tool_choice": {"type": "function", "function": {"name": name}} if name else "auto"}
     if "enable_thinking" in sent:
         return sent
     if effort := asks.effort(body):
@@ -54,9 +58,11 @@ def ask_models(call: Call) -> Request:
 
 
 CHAT = quirks.adapted(
-    named, body=quirks.reshaped(quirks.system_role, compatible_body), place=compatible_place, codes=media.CODES
+    named, body=quirks.reshaped(quirks.system_role, quirks.said_content, compatible_body),
+    place=compatible_place, codes=media.CODES,
 )
 PLAIN = quirks.adapted(place=compatible_place, codes=media.CODES)
+EMBEDDINGS = batched(PLAIN, media.TEXTS, media.TEXTS_OF)
 MODELS = ModelList(ask_models, balances.MODELS.parse)
 FIELDS = (
     Field("plugin", str, "", "Plugin", "Value of the header X-DashScope-Plugin, for the native protocol."),
@@ -64,7 +70,7 @@ FIELDS = (
 )
 COMPATIBLE = Vendor(
     17, "dashscope", "Alibaba DashScope", "https://dashscope.aliyuncs.com",
-    {**media.PROTOCOLS, "chat": CHAT, "completions": PLAIN, "embeddings": PLAIN},
+    {**media.PROTOCOLS, "chat": CHAT, "completions": PLAIN, "embeddings": EMBEDDINGS},
     rename={"max_completion_tokens": "max_tokens"}, sign=pieces.at_home(), fields=FIELDS,
     model_list=MODELS, owned_by="ali", voice="Cherry",
     documents="https://help.aliyun.com/zh/model-studio/qwen-api-via-openai-chat-completions",

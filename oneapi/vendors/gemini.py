@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from oneapi.fields import Field
 from oneapi.vendors import balances, gemini_media, gemini_protocol, gemini_request, google_errors, openai, quirks
+from oneapi.vendors.batches import batched
 from oneapi.vendors.contract import ModelList, Protocol, Vendor
 from oneapi.vendors.gemini_request import address, root
 from oneapi.vendors.signing import header
@@ -55,13 +56,13 @@ PROTOCOLS = {
     "image_edits": Protocol(draw, gemini_media.pictures, fail=google_errors.fail),
 }
 
-# Google's OpenAI-compatible address numbers no tool calls, ends them with "stop", leaves reasoning out of what it counts and
+# Google's OpenAI-compatible address leaves reasoning out of what it counts and
 # writes thoughts into the answer.
 PLAIN = Protocol(openai.build, openai.parse, openai.stream, native=True, fail=google_errors.fail)
-MENDS = (quirks.tool_finish, quirks.reasoning_counted, apart("<thought>", "</thought>"))
+MENDS = (quirks.reasoning_counted, apart("<thought>", "</thought>"))
 LIKE_OPENAI = {
-    "chat": quirks.adapted(*MENDS, fail=google_errors.fail),
-    "embeddings": PLAIN,
+    "chat": quirks.adapted(*MENDS, body=quirks.system_role, fail=google_errors.fail),
+    "embeddings": batched(PLAIN, gemini_media.AT_ONCE),
     "images": PLAIN,
 }
 
@@ -74,7 +75,7 @@ VENDORS = (
         environment={"api_version": "gemini_version", "safety": "gemini_safety_setting"},
         fields=(Field("api_version", str, "", "Version of the API", "Such as v1beta or v1; empty means v1beta."),),
         compatible=Vendor(
-            24, "gemini-compatible", "Gemini (OpenAI)", BASE, LIKE_OPENAI, owned_by="google",
+            24, "gemini-compatible", "Gemini (OpenAI)", BASE, LIKE_OPENAI, owned_by="google", inline_images=True,
             paths={kind: COMPATIBLE + openai.PATHS[kind].removeprefix("/v1") for kind in LIKE_OPENAI},
             model_list=balances.models(f"{COMPATIBLE}/models"), documents=OPENAI_PAGE,
         ),
@@ -83,7 +84,7 @@ VENDORS = (
         documents="https://ai.google.dev/api",
     ),
     Vendor(
-        51, "gemini-openai", "Gemini (OpenAI compatible)", BASE + COMPATIBLE, LIKE_OPENAI, strip_v1=True,
+        51, "gemini-openai", "Gemini (OpenAI compatible)", BASE + COMPATIBLE, LIKE_OPENAI, strip_v1=True, inline_images=True,
         model_list=balances.MODELS, owned_by="geminiv2", key_label="Google API key", documents=OPENAI_PAGE,
     ),
 )  # fmt: skip

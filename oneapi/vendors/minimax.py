@@ -1,6 +1,6 @@
 """MiniMax: OpenAI's protocol with errors under HTTP 200 and thinking in reasoning_details; minimax_media has the rest."""
 
-from oneapi.vendors import balances, minimax_media
+from oneapi.vendors import balances, minimax_media, shapes
 from oneapi.vendors.contract import Vendor
 from oneapi.vendors.quirks import Json, adapted, reshaped, spoken, system_role
 from oneapi.vendors.refusals import failing, refused_by
@@ -16,10 +16,10 @@ CODES = {
 
 
 def new_limit(body: Json, call: Call) -> Json:
-    """The older name of the limit is on its way out."""
+    """The older name of the limit is on its way out; where both are given the newer one holds, as everywhere."""
     if "max_tokens" not in body:
         return body
-    return {"max_completion_tokens": body["max_tokens"]} | {k: v for k, v in body.items() if k != "max_tokens"}
+    return {"max_completion_tokens": shapes.max_tokens(body)} | {k: v for k, v in body.items() if k != "max_tokens"}
 
 
 def with_thinking(body: Json, call: Call) -> Json:

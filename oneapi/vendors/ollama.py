@@ -184,6 +184,8 @@ def names(reply: Reply, call: Call) -> list[str]:
 
 
 PULLED = ModelList(lambda call: Request(call.base_url + "/api/tags", method="GET"), names)
+# Ollama drops the messages of a role that it does not know, without a word.
+LIKE_OPENAI = quirks.adapted(quirks.reasoning_name, body=quirks.reshaped(quirks.system_role, quirks.said_content))
 VENDORS = (
     Vendor(
         30, "ollama", "Ollama", "http://localhost:11434",
@@ -196,7 +198,7 @@ VENDORS = (
         compatible=Vendor(
             30, "ollama-openai", "Ollama (OpenAI)", "http://localhost:11434", sign=sign, inline_images=True, owned_by="ollama",
             protocols={
-                "chat": quirks.adapted(quirks.reasoning_name), **dict.fromkeys(("completions", "embeddings"), openai.OPENAI),
+                "chat": LIKE_OPENAI, **dict.fromkeys(("completions", "embeddings"), openai.OPENAI),
             },
             model_list=PULLED, documents="https://docs.ollama.com/api/openai-compatibility",
         ),

@@ -30,7 +30,8 @@ def adapted(
         fail, mends = failing(codes), (faulty(codes), *mends)
 
     def build(call: Call) -> Request:
-        request = openai.build(replace(call, body=body(call.body, call)) if body else call)
+        sent = body(call.body, call) if body else call.body
+        request = openai.build(call if sent is call.body else replace(call, body=sent))
         return place(request, call) if place else request
 
     def parse(reply: Reply, call: Call) -> Json | Reply:
@@ -88,6 +89,14 @@ def system_role(body: Json, call: Call) -> Json:
     if not isinstance(messages, list) or not any(m.get("role") == "developer" for m in messages):
         return body
     return body | {"messages": [m | {"role": "system"} if m.get("role") == "developer" else m for m in messages]}
+
+
+def said_content(body: Json, call: Call) -> Json:
+    """Content must be there, if only empty: beside tool calls OpenAI's clients send null."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or all(m.get("content") is not None for m in messages):
+        return body
+    return body | {"messages": [m if m.get("content") is not None else m | {"content": ""} for m in messages]}
 
 
 def json_in_words(body: Json, call: Call) -> Json:
@@ -170,19 +179,6 @@ def usage_in_choice(piece: Json, call: Call, memo: Json) -> None:
             piece.setdefault("usage", None)
             piece["usage"] = reports.merged(piece["usage"], choice["usage"])
             del choice["usage"]
-
-
-def tool_finish(piece: Json, call: Call, memo: Json) -> None:
-    """Tool calls are numbered one by one, and an answer that holds some finishes with `tool_calls`, not `stop`."""
-    for choice, message in spoken(piece):
-        ids = memo.setdefault(choice.get("index", 0), [])
-        for tool in message.get("tool_calls") or ():
-            if tool.get("id") and tool["id"] not in ids:
-                ids.append(tool["id"])
-            if "delta" in choice:
-                tool["index"] = ids.index(tool["id"]) if tool.get("id") else max(len(ids) - 1, 0)
-        if ids and choice.get("finish_reason") == "stop":
-            choice["finish_reason"] = "tool_calls"
 
 
 def filled(piece: Json, call: Call, memo: Json) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 from oneapi.fields import Field
 from oneapi.vendors import asks, balances, endings, pieces, reports, shapes, tc3
+from oneapi.vendors.batches import batched
 from oneapi.vendors.contract import Protocol, Vendor
 from oneapi.vendors.quirks import adapted, system_role
-from oneapi.vendors.tencent_media import CODES, PROTOCOLS, acting, read, troubled
+from oneapi.vendors.tencent_media import CODES, PROTOCOLS, TEXTS, acting, read, troubled
 from oneapi.wire import Call, Event, Reply, Request, VendorError
 
 Json = dict[str, Any]
@@ -185,7 +186,7 @@ def deltas(told: Json, calls: pieces.ToolCalls, id: str) -> Iterator[Json]:
 # https://cloud.tencent.com/document/product/1729/111007
 COMPATIBLE = Vendor(
     23, "tencent", "Tencent Hunyuan", "https://api.hunyuan.cloud.tencent.com",
-    {"chat": adapted(body=system_role, codes=CODES), "embeddings": adapted(codes=CODES)}, key_label="API key",
+    {"chat": adapted(body=system_role, codes=CODES), "embeddings": batched(adapted(codes=CODES), TEXTS)}, key_label="API key",
     model_list=balances.MODELS, owned_by="tencent", documents="https://cloud.tencent.com/document/product/1729/111007",
 )  # fmt: skip
 VENDORS = (

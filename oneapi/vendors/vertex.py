@@ -72,7 +72,7 @@ def openapi(request: Request, call: Call) -> Request:
 
 # As Google's other OpenAI-compatible address does it, and in the same words.
 LIKE_OPENAI = quirks.adapted(
-    quirks.tool_finish, quirks.reasoning_counted, apart("<thought>", "</thought>"), place=openapi, fail=google_errors.fail
+    quirks.reasoning_counted, apart("<thought>", "</thought>"), body=quirks.system_role, place=openapi, fail=google_errors.fail,
 )
 
 
@@ -166,7 +166,7 @@ VENDORS = (
         key_parts=KEY_PARTS,
         compatible=Vendor(
             42, "vertex-compatible", "VertexAI (OpenAI)",
-            protocols={"chat": LIKE_OPENAI},
+            protocols={"chat": LIKE_OPENAI}, inline_images=True,
             sign=sign, exchange=EXCHANGE, timed=True, fields=FIELDS, key_parts=KEY_PARTS, model_list=MODELS, owned_by="google",
             documents="https://cloud.google.com/vertex-ai/generative-ai/docs/migrate/openai/overview",
         ),

@@ -78,7 +78,7 @@ def complete(piece: Json, call: Call, memo: Json) -> None:
 
 fail = refusals.failing(CODES)
 BODY = quirks.reshaped(quirks.system_role, quirks.json_in_words, chat_body)
-V4 = quirks.adapted(troubled, complete, finish, quirks.tool_finish, body=BODY)
+V4 = quirks.adapted(troubled, complete, finish, body=BODY)
 
 
 def build_chat(call: Call) -> Request:

@@ -47,7 +47,7 @@ def test_botocore_reads_the_frames() -> None:
 def test_an_exception_after_words_ends_them(cut: int) -> None:
     whole = CHUNK + EXCEPTION
     deltas, error = served([whole[:cut], whole[cut:]])
-    assert deltas == [{"content": "Hi"}]
+    assert deltas == [{"role": "assistant", "content": "Hi"}]
     assert (error.kind, error.message, error.code) == ("rate_limited", "Too many requests", "ThrottlingException")
 
 
