@@ -14,6 +14,7 @@ from oneapi.relay import converted, delivered, forms, framing, meter
 from oneapi.relay.ask import Ask
 from oneapi.relay.bill import SAID_NOTHING, Bill
 from oneapi.relay.converted import Chunks, charge_heard, encoded, usage_chunk
+from oneapi.relay.corrections import Corrections
 from oneapi.relay.http1 import NO_HEADERS
 from oneapi.relay.passthrough import Watch
 from oneapi.relay.pump import Passthrough
@@ -102,8 +103,9 @@ def begun(
         incoming.headers = NO_HEADERS  # nobody asks for them any more
         watch = Watch(ask, bill, failed, first if ask.wants_usage else b"")
         if ask.wants_usage:
-            return Served(SSE, Passthrough(incoming, watch, farewell=watch.farewell, closing=watch.closing))
-        return Served(SSE, Passthrough(incoming, watch, edit=watch.edit, farewell=watch.farewell))
+            edit = None if protocol.exact else Corrections(call)
+            return Served(SSE, Passthrough(incoming, watch, edit=edit, farewell=watch.farewell, closing=watch.closing))
+        return Served(SSE, Passthrough(incoming, watch, edit=Corrections(call, watch.edit), farewell=watch.farewell))
     events = framing.events(frame, incoming)
     chunks = vendors.guarded_stream(protocol, events, call)
     opening = list(until_content(chunks))

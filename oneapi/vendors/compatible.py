@@ -53,10 +53,12 @@ NOVITA = {
     "rerank": adapted(place=beside, codes=NOVITA_CODES),
 }  # fmt: skip
 PLAIN = adapted(body=system_role)
+EXACT = replace(openai.OPENAI, exact=True)
 
 VENDORS = (
     Vendor(
-        1, "openai", "OpenAI", "https://api.openai.com", balance=balances.DASHBOARD, model_list=balances.MODELS,
+        1, "openai", "OpenAI", "https://api.openai.com", dict.fromkeys(openai.PATHS, EXACT),
+        balance=balances.DASHBOARD, model_list=balances.MODELS,
         owned_by="openai", documents="https://platform.openai.com/docs/api-reference",
     ),
     Vendor(2, "api2d", "API2D", "https://oa.api2d.net", model_list=balances.MODELS, owned_by="openai"),

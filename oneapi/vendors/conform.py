@@ -141,7 +141,7 @@ class Chunks:
             changed |= _head(chunk, self.call, "chat.completion.chunk", self.id)
         for choice in chunk["choices"]:
             changed |= self._choice(choice)
-        self.first = False
+        self.first = self.first and not chunk["choices"]
         return changed
 
     def _choice(self, choice: Json) -> bool:
@@ -178,7 +178,7 @@ class Chunks:
         text, before = message.pop("content", None) or "", "".join(spoken.text)
         if not (before or self.said or delta.get("content")):
             delta["content"] = text
-        elif before and not delta.get("content") and len(text) > len(before) and text.startswith(before):
+        elif before and not self.partly and not delta.get("content") and len(text) > len(before) and text.startswith(before):
             delta["content"] = text[len(before) :]
         if message.get("tool_calls") and not spoken.tools and not delta.get("tool_calls"):
             delta["tool_calls"] = message["tool_calls"]

@@ -92,13 +92,17 @@ def failure(reply: Reply, call: Call, codes: Mapping[str, str] = CODE_KINDS) -> 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """Three pure functions. `native` says that requests and answers are OpenAI's own bytes and may pass untouched."""
+    """Three pure functions. `native` says that requests and answers are OpenAI's own bytes and may pass untouched.
+
+    `exact` says that the provider is OpenAI itself, whose streams need no look for corrections.
+    """
 
     build: Build
     parse: Parse
     stream: Stream | None = None
     framing: str = "sse"  # a name of relay.framing.PARSERS
     native: bool = False
+    exact: bool = False
     fail: Fail = failure
 
 
