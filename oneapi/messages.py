@@ -141,7 +141,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The base URL must begin with http:// or https://.",
     ),
     "channel_status": ("无效的渠道状态 {status}", "There is no channel status {status}."),
-    "private_address": ("不允许使用内网地址的渠道", "Channels on private networks are turned off in the settings."),
+    "private_address": (
+        "不允许使用内网地址的渠道",
+        "Channel addresses in private networks are refused. Switch on “Channels on private networks” under Settings, "
+        "Routing and monitoring.",
+    ),
     "tests_running": ("测试已在运行中", "Tests are running already."),
     "job_running": ("任务已在运行中", "The job is running already."),
     "job_unknown": ("没有名为 {name} 的任务", "There is no job called {name}."),

@@ -111,6 +111,35 @@ def test_from_the_first_start_to_the_first_charge(node: Node, vendor: FakeVendor
     assert not (tmp_path / "outside").exists(), (tmp_path / "outside").read_text()
 
 
+@pytest.mark.parametrize("node", [0], ids=["app.py"], indirect=True)
+@pytest.mark.parametrize("type", [30, 8, 50], ids=["Ollama", "Custom", "OpenAI compatible"])
+def test_a_model_of_ones_own_server_answers_in_the_first_hour_and_is_free(node: Node, vendor: FakeVendor, type: int) -> None:
+    root = Api(node)
+    root.do("POST", "/api/user/login", username="root", password="123456")
+    root.do("PUT", "/api/user/self", password=PASSWORD)
+    options = {row["key"]: row["value"] for row in root.do("GET", "/api/option/")}
+    assert (options["RetryTimes"], options["UnknownModelPolicy"], options["PrivateNetworksEnabled"]) == ("2", "refuse", "true")
+    key = {} if type == 30 else {"key": "unused"}
+    new = {"type": type, "name": "mine", "base_url": vendor.url, "models": "llama3", "config": '{"protocol": "native"}'} | key
+    status, answer = root.ask("POST", "/api/channel/", **new)
+    assert status == 200 and answer["success"], answer
+    assert (answer["unpriced_models"], answer["unpriced_policy"]) == (["llama3"], "free")
+    made = root.do("POST", "/api/token/", name="mine", expired_time=-1, remain_quota=500_000, unlimited_quota=False)
+    ollama = {"model": "llama3", "message": {"role": "assistant", "content": "Hello!"}, "done": True}
+    vendor.says(ollama | {"prompt_eval_count": 12, "eval_count": 3} if type == 30 else chat("Hello!", 12, 3))
+    with openai.OpenAI(base_url=f"{node.url}/v1", api_key=f"sk-{made['key']}", timeout=20) as client:
+        said = client.chat.completions.create(model="llama3", messages=HI)
+        assert said.choices[0].message.content == "Hello!"
+        with pytest.raises(openai.NotFoundError) as missing:
+            client.with_options(base_url=f"{node.url}/openai").models.list()
+    assert "Invalid URL" in missing.value.message
+    (row,) = root.do("GET", "/api/log/self?type=2")
+    assert (row["quota"], row["prompt_tokens"], row["completion_tokens"]) == (0, 12, 3)
+    detail = row["detail"] if isinstance(row["detail"], dict) else json.loads(row["detail"])
+    assert detail["unpriced"] is True
+    assert root.do("GET", f"/api/token/{made['id']}")["remain_quota"] == 500_000
+
+
 @pytest.mark.parametrize("node", [4], ids=["four workers"], indirect=True)
 def test_whatever_is_switched_off_through_the_api_is_refused_by_every_process(node: Node, vendor: FakeVendor) -> None:
     root, anna = Api(node), Api(node)
