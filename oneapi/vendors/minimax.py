@@ -57,12 +57,25 @@ def reasoning(piece: Json, call: Call, memo: Json) -> None:
                 message["reasoning_details"] = [message["reasoning_details"][0] | {"text": text[len(seen) :]}]
 
 
+def repeated(piece: Json, call: Call, memo: Json) -> None:
+    """Remove the whole text from a last delta that says it again: https://github.com/MiniMax-AI/MiniMax-M2.5/issues/2"""
+    for choice, message in spoken(piece):
+        text = message.get("content")
+        if "delta" not in choice or not isinstance(text, str):
+            continue
+        said = memo.setdefault(f"said {choice.get('index', 0)}", [])
+        if choice.get("finish_reason") and len(said) > 1 and len(text) >= 4 and text == "".join(said):
+            del message["content"]
+        said.append(text)
+
+
 CHAT = adapted(
     refused_by(
         lambda piece: ((piece.get("base_resp") or {}).get("status_code"), (piece.get("base_resp") or {}).get("status_msg") or ""),
         CODES,
     ),
     reasoning,
+    repeated,
     body=reshaped(system_role, new_limit, with_thinking),
     fail=failing(CODES),
 )
