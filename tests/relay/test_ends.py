@@ -72,6 +72,9 @@ def test_an_end_mark_inside_a_text_ends_nothing(read: Ask, vendor: FakeVendor, c
     text = read()
     assert words(text.replace("data: [DONE]\n\n", "")) == said + " and more"
     assert text.endswith("data: [DONE]\n\n") and detail()["end"] == "complete"
+    vendor.says(sse(chunk({"content": said}), chunk({"content": " and more"}), done=False), pause=0.01)
+    assert events(read())[-1]["error"]["code"] == "stream_broken"
+    assert detail()["end"] == "vendor_broke" and detail()["usage"]["completion"] > 10
 
 
 @pytest.mark.parametrize("type", [1, 36], ids=["untouched", "converted"])
@@ -298,6 +301,7 @@ def test_a_bill_that_is_settled_twice_is_charged_once(
     from oneapi.relay.ask import Ask as Asked
     from oneapi.relay.bill import Bill
     from oneapi.relay.endpoints import CHAT as ENDPOINT
+    from oneapi.relay.meter import Charge
     from oneapi.wire import Usage
 
     id, gateway = channel(), app.extensions["oneapi.relay"]
@@ -305,7 +309,7 @@ def test_a_bill_that_is_settled_twice_is_charged_once(
     bill = Bill(gateway, Asked("r1", caller, ENDPOINT, CHAT, "gpt-4o-mini", 100))
     bill.reserve(state.snapshot.lanes[id], "gpt-4o-mini")
     for _ in range(2):
-        bill.text(Usage(1000, 0), str, "complete")
+        bill.settle(Charge(75, []), Usage(1000, 0), "complete")
     bill.release()
     assert [row.quota for row in logged()] == [75] and balance(alice.id) == 10**9 - 75
     assert gateway.ledger.open_bills == 0

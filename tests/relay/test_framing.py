@@ -169,3 +169,19 @@ def test_each_websocket_message_is_an_event() -> None:
         Event("plain"),
         Event("[DONE]"),
     ]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_an_event_is_the_same_wherever_its_line_ends_are_cut(end: bytes) -> None:
+    body = end.join([b"event: a", b"data: {", b'data: "n": 1}', b"", b"event: b", b"data: 2", b"", b""])
+    for cut in range(len(body) + 1):
+        reader = framing.SSE()
+        found = reader.feed(body[:cut]) + reader.feed(body[cut:]) + reader.end()
+        assert found == [Event({"n": 1}, "a"), Event(2, "b")], cut
+
+
+def test_data_that_is_whole_is_an_event_without_a_blank_line() -> None:
+    body = b'event: a\ndata: {"n":1}\nevent: b\ndata: {"n":2}\ndata: {"n":3}\ndata: {\ndata: }\ndata: [DONE]\n'
+    found = framing.SSE().feed(body + b"\n")
+    assert found[:3] == [Event({"n": 1}, "a"), Event({"n": 2}, "b"), Event({"n": 3})]
+    assert framing.TextSSE().feed(b"data: {}\ndata: {}\n\n") == [Event("{}\n{}")]

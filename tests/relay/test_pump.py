@@ -172,13 +172,14 @@ def test_the_end_is_not_seen_before_it_is_settled(way: Any, pieces: list[bytes])
     assert book.outcomes == ["complete"]
 
 
-def test_the_end_is_sent_at_once_although_the_vendor_keeps_the_body_open(way: Any) -> None:
+@pytest.mark.parametrize("mark", [[b"data: [DONE]\n\n"], [b"data: [DONE]\r\n", b"\r\n"], [b"data: [DONE]\r", b"\n\r", b"\n"]])
+def test_the_end_is_sent_at_once_although_the_vendor_keeps_the_body_open(way: Any, mark: list[bytes]) -> None:
     build, options, handler = way
     book = Book()
-    with build(HEAD, *map(chunk, EVENTS), b"0\r\n\r\n", pause=0.3) as vendor:
+    with build(HEAD, *map(chunk, [*EVENTS[:-1], *mark]), b"0\r\n\r\n", pause=0.3) as vendor:
         with serving(app(vendor, book, **options), handler) as port, connect(port) as client:
             client.sendall(GET)
-            answer = read_until(client, b"\r\ndata: [DONE]\n\n")
+            answer = read_until(client, b"\r\ndata: [DONE]")
             assert book.outcomes == ["complete"] and not answer.endswith(b"0\r\n\r\n")
             assert read_until(client, b"0\r\n\r\n").endswith(b"0\r\n\r\n")
 
