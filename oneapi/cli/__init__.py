@@ -8,6 +8,7 @@ import click
 from flask import Flask
 
 from oneapi import config, db, migrate
+from oneapi.cli.archive import archive
 from oneapi.cli.channels import channels_group
 from oneapi.cli.databases import backup, db_check, db_upgrade, ledger_group, log_indexes
 from oneapi.cli.options import set_option
@@ -33,6 +34,8 @@ def wanted() -> bool:
     context = click.get_current_context(silent=True)
     return context is not None and context.info_name not in ("run", "routes", "shell")
 
+
+ledger_group.add_command(archive)
 
 COMMANDS: tuple[click.Command, ...] = (
     db_check, db_upgrade, log_indexes, backup, ledger_group, reset_root_password, create_user, create_token, channels_group, job,
