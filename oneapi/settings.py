@@ -139,6 +139,8 @@ FIELDS: tuple[Field, ...] = (
         _setting("AudioRatio", dict, {}, "Audio input ratios", "Price of audio input against text input.", check=ratios),
         _setting("ImageRatio", dict, {}, "Image input ratios", "Price of image input against text input.", check=ratios),
         _setting("CallPrice", dict, {}, "Prices per call", "Dollars for one call, whatever its length.", check=ratios),
+        _setting("ToolPrice", dict, {}, "Prices of tools", "Dollars for one call of a tool that the provider runs, by kind (web_search) or model:kind.", check=ratios),
+        _setting("TierRatio", dict, {}, "Service tier ratios", "Factor on the price of tokens, by tier (flex, priority, batch) or model:tier.", check=ratios),
         _setting("UnknownModelPolicy", str, "refuse", "Models without a price", "refuse with 400, or charge ratio 30. Self-hosted channels are free either way.", choices=("refuse", "30")),
     ),
     *_section(

@@ -139,7 +139,8 @@ class Event:
 class Usage:
     """Tokens by class. `prompt` includes cached and cache-write tokens, `completion` includes reasoning; all are >= 0.
 
-    `cache_write_1h` are those of `cache_write` that the provider keeps for an hour or longer.
+    `cache_write_1h` are those of `cache_write` that the provider keeps for an hour or longer. `tools` are calls of tools that
+    the provider ran, by kind; `tier` is the service tier that it reports, "" for the standard one.
     """
 
     prompt: int = 0
@@ -152,13 +153,15 @@ class Usage:
     image_prompt: int = 0
     image_completion: int = 0
     cache_write_1h: int = 0
+    tools: tuple[tuple[str, int], ...] = ()
+    tier: str = ""
     estimated: bool = False  # counted by us because the vendor did not say
     flagged: str = ""  # why a vendor's report was not believed as it stood
 
     @property
-    def finer(self) -> int:
-        """Whether there are tokens of a class that may have a price of its own."""
-        return (
+    def finer(self) -> bool:
+        """Whether there is more to charge than prompt and completion at the listed price."""
+        return bool(
             self.cached or self.cache_write or self.audio_prompt or self.audio_completion or self.image_prompt
-            or self.image_completion
+            or self.image_completion or self.tools or self.tier
         )  # fmt: skip

@@ -17,8 +17,8 @@ OWNERS: dict[str, tuple[Any, Any]] = {"user": (User, User.quota), "token": (Toke
 
 def lease(
     session: Session, worker: str, kind: str, owner: int, held: int, more: int, least: int, slice: int, ample: int, now: int
-) -> tuple[int, bool, int]:
-    """Lease at least `more` quota if there is as much: (how much was got, whether little is left, id of the lease).
+) -> tuple[int, bool, int, int]:
+    """Lease at least `more` quota if there is as much: (how much was got, whether little is left, id of the lease, what is left).
 
     From an ample balance a whole slice is taken; from a small one just what is needed, or all that is left of it if that is
     at least `least`: whoever took what does not help him would keep others from being helped.
@@ -28,16 +28,16 @@ def lease(
         left = session.scalar(select(column).where(model.id == owner)) or 0
         amount = min(max(more, left // slice), left) if left > more * ample else min(more, left)
         if amount < max(least, 1):
-            return 0, True, held
+            return 0, True, held, left
         # Leases before balances, as settlements do it: whoever locks rows in another order may meet them in a deadlock.
         if held and not _grow(session, held, amount):
             held = 0
         taken = update(model).where(model.id == owner, column >= amount).values({column: column - amount})
         if session.execute(taken, execution_options={"synchronize_session": False}).rowcount:  # type: ignore[attr-defined]
-            return amount, left <= more * ample, held or _new(session, worker, kind, owner, amount, now)
+            return amount, left <= more * ample, held or _new(session, worker, kind, owner, amount, now), left - amount
         if held:
             _grow(session, held, -amount)
-    return 0, True, held
+    return 0, True, held, 0
 
 
 def _grow(session: Session, held: int, amount: int) -> bool:

@@ -20,6 +20,7 @@ from oneapi.models.channel import Channel
 from oneapi.models.user import Role
 from oneapi.pages import channel_input, channel_prices, complaints, texts
 from oneapi.pages.render import back, done, fragment, sheet, tell, toast
+from oneapi.relay import paid
 from oneapi.wire import VendorError
 
 bp = GuardedBlueprint("channel_form", __name__)
@@ -29,7 +30,7 @@ SECTIONS = {
     "credentials": ("key", "base_url"),
     "models": ("models", "model_mapping"),
     "routing": ("priority", "weight", "test_model"),
-    "advanced": ("system_prompt", "parameters", "proxy"),
+    "advanced": ("system_prompt", "parameters", "proxy", "paid_fields"),
 }
 
 
@@ -68,6 +69,7 @@ def data(
         "questions": channel_input.questions(vendor),
         "parts": set(vendor.key_parts),
         "secrets": channels.secret_names(vendor.id),
+        "paid_fields": channel_input.paid_fields(),
         "defaults": catalogue.channel_models(vendor.id),
         "known": known_models(),
         "groups": list(access.state().settings.group_ratio),
@@ -113,6 +115,7 @@ def _stored(row: Channel | None) -> dict[str, Any]:
         "config": {k: v for k, v in config.items() if k not in secrets},
         "kept": {k for k in config if k in secrets},
         "proxy": config.get("proxy", ""),
+        "paid_fields": config.get("paid_fields", paid.CHOICES[0]),
         "mapping": channel.json_object(row.model_mapping),
     }
 

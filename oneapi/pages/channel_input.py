@@ -15,6 +15,7 @@ from oneapi.fields import Field
 from oneapi.models import channel
 from oneapi.models.channel import Channel, Status
 from oneapi.pages import complaints
+from oneapi.relay import paid
 from oneapi.vendors.contract import Vendor
 
 PASSES_ANY_MODEL = 43  # the type that only passes requests on
@@ -31,7 +32,8 @@ def questions(vendor: Vendor) -> dict[str, Field]:
 
 def typed() -> dict[str, Any]:
     form = request.form
-    values: dict[str, Any] = {name: form.get(name, "") for name in (*channels.WRITABLE, "proxy", "batch", "same_key")}
+    names = (*channels.WRITABLE, "proxy", "paid_fields", "batch", "same_key")
+    values: dict[str, Any] = {name: form.get(name, "") for name in names}
     config = {name.removeprefix("config-"): value for name, value in form.items() if name.startswith("config-")}
     mapping = channel.json_object(form.get("model_mapping"))
     return values | {
@@ -83,7 +85,18 @@ def _config(row: Channel | None, vendor: Vendor) -> dict[str, Any]:
         config["proxy"] = proxy
     else:
         config.pop("proxy", None)
+    choice = request.form.get("paid_fields", paid.CHOICES[0])
+    if choice in paid.CHOICES[1:]:
+        config["paid_fields"] = choice
+    else:
+        config.pop("paid_fields", None)
     return config
+
+
+def paid_fields() -> list[tuple[str, str]]:
+    """The values of the option for request fields that cost more, with their names."""
+    names = {"priced": _("Pass those with a price"), "all": _("Pass all"), "none": _("Pass none")}
+    return [(choice, names[choice]) for choice in paid.CHOICES]
 
 
 def copied(like: Channel, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def story(row: Log) -> dict[str, Any]:
         "share": round(100 * first / row.elapsed_time, 1) if row.elapsed_time and first else 0,
         "speed": round(row.completion_tokens / (rest / 1000)) if rest > 50 and row.completion_tokens else 0,
         "end": ends().get(detail.get("end", ""), detail.get("end", "")), "kinds": kinds(),
-        "status": detail.get("status"), "code": detail.get("code"),
+        "status": detail.get("status"), "code": detail.get("code"), "uncharged": uncharged(detail.get("uncharged")),
     }  # fmt: skip
 
 
@@ -53,12 +53,13 @@ def brief(row: Log) -> dict[str, Any]:
 def _line(line: dict[str, Any], rate: float) -> dict[str, Any]:
     """One line of the bill; what is priced by the piece has its price in dollars for one."""
     name, price = str(line.get("what", "")), (line.get("rate") or 0) * rate
-    piece = name in PIECES
+    piece = name in PIECES or name.startswith(TOOL)
     shown = {"what": what(name), "tokens": line.get("tokens"), "price": price / 1e6 if piece else price, "piece": piece}
     return shown | {"quota": line.get("quota") or 0}
 
 
 PIECES = ("call", "image", "reservation")
+TOOL = "tool "  # begins the names of items that are calls of the provider's own tools
 
 
 def what(name: str) -> str:
@@ -70,7 +71,23 @@ def what(name: str) -> str:
         "image completion": _("Image output"), "call": _("Per call"), "image": _("Images"), "character": _("Characters"),
         "reservation": _("Reservation"),
     }  # fmt: skip
-    return words.get(name, name)
+    return tool(name.removeprefix(TOOL)) if name.startswith(TOOL) else words.get(name, name)
+
+
+def tool(kind: str) -> str:
+    """A tool that a provider runs, in the reader's language."""
+    words = {
+        "web_search": _("Web search"), "web_fetch": _("Web fetch"), "file_search": _("File search"),
+        "code_interpreter": _("Code interpreter"), "code_execution": _("Code execution"), "x_search": _("X search"),
+        "image_generation": _("Image generation"), "search_sources": _("Search sources"), "google_maps": _("Google Maps"),
+    }  # fmt: skip
+    return words.get(kind, kind)
+
+
+def uncharged(items: Any) -> str:
+    """Tools and service tiers that were used without a price, as words."""
+    names = [str(item) for item in items] if isinstance(items, list) else []
+    return ", ".join(what(name) if name.startswith(TOOL) else name.removeprefix("tier ") for name in names)
 
 
 # What the server has always written into logs and the ledger, in Chinese, and how it reads in the reader's language.

@@ -236,7 +236,8 @@ EXPORTED = (
 
 
 # Columns of an export after the fields of the row, and what they are in its usage.
-USAGE = {"cached_tokens": "cached", "cache_write_tokens": "cache_write", "cache_write_1h_tokens": "cache_write_1h"}
+USAGE = {"cached_tokens": "cached", "cache_write_tokens": "cache_write", "cache_write_1h_tokens": "cache_write_1h",
+         "service_tier": "tier", "tool_calls": "tools"}  # fmt: skip
 
 
 def _csv(wanted: LogFilter) -> Iterator[str]:
@@ -264,10 +265,13 @@ def _csv(wanted: LogFilter) -> Iterator[str]:
 
 
 def _used(row: log.Log) -> list[Any]:
-    """Return the finer classes of usage of a row and whether its model had no price, as its detail holds them."""
+    """Return the finer classes of usage of a row, and whether its model had no price, as its detail holds them."""
     detail = explain.parsed(row)
     used = detail.get("usage")
-    return [used.get(name, 0) if isinstance(used, dict) else 0 for name in USAGE.values()] + [bool(detail.get("unpriced"))]
+    found = {name: used.get(name, 0) for name in USAGE.values()} if isinstance(used, dict) else dict.fromkeys(USAGE.values(), 0)
+    calls = found["tools"] if isinstance(found["tools"], list) else []
+    found |= {"tier": found["tier"] or "", "tools": " ".join(f"{kind}={n}" for kind, n in calls)}
+    return [*found.values(), bool(detail.get("unpriced"))]
 
 
 @bp.route("/log/<int:id>.json", allow=Role.USER)

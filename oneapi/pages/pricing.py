@@ -11,11 +11,12 @@ from flask_babel import gettext as _
 from flask_login import current_user
 
 from oneapi import access
-from oneapi.catalog import images
+from oneapi.catalog import fees, images
+from oneapi.catalog.fees import Fees
 from oneapi.catalog.prices import Price
 from oneapi.doors import GuardedBlueprint
 from oneapi.models.user import Role
-from oneapi.pages import lists, makers, snippets
+from oneapi.pages import explain, lists, makers, snippets
 from oneapi.pages.render import htmx, page
 from oneapi.relay import probe
 from oneapi.relay.refusal import Refused
@@ -40,6 +41,7 @@ class Offer:
     per_unit: float
     kind: str = "chat"
     tiers: Tiers = ()
+    fees: Fees = fees.NONE
 
     @property
     def channels(self) -> int:
@@ -50,6 +52,12 @@ class Offer:
         """How many of the channels rest after failures."""
         resting = access.state().gateway.health.resting
         return sum(resting(lane) for tier in self.tiers for lane in tier.lanes)
+
+    @property
+    def tools(self) -> list[tuple[str, float]]:
+        """The provider's own tools and the dollars of one call."""
+        each = fees.PER_DOLLAR * self.ratio / self.per_unit
+        return [(explain.tool(kind), figure * each) for kind, figure in sorted(self.fees.tools.items()) if figure]
 
     def dollars(self, figure: float | None, *, base: bool = False) -> float | None:
         """Ratio units as dollars for a million tokens."""
@@ -92,11 +100,12 @@ def offer(model: str, group: str) -> Offer | None:
         return None
     lane = tiers[0].lanes[0]
     try:
-        price = state.gateway.tariff(lane.serves(model), model, lane, group).price
+        tariff = state.gateway.tariff(lane.serves(model), model, lane, group)
+        price, beside = tariff.price, tariff.fees
     except Refused:
-        price = None
+        price, beside = None, fees.NONE
     ratio, per_unit = state.settings.group_ratio.get(group, 1.0), state.settings.quota_per_unit
-    return Offer(model, makers.maker(model), price, ratio, per_unit, probe.kind_of(model, lane), tiers)
+    return Offer(model, makers.maker(model), price, ratio, per_unit, probe.kind_of(model, lane), tiers, beside)
 
 
 def groups() -> list[str]:

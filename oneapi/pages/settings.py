@@ -66,6 +66,8 @@ SECTIONS = (
             "QuotaRemindThreshold",
             "UnknownModelPolicy",
             "QuotaRefusedWith403Enabled",
+            "ToolPrice",
+            "TierRatio",
         ),
     ),
     Section("limits", lazy_gettext("Limits"), "gauge", ("UserRequestsPerMinute", "UserTokensPerMinute", "UserConcurrency")),

@@ -1,5 +1,6 @@
 """The bill of one request: reserved before the vendor is called, settled once however the answer ends."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,17 +9,19 @@ from typing import Any
 import orjson
 
 from oneapi.models import settlement
-from oneapi.relay import estimate, meter
+from oneapi.relay import estimate, meter, paid
 from oneapi.relay.ask import Ask, elapsed
 from oneapi.relay.gateway import Gateway
 from oneapi.relay.ledger import Hold
 from oneapi.relay.meter import Charge, Tariff
+from oneapi.relay.refusal import Refused
 from oneapi.state import Lane
 from oneapi.wire import Usage
 
 Json = dict[str, Any]
 
 SAID_NOTHING = Usage()
+LEAST_ANSWER = 16  # tokens; a balance that pays for fewer is used up
 
 
 def shown(used: Usage) -> Json:
@@ -31,7 +34,7 @@ def shown(used: Usage) -> Json:
 class Bill:
     """Money of one request. `settle` and `release` may be called in any order and number; the first one counts."""
 
-    __slots__ = ("gateway", "ask", "lane", "tariff", "hold", "reserved", "first_ms", "open")
+    __slots__ = ("gateway", "ask", "lane", "tariff", "hold", "reserved", "first_ms", "open", "limit", "tier")
 
     def __init__(self, gateway: Gateway, ask: Ask):
         self.gateway, self.ask = gateway, ask
@@ -41,6 +44,8 @@ class Bill:
         self.reserved = 0
         self.first_ms: int | None = None
         self.open = True
+        self.limit = 0  # tokens of each answer that the reservation pays for; 0 where it pays for all the model gives
+        self.tier = ""  # the service tier that the provider was asked for
         gateway.ledger.open_bills += 1
 
     def reserve(self, lane: Lane, model: str) -> None:
@@ -53,8 +58,43 @@ class Bill:
                 return
             self._give_back()
         want, need = estimate.reserve(tariff, ask.kind, ask.body, ask.size, settings.pre_consumed_quota, ask.estimate)
-        self.hold = self.gateway.ledger.reserve(ask.caller, want, need)
+        self.limit = 0
+        rate = estimate.open_rate(tariff, ask.kind, ask.body, ask.size, ask.estimate)
+        if rate and not self.gateway.ledger.covers(ask.caller, most := need + math.ceil(rate * tariff.most)):
+            self.hold = self._bound(tariff, rate, need, most)
+        else:
+            self.hold = self.gateway.ledger.reserve(ask.caller, want, need)
         self.lane, self.tariff, self.reserved = lane, tariff, self.hold.amount
+
+    def _bound(self, tariff: Tariff, rate: float, need: int, most: int) -> Hold:
+        """Reserve all that the longest answer may cost, or what is left, which then limits the answer; raises Refused."""
+        least = need + math.ceil(rate * LEAST_ANSWER)
+        try:
+            hold = self.gateway.ledger.reserve(self.ask.caller, most, least)
+        except Refused as refused:
+            if refused.status not in (403, 429):
+                raise
+            whose, zh = ("account", "用户") if "user" in refused.message else ("API key", "令牌")
+            raise Refused(
+                refused.status,
+                f"{refused.message.rstrip('.')}: what is left on this {whose} does not pay for the prompt and {LEAST_ANSWER} "
+                f"tokens of an answer by {tariff.model}. Top it up, or choose a model that costs less.",
+                refused.code,
+                zh=f"{zh}剩余额度不足以支付提示词以及模型 {tariff.model} 的 {LEAST_ANSWER} 个回答令牌，请充值或使用更便宜的模型",
+                type=refused.type, headers=refused.headers,
+            ) from refused
+        if hold.amount < most:
+            self.limit = min(int((hold.amount - need) / rate), tariff.most)
+        return hold
+
+    def fitted(self, body: Json) -> Json:
+        """Return the body with the limit that the reservation sets, and without paid options that the channel does not pass."""
+        assert self.lane is not None and self.tariff is not None
+        if not paid.NAMES.isdisjoint(body):
+            choice = self.lane.config.get("paid_fields") or ("all" if self.lane.self_hosted else paid.CHOICES[0])
+            body = paid.passed(body, self.tariff.fees, choice)
+            self.tier = str(body.get("service_tier") or "")
+        return estimate.limited(body, self.limit, self.ask.kind, self.tariff.model) if self.limit else body
 
     def _give_back(self) -> None:
         hold, self.hold = self.hold, None
@@ -111,7 +151,8 @@ class Bill:
             prompt, completion = told.prompt or ours.prompt, told.completion or ours.completion
             completion = max(completion, ours.completion) if partial else completion
             estimated = missing or completion != told.completion
-            used = replace(told, prompt=prompt, completion=completion, estimated=told.estimated or estimated)
+            tier = told.tier or (self.tier if self.tier in self.tariff.fees.tiers else "")
+            used = replace(told, prompt=prompt, completion=completion, estimated=told.estimated or estimated, tier=tier)
         charge = meter.tokens(self.tariff, used)
         counted = told.audio_completion or told.image_completion or (told.completion and not partial)
         if media and not counted and charge.quota < self.reserved:
@@ -151,11 +192,13 @@ class Bill:
         detail = {
             "asked": ask.model, "served": tariff.model, "path": ask.path, "end": end, "reserved": self.reserved,
             "first_ms": self.first_ms, "usage": shown(used),
-            "price": tariff.shown,
+            "price": tariff.shown | {"tier": tariff.fees.factor(used.tier) or 1.0} if used.tier else tariff.shown,
             "lines": charge.lines, "attempts": ask.attempts,
         }  # fmt: skip
         if tariff.unpriced:
             detail["unpriced"] = True
+        if charge.uncharged:
+            detail["uncharged"] = charge.uncharged
         return orjson.dumps(detail).decode()
 
     def first(self) -> None:

@@ -10,7 +10,7 @@ import gevent
 
 from oneapi import vendors
 from oneapi.catalog import images
-from oneapi.relay import answers, faults, forms, media, meter, policy, routing, transport
+from oneapi.relay import answers, estimate, faults, forms, media, meter, policy, routing, transport
 from oneapi.relay.answers import Served
 from oneapi.relay.ask import Ask
 from oneapi.relay.bill import Bill
@@ -132,7 +132,7 @@ def once_more(gateway: Gateway, lane: Lane, key: str, attempt: Callable[[], Resu
 
 def _attempt(gateway: Gateway, ask: Ask, bill: Bill, lane: Lane, model: str, key: str) -> Served:
     protocol = lane.vendor.protocols[ask.kind]
-    call = call_for(gateway, ask, lane, model, key)
+    call = call_for(gateway, ask, lane, model, key, bill)
     began = time.monotonic()
     request = prepared(gateway, lane, protocol, call, vendors.guarded_build(protocol, call))
     if ask.streaming and protocol.stream is not None or ask.kind == "speech":
@@ -143,14 +143,18 @@ def _attempt(gateway: Gateway, ask: Ask, bill: Bill, lane: Lane, model: str, key
     return answers.whole(ask, bill, protocol, call, reply, result)
 
 
-def call_for(gateway: Gateway, ask: Ask, lane: Lane, model: str, key: str) -> Call:
-    """The call addressed to one lane: the client's body with what the lane's row and channel change about it."""
+def call_for(gateway: Gateway, ask: Ask, lane: Lane, model: str, key: str, bill: Bill | None = None) -> Call:
+    """The call addressed to one lane: the client's body with what the lane's row, the channel and the bill change about it."""
     body, vendor = ask.body, lane.vendor
     if body.get("model") != model:
         body = body | {"model": model}
+    if bill is not None:
+        body = bill.fitted(body)
     body = vendors.suited(vendor, body)
     if lane.parameters:
         body = body | lane.parameters
+        if bill is not None and bill.limit:
+            body = estimate.capped(body, bill.limit)
     ask.prompt_reset = bool(lane.system_prompt) and ask.kind == "chat"
     if ask.prompt_reset:
         body = forced(body, lane.system_prompt)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from base64 import b64decode
 from typing import Any
 
@@ -14,6 +15,11 @@ Json = dict[str, Any]
 
 BYTES_PER_TOKEN = 3  # for reservations: few texts have more tokens than a third of their bytes
 IMAGE_RESERVE = 1_100  # tokens set aside for an image whose size is not known yet
+LIMITS = ("max_completion_tokens", "max_tokens")
+LIMITED = ("chat", "completions")  # kinds of call that take a limit on the answer
+MOST_ANSWERS = 128  # that OpenAI gives to one request
+# Models that refuse the older name of the limit. https://platform.openai.com/docs/api-reference/chat/create#chat-create-max_tokens
+NEW_NAME = re.compile(r"(openai/)?(o\d|gpt-[5-9]|codex)")
 OPEN_ENDED = ("chat", "completions", "edits", *meter.HEARD)
 
 
@@ -32,15 +38,54 @@ def reserve(tariff: meter.Tariff, kind: str, body: Json, size: int, allowance: i
     if tariff.price.per_call is not None:
         cost = meter.per_call(tariff, 1).quota
         return cost, cost
-    limit = body.get("max_completion_tokens") or body.get("max_tokens") or 0
-    limit = int(limit) * min(meter.whole(body.get("n"), 1), 128) if isinstance(limit, (int, float)) and 0 < limit < 1 << 30 else 0
+    limit, n = limit_of(body), answers(body)
     asked = asked or prompt(kind, body, size)
     price = tariff.price.at(asked) if tariff.price.above else tariff.price
-    ratio = price.ratio * tariff.group
-    need = math.ceil((asked + limit * price.completion) * ratio)
+    ratio = price.ratio * tariff.group * tier_factor(tariff, body)
+    need = math.ceil((asked + limit * n * price.completion) * ratio)
     if not limit and kind in OPEN_ENDED:
-        return max(need, int((asked + allowance) * ratio)), need
+        return max(need, int((asked + allowance * n) * ratio)), need
     return need, need
+
+
+def open_rate(tariff: meter.Tariff, kind: str, body: Json, size: int, asked: int = 0) -> float:
+    """Return the quota of one token more in each answer, where the client set no limit; 0 where length does not cost."""
+    if kind not in LIMITED or tariff.price.per_call is not None or limit_of(body):
+        return 0.0
+    price = tariff.price.at(asked or prompt(kind, body, size)) if tariff.price.above else tariff.price
+    return price.ratio * price.completion * tariff.group * tier_factor(tariff, body) * answers(body)
+
+
+def limit_of(body: Json) -> int:
+    """Return the client's limit on the tokens of one answer, the larger one where it set two; 0 where it set none."""
+    found = 0
+    for name in LIMITS:
+        limit = body.get(name)
+        if limit and isinstance(limit, (int, float)) and found < limit < 1 << 30:
+            found = int(limit)
+    return found
+
+
+def answers(body: Json) -> int:
+    """Return how many answers a request asks for."""
+    return 1 if body.get("n") is None else min(meter.whole(body["n"], 1), MOST_ANSWERS)
+
+
+def tier_factor(tariff: meter.Tariff, body: Json) -> float:
+    """Return the factor of the service tier that a request asks for, where it costs more than the standard one."""
+    tier = body.get("service_tier")
+    return max(tariff.fees.factor(tier) or 1.0, 1.0) if tier and isinstance(tier, str) else 1.0
+
+
+def limited(body: Json, tokens: int, kind: str, model: str) -> Json:
+    """Return the body with a limit on the answer, under the name that the model takes. Rows may rename it."""
+    name = "max_completion_tokens" if kind == "chat" and NEW_NAME.match(model) else "max_tokens"
+    return {k: v for k, v in body.items() if k not in LIMITS} | {name: tokens}
+
+
+def capped(body: Json, tokens: int) -> Json:
+    """Return the body with no limit on the answer above this one."""
+    return body | {name: tokens for name in LIMITS if isinstance(limit := body.get(name), (int, float)) and limit > tokens}
 
 
 def prompt(kind: str, body: Json, size: int) -> int:

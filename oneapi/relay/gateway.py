@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gevent.lock import BoundedSemaphore
 
+from oneapi.catalog import limits
 from oneapi.relay import pricing
 from oneapi.relay.clocks import Clocks
 from oneapi.relay.health import Health
@@ -82,6 +83,8 @@ class Gateway:
             found = pricing.find(model, asked, lane.type, lane.self_hosted, self.state.settings)
             if found is None:
                 raise pricing.missing(asked)
-            known = self.state.prices[key] = Tariff(found.price, ratio, model, found.unpriced)
+            fees = pricing.fees_of(model, asked, lane.type, lane.self_hosted, self.state.settings)
+            most = limits.answer_tokens(model)
+            known = self.state.prices[key] = Tariff(found.price, ratio, model, found.unpriced, fees, most)
         price = known.price
         return replace(known, price=price.on(self.state.clock())) if price.later or price.daily else known

@@ -89,6 +89,19 @@ class Ledger:
             log.warning("nothing can be reserved: %s", error)
             raise (full() if store.full(error) else away()) from error
 
+    def covers(self, caller: Caller, amount: int) -> bool:
+        """Whether balance and budget would pay so much to this request and to each one under way, as far as is known here.
+
+        It asks the database nothing: what is left beyond a lease is known from when this worker last leased from it.
+        """
+        purse = self._purses.get(("user", caller.user_id))
+        if purse is None or purse.available + purse.beyond < amount * (purse.holders + 1):
+            return False
+        if caller.unlimited:
+            return True
+        purse = self._purses.get(("token", caller.token_id))
+        return purse is not None and purse.available + purse.beyond >= amount * (purse.holders + 1)
+
     def _reserve_slowly(self, caller: Caller, want: int, need: int) -> Hold:
         self._register()
         token, amount, token_lease = None, want, 0
@@ -132,7 +145,7 @@ class Ledger:
         """Lease more; afterwards the purse may still hold less than was wanted."""
         more, least, now = want - purse.available, need - purse.available, int(self.state.clock())
         terms = (purse.kind, purse.owner, purse.lease, more, least, SLICE, AMPLE, now)
-        got, purse.low, lease = self._store.run(lambda session: leases.lease(session, self.worker, *terms))
+        got, purse.low, lease, purse.beyond = self._store.run(lambda session: leases.lease(session, self.worker, *terms))
         if lease != purse.lease:  # the old one was taken back, and what we thought we had of it with it
             purse.lease, purse.available = lease, 0
         purse.available += got

@@ -4,7 +4,9 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from oneapi.catalog import images
+from oneapi.catalog import images, limits
+from oneapi.catalog.fees import NONE as NO_FEES
+from oneapi.catalog.fees import PER_DOLLAR, Fees
 from oneapi.catalog.prices import Overrides, Price
 from oneapi.settings import Settings
 from oneapi.vendors.counts import doubtful as doubtful
@@ -30,6 +32,8 @@ class Tariff:
     group: float
     model: str
     unpriced: bool = False  # the price stands in for one that nobody has set
+    fees: Fees = NO_FEES
+    most: int = limits.DEFAULT  # tokens of one answer
     told: str = field(init=False, compare=False)  # in a log row
     shown: Json = field(init=False, compare=False)  # in its explanation
 
@@ -42,10 +46,14 @@ class Tariff:
 
 @dataclass(slots=True)
 class Charge:
-    """`quota` is the cost; `lines` say how it came about: what, how many, quota for one, quota."""
+    """`quota` is the cost; `lines` say how it came about: what, how many, quota for one, quota.
+
+    `uncharged` are the kinds of tools and the service tiers that have no price and were not charged.
+    """
 
     quota: int
     lines: list[Json]
+    uncharged: tuple[str, ...] = ()
 
 
 def overrides(settings: Settings) -> Overrides:
@@ -76,7 +84,8 @@ def tokens(tariff: Tariff, used: Usage) -> Charge:
     if price.per_call is not None:
         return per_call(tariff, 1)
     ratio = price.ratio * tariff.group
-    if not used.finer:
+    fees = tariff.fees
+    if not used.finer and not fees.requests:
         exact = (used.prompt + used.completion * price.completion) * ratio
         lines = [line("prompt", used.prompt, ratio), line("completion", used.completion, ratio * price.completion)]
         return Charge(_rounded(exact, ratio, used), lines)
@@ -94,8 +103,22 @@ def tokens(tariff: Tariff, used: Usage) -> Charge:
         ("audio completion", used.audio_completion, out if price.audio_out is None else price.audio_out),
         ("image completion", used.image_completion, out if price.image_out is None else price.image_out),
     )
-    exact = sum(number * rate for _, number, rate in classes) * tariff.group
-    return Charge(_rounded(exact, ratio, used), [line(what, n, rate * tariff.group) for what, n, rate in classes if n])
+    factor = fees.factor(used.tier)
+    group = tariff.group * (1.0 if factor is None else factor)
+    exact = sum(number * rate for _, number, rate in classes) * group
+    lines = [line(what, n, rate * group) for what, n, rate in classes if n]
+    called, uncharged = calls(tariff, used)
+    if factor is None:
+        uncharged = (f"tier {used.tier}", *uncharged)
+    return Charge(_rounded(exact + sum(one["quota"] for one in called), ratio, used), lines + called, uncharged)
+
+
+def calls(tariff: Tariff, used: Usage) -> tuple[list[Json], tuple[str, ...]]:
+    """The lines of the provider's own tools that an answer called, and the kinds of them that have no price."""
+    prices = tariff.fees.tools
+    tools = used.tools or (tariff.fees.requests if used.completion else ())
+    priced = [line(f"tool {kind}", n, prices[kind] * PER_DOLLAR * tariff.group) for kind, n in tools if prices.get(kind)]
+    return priced, tuple(f"tool {kind}" for kind, _ in tools if kind not in prices)
 
 
 def _rounded(exact: float, ratio: float, used: Usage) -> int:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from oneapi.catalog import prices
+from oneapi.catalog import fees, prices
+from oneapi.catalog.fees import Fees
 from oneapi.catalog.prices import Overrides, Price
 from oneapi.relay import meter
 from oneapi.relay.refusal import Refused
@@ -34,6 +35,15 @@ def find(model: str, asked: str, channel_type: int, self_hosted: str, settings: 
     if settings.unknown_model_policy == "refuse":
         return None
     return Found(Price(prices.COMPATIBLE_UNKNOWN, prices.completion_ratio(model, channel_type, table)), unpriced=True)
+
+
+def fees_of(model: str, asked: str, channel_type: int, self_hosted: str, settings: Settings) -> Fees:
+    """Return what a model costs beside its tokens; the catalogue's figures do not hold on self-hosted channels."""
+    tools, tiers = settings.tool_price, settings.tier_ratio
+    if self_hosted:
+        return fees.with_own(fees.NONE, model, tools, tiers)
+    found = fees.fees(model, channel_type, tools, tiers)
+    return found if found.tools or found.tiers else fees.fees(asked, channel_type, tools, tiers)
 
 
 def known(name: str, channel_type: int, self_hosted: str, table: Overrides) -> Price | None:

@@ -14,6 +14,7 @@ class Purse:
     owner: int
     lease: int = 0
     available: int = 0
+    beyond: int = 0  # of the balance, not leased by anybody when this worker last leased from it
     holders: int = 0  # reservations that are not settled and committed
     low: bool = False  # little is left: whatever is not reserved goes straight back
     used_at: float = 0.0

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from oneapi.vendors import balances, openai, quirks
+from oneapi.vendors import balances, fees, openai, quirks
 from oneapi.vendors.contract import Protocol, Vendor
 from oneapi.vendors.quirks import adapted, cached, json_in_words, reasoning_name, reshaped, system_role
 from oneapi.wire import Call, Request
@@ -43,8 +43,8 @@ FASTGPT_CODES = {"403": "auth", "510": "quota", "511": "no_model", "514": "auth"
 
 FASTGPT = adapted(quirks.filled, body=system_role, names=("", "answer", "fastAnswer"), codes=FASTGPT_CODES)
 MOONSHOT = adapted(
-    quirks.usage_in_choice, cached("cached_tokens"), body=reshaped(system_role, quirks.at_most("temperature", 1)),
-    codes=MOONSHOT_CODES,
+    quirks.usage_in_choice, cached("cached_tokens"), fees.builtin_search, codes=MOONSHOT_CODES,
+    body=reshaped(system_role, quirks.at_most("temperature", 1)),
 )  # fmt: skip
 DEEPSEEK = adapted(cached("prompt_cache_hit_tokens"), body=reshaped(system_role, json_in_words))
 STEPFUN = adapted(cached("cached_tokens"), reasoning_name, body=system_role)

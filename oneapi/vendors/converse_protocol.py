@@ -79,7 +79,7 @@ def parse(reply: Reply, call: Call) -> Json:
     reason = endings.finish(FINISH, answer["stopReason"], called=called, usable=endings.usable(message))
     if message["content"] is None and not called:
         message["content"] = ""
-    used = usages.bedrock(answer["usage"]) if answer.get("usage") else None
+    used = usages.bedrock(answer["usage"], answer.get("serviceTier")) if answer.get("usage") else None
     return shapes.completion(call, message, reason, used)
 
 
@@ -192,7 +192,7 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
             case "messageStop", data:
                 reason = data.get("stopReason") or reason
             case "metadata", {"usage": dict(told)}:
-                reports.note(call, usages.bedrock(told))
+                reports.note(call, usages.bedrock(told, event.data.get("serviceTier")))
             case str(name), _ if name.startswith(":exception:"):
                 raise fault(event)
         if delta:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from oneapi.vendors import fees
 from oneapi.wire import Usage
 
 Json = dict[str, Any]
@@ -76,7 +77,7 @@ def usage(report: Any) -> Usage | None:
     audio_out, image_out = _within(completion, [audio_out, image_out], flags)
     return Usage(
         prompt, completion, cached, written, min(reasoning, completion), audio_in, audio_out, image_in, image_out,
-        cache_write_1h=long, flagged="; ".join(dict.fromkeys(flags)),
+        cache_write_1h=long, tools=fees.tools(report, flags), tier=fees.tier(report), flagged="; ".join(dict.fromkeys(flags)),
     )  # fmt: skip
 
 

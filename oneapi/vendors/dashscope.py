@@ -108,7 +108,7 @@ def used(usage: Json) -> Json:
     after = usage.get("output_tokens_details") or usage.get("completion_tokens_details") or {}
     written = before.get("cache_creation_input_tokens")
     long = (before.get("cache_creation") or {}).get("ephemeral_1h_input_tokens")
-    return shapes.usage(
+    found = shapes.usage(
         usage.get("input_tokens") or 0,
         usage.get("output_tokens") or 0,
         cached=before.get("cached_tokens"),
@@ -116,6 +116,7 @@ def used(usage: Json) -> Json:
         cache_write_1h=min(long or 0, written or 0) or None,
         reasoning=after.get("reasoning_tokens"),
     )
+    return found | {"plugins": usage["plugins"]} if usage.get("plugins") else found
 
 
 def text(content: Any) -> str:

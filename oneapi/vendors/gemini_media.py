@@ -4,8 +4,9 @@ import base64
 from typing import Any
 
 from oneapi.vendors import asks, endings, gemini_request, pieces
-from oneapi.vendors.gemini_protocol import ABORTS, blocked, usage
+from oneapi.vendors.gemini_protocol import ABORTS, blocked
 from oneapi.vendors.google_errors import fault
+from oneapi.vendors.usages import gemini as usage
 from oneapi.wire import Call, Reply, VendorError
 
 Json = dict[str, Any]

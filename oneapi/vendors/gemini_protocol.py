@@ -6,7 +6,7 @@ https://ai.google.dev/api/generate-content
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from oneapi.vendors import endings, logprobs, reports, shapes
+from oneapi.vendors import endings, logprobs, reports, shapes, usages
 from oneapi.vendors.gemini_pieces import Pieces, tokens, whole
 from oneapi.vendors.google_errors import fault
 from oneapi.wire import Call, Event, Reply, VendorError
@@ -26,28 +26,13 @@ ABORTS = frozenset({
 })  # fmt: skip
 
 
-def usage(told: Json) -> Json:
-    """OpenAI's usage; the vendor counts thoughts beside the answer, and tool results beside the prompt."""
-    told = reports.numbers(told)
-    prompt = (told.get("promptTokenCount") or 0) + (told.get("toolUsePromptTokenCount") or 0)
-    thought = told.get("thoughtsTokenCount")
-    spoken = (told.get("candidatesTokenCount") or 0) + (thought or 0)
-    used = shapes.usage(prompt, spoken, cached=told.get("cachedContentTokenCount"), reasoning=thought)
-    for side, details in (("prompt", told.get("promptTokensDetails")), ("completion", told.get("candidatesTokensDetails"))):
-        for detail in details or ():
-            name = {"AUDIO": "audio_tokens", "IMAGE": "image_tokens"}.get(detail.get("modality"))
-            if name and detail.get("tokenCount"):
-                used.setdefault(f"{side}_tokens_details", {})[name] = detail["tokenCount"]
-    return used
-
-
 def parse(reply: Reply, call: Call) -> Json:
     answer = reply.json()
     if answer.get("error"):
         raise fault(answer["error"])
     if not answer.get("candidates") and not blocked(answer):
         raise VendorError("garbled", "The vendor's answer has no candidates.", status=reply.status)
-    used = usage(answer["usageMetadata"]) if answer.get("usageMetadata") else None
+    used = usages.gemini(told) if (told := usages.gemini_grounded(answer, call.model)) else None
     out = shapes.completion(call, {"content": ""}, "content_filter", used, id=_id(answer, call))
     if candidates := answer.get("candidates"):
         out["choices"] = _choices(candidates, call)
@@ -104,7 +89,7 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
         if not id:
             id = _id(data, call)
             yield shapes.chunk(call, {"role": "assistant", "content": ""}, id=id)
-        told = reports.gather(call, told, data.get("usageMetadata"), usage)
+        told = reports.gather(call, told, usages.gemini_grounded(data, call.model), usages.gemini)
         if blocked(data):
             reasons.setdefault(0, "SAFETY")
         for place, candidate in enumerate(data.get("candidates") or ()):
@@ -122,7 +107,7 @@ def stream(events: Iterable[Event], call: Call) -> Iterator[Json]:
         finish = _finish(known.get(number, Pieces(call, number)), reason, None)
         yield _chunk(call, {}, finish, id, number)
     if told:
-        yield shapes.usage_chunk(call, usage(told), id=id)
+        yield shapes.usage_chunk(call, usages.gemini(told), id=id)
 
 
 def _said(candidate: Json, pieces: Pieces, id: str) -> Iterator[Json]:

@@ -2,7 +2,7 @@
 
 import re
 
-from oneapi.vendors import balances, openai, reports
+from oneapi.vendors import balances, fees, openai, reports
 from oneapi.vendors.contract import CODE_KINDS, Protocol, Vendor, failure
 from oneapi.vendors.quirks import Json, adapted, reasoning_back, reasoning_name, reshaped, system_role
 from oneapi.wire import Call, Reply, VendorError
@@ -42,7 +42,8 @@ def usage_told_apart(piece: Json, call: Call, memo: Json) -> None:
         piece["usage"] = reports.merged(piece.get("usage"), found["usage"])
 
 
-CHAT = adapted(usage_told_apart, reasoning_name, body=reshaped(system_role, reasoning_back, nameless, thoughts_apart), fail=fail)
+BODY = reshaped(system_role, reasoning_back, nameless, thoughts_apart)
+CHAT = adapted(usage_told_apart, fees.executed, reasoning_name, body=BODY, fail=fail)
 PLAIN = Protocol(openai.build, openai.parse, openai.stream, native=True, fail=fail)
 
 VENDORS = (

@@ -7,6 +7,7 @@ leaves; the client sees nothing of it before the end.
 from collections.abc import Callable
 from typing import Any, TypeGuard
 
+from oneapi.vendors import fees
 from oneapi.wire import Call
 
 Json = dict[str, Any]
@@ -50,10 +51,13 @@ def of(piece: Json) -> Any:
     for choice in choices if isinstance(choices, list) else ():
         if isinstance(choice, dict) and choice.get("usage"):
             found = merged(found, choice["usage"])
+    if "service_tier" in piece and isinstance(found, dict):
+        found = fees.tiered(found, piece["service_tier"])
     return found
 
 
-NAMED = ("modality", "ttl")  # texts inside a report that say what is counted
+# Texts inside a report that say what is counted, and at which price.
+NAMED = ("modality", "ttl", "service_tier", "speed", "serviceTier", "trafficType")
 
 
 def numbers(report: Any) -> Json:

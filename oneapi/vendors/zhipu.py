@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from oneapi.fields import Field
-from oneapi.vendors import asks, balances, openai, pieces, quirks, refusals, reports, shapes
+from oneapi.vendors import asks, balances, fees, openai, pieces, quirks, refusals, reports, shapes
 from oneapi.vendors.contract import ModelList, Protocol, Vendor, bearer
 from oneapi.vendors.zhipu_v3 import CODES, address, build_v3, parse_v3, sampling, stream_v3, token, troubled
 from oneapi.wire import Call, Event, Reply, Request, VendorError
@@ -78,7 +78,7 @@ def complete(piece: Json, call: Call, memo: Json) -> None:
 
 fail = refusals.failing(CODES)
 BODY = quirks.reshaped(quirks.system_role, quirks.json_in_words, chat_body)
-V4 = quirks.adapted(troubled, complete, finish, body=BODY)
+V4 = quirks.adapted(troubled, complete, finish, fees.listed_search, body=BODY)
 
 
 def build_chat(call: Call) -> Request:

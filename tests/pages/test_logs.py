@@ -63,7 +63,8 @@ def test_new_rows_come_live(browse: Any, alice: Any, served_once: Any) -> None:
 def test_the_export_is_what_the_filters_show(browse: Any, alice: Any, served_once: Any) -> None:
     lines = browse(alice).get("/log?format=csv").text.strip().splitlines()
     assert len(lines) == 2 and served_once.request_id in lines[1]
-    assert lines[0].endswith(",cached_tokens,cache_write_tokens,cache_write_1h_tokens") and lines[1].endswith(",0,0,0")
+    assert lines[0].endswith(",cached_tokens,cache_write_tokens,cache_write_1h_tokens,service_tier,tool_calls,unpriced")
+    assert lines[1].endswith(",0,0,0,,,False")
 
 
 def test_the_overview_counts_from_the_roll_ups(browse: Any, alice: Any, bob: Any, served_once: Any) -> None:

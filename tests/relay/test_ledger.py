@@ -75,7 +75,7 @@ def test_an_ample_balance_is_leased_in_slices_and_a_small_one_by_the_request(
     say(who=rich)
     assert column(state, rich.id) == 31_000_000
     vendor.says(chat(), hold=(go_on := Event()))
-    asking = gevent.spawn(say, who=poor)
+    asking = gevent.spawn(say, who=poor, max_tokens=100)
     vendor.was_asked(2)
     assert 1000 - column(state, poor.id) in range(30, 60)
     go_on.set()
