@@ -83,6 +83,34 @@ def add_channel(page: Page, vendor: str, *, scripts: bool) -> None:
     expect(page.locator("#channel-1")).to_contain_text("First channel")
 
 
+def price_a_new_model(page: Page, *, scripts: bool) -> None:
+    """Save the channel with a model that no catalogue knows: the form lists it and stores what it shall cost."""
+    where = opened(page, "/channel?edit=1", "/channel/edit/1", scripts=scripts)
+    chips(page, "models", "gpt-4o-mini,gpt-4o,brand-new", scripts=scripts)
+    page.click(f"{where} .sheet-foot button.primary")
+    expect(page.locator(f"{where} #unpriced")).to_contain_text("brand-new")
+    page.select_option("#f-unpriced-choice-0", "free")
+    with page.expect_response(lambda answer: answer.request.method == "POST"):
+        page.click(f"{where} .sheet-foot button.primary")
+    page.goto("/channel/edit/1")
+    expect(page.locator("#unpriced")).to_have_count(0)
+    page.goto("/price?show=set")
+    expect(page.locator("#list tbody tr", has_text="brand-new")).to_have_count(1)
+
+
+def add_own_server(page: Page, vendor: str, *, scripts: bool) -> None:
+    """Add a server at a private address, with the settings of a new site: it is saved at once, and its models are free."""
+    where = opened(page, "/channel?add=50", "/channel/add?type=50", scripts=scripts)
+    page.fill("#f-name", "Own server")
+    page.fill("#f-key", "sk-good")
+    page.fill("#f-base_url", f"{vendor}/v1")
+    chips(page, "models", "llama3", scripts=scripts)
+    page.click(f"{where} .sheet-foot button.primary")
+    expect(page.locator("#channel-2")).to_contain_text("Own server")
+    page.goto("/channel/edit/2")
+    expect(page.locator("#unpriced")).to_contain_text("free")
+
+
 def try_channel(page: Page) -> None:
     page.click("#channel-1 [title^='Test'], #channel-1 form[action='/channel/1/test'] button")
     expect(page.locator("#channel-1 .health")).to_have_attribute("aria-label", re.compile("1 of the last"))
@@ -181,6 +209,8 @@ def test_the_first_hour_of_a_site(page: Page, fresh: installations.Site, scripts
     redeem(page, scripts=scripts)
     change_a_price(page, scripts=scripts)
     manage_somebody(page, scripts=scripts)
+    price_a_new_model(page, scripts=scripts)
+    add_own_server(page, fresh.vendor, scripts=scripts)
 
 
 def test_every_page_stands_without_scripts(open_page: Callable[..., Page]) -> None:
