@@ -3,11 +3,14 @@
 import hashlib
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from flask import Flask, Request, Response, current_app, g, request, session
 from flask.sessions import SecureCookieSessionInterface
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
+from itsdangerous import BadData, URLSafeTimedSerializer
 
 from oneapi import logs, messages, proxies, throttle
 from oneapi.actions import Actor, accounts
@@ -79,6 +82,7 @@ def sign_in(row: user.User) -> None:
     session.permanent = True
     session["id"] = secrets.token_urlsafe(9)
     login_user(Person(row), force=True)
+    g.signed_in = row.id
 
 
 def sign_out() -> None:
@@ -166,15 +170,58 @@ def forged() -> bool:
 # Wrong passwords
 
 
-def check_lock(name: str) -> None:
-    """Raise Refused when too many wrong passwords were tried on an account lately, from wherever."""
-    if wait := current_app.extensions["oneapi-limits"].full(*throttle.GUESSES, "guess", name.strip().lower()):
+DEVICE_SECONDS = 180 * 86400  # how long a browser that signed in is known
+MOST_DEVICES = 5  # accounts that one browser is known for
+
+
+@contextmanager
+def guessing(name: str) -> Iterator[None]:
+    """Count wrong passwords of an account inside the block; raises Refused once there were too many lately.
+
+    They are counted by account, whatever name it is called by. A browser that has signed in to the account before has a counter
+    of its own, so that others who guess cannot keep the owner out.
+    """
+    limits, key = current_app.extensions["oneapi-limits"], _guess_key(name.strip())
+    if wait := limits.full(*throttle.GUESSES, "guess", key):
         raise messages.Refused("login_locked", seconds=wait)
+    try:
+        yield
+    except messages.Refused as refusal:
+        if refusal.code in ("bad_login", "wrong_password"):
+            limits.wait(*throttle.GUESSES, "guess", key)
+        raise
 
 
-def count_failure(name: str) -> None:
-    """Remember a wrong password."""
-    current_app.extensions["oneapi-limits"].wait(*throttle.GUESSES, "guess", name.strip().lower())
+def _guess_key(name: str) -> str:
+    row = user.by_login(db.session(), name)
+    if row is None:
+        return f"name:{digest(name.lower())[:32]}"
+    device = _devices().get(str(row.id))
+    return f"user:{row.id}:{device}" if device else f"user:{row.id}"
+
+
+def _devices() -> dict[str, str]:
+    """The accounts that this browser has signed in to, each with a random name of the browser; a signed cookie says so."""
+    try:
+        found = _device_signer().loads(request.cookies.get(cookie_name("device", current_app), ""), max_age=DEVICE_SECONDS)
+    except BadData:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _device_signer() -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(str(current_app.secret_key), salt="known device")
+
+
+def _remember_device(answer: Response, user_id: int) -> None:
+    """Send the cookie by which this browser is known to the account from now on."""
+    known = _devices()
+    name = known.pop(str(user_id), "") or secrets.token_urlsafe(6)
+    known = dict([*known.items(), (str(user_id), name)][-MOST_DEVICES:])
+    answer.set_cookie(
+        cookie_name("device", current_app), _device_signer().dumps(known), max_age=DEVICE_SECONDS, httponly=True,
+        samesite="Lax", secure=request.is_secure,
+    )  # fmt: skip
 
 
 # The application
@@ -192,6 +239,8 @@ def request_id() -> str:
 
 def _finish(answer: Response) -> Response:
     answer.headers.setdefault("X-Oneapi-Request-Id", request_id())
+    if "signed_in" in g:
+        _remember_device(answer, g.signed_in)
     if "retry_after" in g:
         answer.headers["Retry-After"] = str(g.retry_after)
     return answer

@@ -36,6 +36,12 @@ def token_key(value: str) -> str | None:
     return None
 
 
+def root_password(value: str) -> str | None:
+    if value and not 8 <= len(value) <= 20:
+        return "give 8 to 20 characters."
+    return None
+
+
 def one_word(value: str) -> str | None:
     if not value.isascii() or not value.isprintable() or " " in value or len(value) > 255:
         return "give one word of at most 255 ASCII characters."
@@ -145,6 +151,7 @@ FIELDS: tuple[Field, ...] = (
     _env("METRIC_SUCCESS_CHAN_SIZE", int, 1024, "Accepted for compatibility; has no effect."),
     _env("METRIC_FAIL_CHAN_SIZE", int, 128, "Accepted for compatibility; has no effect."),
     # First start
+    _env("INITIAL_ROOT_PASSWORD", str, "", "Password of root at the first start; empty means 123456, which works only from private networks until it is changed.", secret=True, check=root_password),
     _env("INITIAL_ROOT_TOKEN", str, "", "Key of a token made for root at the first start.", secret=True, check=token_key),
     _env("INITIAL_ROOT_ACCESS_TOKEN", str, "", "Access token of root at the first start.", secret=True, check=one_word),
     # Tokenizer files

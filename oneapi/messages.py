@@ -46,6 +46,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     # Accounts
     "login_off": ("管理员关闭了密码登录", "Signing in with a password is turned off."),
     "bad_login": ("用户名或密码错误，或用户已被封禁", "Wrong user name or password, or the account is disabled."),
+    "first_password_is_local": (
+        "超级管理员的初始密码只能从本机或内网登录。请从那里登录并修改密码，或运行 flask reset-root-password",
+        "Root's first password works only from this server and from private networks. Sign in from there and change it, or run "
+        "flask reset-root-password.",
+    ),
     "login_locked": ("登录失败次数过多，请在 {seconds} 秒后重试", "Too many failed sign-ins. Try again in {seconds} seconds."),
     "register_off": ("管理员关闭了新用户注册", "New registrations are turned off."),
     "password_register_off": (

@@ -240,10 +240,11 @@ def _is_factory(hashed: str) -> bool:
 
 def _first_start(session: Session, config: Config, now: int) -> None:
     """Nobody is there yet: make root. Only an empty table leads here, never an error."""
-    hashed = bcrypt.hashpw(user.FACTORY_PASSWORD.encode(), bcrypt.gensalt(10)).decode()
+    chosen = config.initial_root_password
+    hashed = bcrypt.hashpw((chosen or user.FACTORY_PASSWORD).encode(), bcrypt.gensalt(10)).decode()
     root = user.User(
         username="root", password=hashed, display_name="Root User", role=user.Role.ROOT, status=user.Status.ENABLED,
-        quota=ROOT_QUOTA, must_change_password=True, created_time=now,
+        quota=ROOT_QUOTA, must_change_password=not chosen, created_time=now,
     )  # fmt: skip
     if config.initial_root_access_token:
         root.access_token_hash = hash_of(config.initial_root_access_token)
@@ -256,4 +257,7 @@ def _first_start(session: Session, config: Config, now: int) -> None:
                 created_time=now, accessed_time=now, expired_time=-1, remain_quota=ROOT_QUOTA, unlimited_quota=True,
             )
         )  # fmt: skip
+    if chosen:
+        log.warning("Made the first account: root with the password in INITIAL_ROOT_PASSWORD.")
+        return
     log.warning("Made the first account: root with password %s. Sign in and choose a new password.", user.FACTORY_PASSWORD)

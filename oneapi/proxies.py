@@ -59,6 +59,15 @@ def address_of(text: str) -> Address | None:
     return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
+PRIVATE = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "::1/128", "fc00::/7", "fe80::/10")
+_PRIVATE = tuple(ipaddress.ip_network(network) for network in PRIVATE)
+
+
+def is_private(ip: str) -> bool:
+    """Return True for addresses of this host and of private networks, which the internet cannot send from."""
+    return is_trusted(ip, _PRIVATE)
+
+
 class Forwarded:
     """WSGI: what a trusted proxy says about client, scheme and host becomes true for everything behind it."""
 

@@ -292,3 +292,13 @@ def test_ledger_verify_names_the_lines_of_the_journal_that_were_rejected(ready: 
     output = run("ledger", "verify").output
     assert f"{tmp_path / 'journal' / 'rejected.txt'}: 2 lines" in output
     assert f"{tmp_path / 'journal' / 'logs' / 'rejected.txt'}: 1 lines" in output
+
+
+def test_the_environment_can_set_the_first_password_of_root(tmp_path: Path) -> None:
+    app = cli.create_app(servers.configured(tmp_path, INITIAL_ROOT_PASSWORD="chosen-one"))
+    assert app.test_cli_runner().invoke(args=["db-upgrade"]).exit_code == 0
+    databases = app.extensions["oneapi.offline"][1]
+    with databases.transaction() as session:
+        root = user.by_login(session, "root")
+        assert root and bcrypt.checkpw(b"chosen-one", root.password.encode()) and root.must_change_password is False
+    databases.dispose()

@@ -23,14 +23,20 @@ GONE_SECONDS = 10 * 365 * 86400  # how long an account's e-mail and identities e
 GONE_PLACE_SECONDS = 180 * 86400  # the same for the network it was closed from
 
 
-def sign_in(state: State, name: str, password: str) -> User:
-    """The account behind a name or e-mail address and a password; raises Refused."""
+def sign_in(state: State, name: str, password: str, *, ip: str) -> User:
+    """The account behind a name or e-mail address and a password; raises Refused.
+
+    Root's first password is known to everybody, so it is refused to addresses of the internet: else a new installation would
+    belong to whoever signs in first.
+    """
     if not state.settings.password_login_enabled:
         raise Refused("login_off")
     with state.databases.transaction() as session:
         row = user.by_login(session, name.strip())
     if not passwords.matches(password, row.password if row else None) or row is None or row.status != Status.ENABLED:
         raise Refused("bad_login")
+    if password == user.FACTORY_PASSWORD and row.role == Role.ROOT and not proxies.is_private(ip):
+        raise Refused("first_password_is_local")
     if password == user.FACTORY_PASSWORD and row.role == Role.ROOT and not row.must_change_password:
         with act(state, "users") as session:
             user.examined(session, row.id, factory=True)

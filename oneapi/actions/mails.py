@@ -30,21 +30,30 @@ def email_of(text: str) -> str:
 
 @contextmanager
 def counting(state: State, purpose: str, subject: str) -> Iterator[None]:
-    """Count a wrong guess although everything else is undone."""
+    """Count a guess before it is compared: many at once must not all be compared before the first one counts."""
+    with state.databases.transaction() as session:
+        counted = code.attempt(session, purpose, subject)
+    if not counted:
+        raise wrong(purpose)
     try:
         yield
     except Refused as refusal:
-        if refusal.code in ("bad_code", "bad_reset"):
+        if refusal.code not in ("bad_code", "bad_reset"):
             with state.databases.transaction() as session:
-                code.missed(session, purpose, subject)
+                code.forgive(session, purpose, subject)
         raise
+
+
+def wrong(purpose: str) -> Refused:
+    """The refusal of a code that is wrong, expired, used or guessed at too often."""
+    return Refused("bad_reset" if purpose == "reset" else "bad_code", field="verification_code")
 
 
 def take(session: Session, state: State, purpose: str, email: str, secret: str) -> str:
     """Use a code up in the caller's transaction and return its data; raises Refused."""
     data = code.take(session, purpose, email, secret.strip(), now=int(state.clock()))
     if data is None:
-        raise Refused("bad_reset" if purpose == "reset" else "bad_code", field="verification_code")
+        raise wrong(purpose)
     return data
 
 

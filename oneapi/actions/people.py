@@ -118,7 +118,7 @@ def manage(state: State, actor: Actor, username: str, action: str) -> User:
     """Do one of ACTIONS to the account with this user name; raises Refused."""
     with state.databases.transaction() as session:
         row = account.by_username(session, username) if username else None
-    if row is None:
+    if row is None or row.username != username:  # collations of MySQL find other spellings
         raise Refused("user_missing")
     if row.role >= actor.role and actor.role != Role.ROOT:
         raise Refused("no_right_to_change")

@@ -199,7 +199,7 @@ def _crashed(error: BaseException) -> Response:
 
 
 # Refusals that are not answered with 200.
-STATUSES = {"state_differs": 403, "balance_too_high": 400, "no_right_to_top_up": 403}
+STATUSES = {"state_differs": 403, "balance_too_high": 400, "first_password_is_local": 403, "no_right_to_top_up": 403}
 HANDLERS: dict[Any, Callable[[Any], Response]] = {
     Refused: _refused,
     Invalid: complain,

@@ -41,7 +41,8 @@ def put_self() -> Response:
     given.setdefault("current_password", given.pop("original_password", ""))
     if not given.get("password"):
         doors.require_ready()  # before the first password is changed, nothing else is
-    row = accounts.update_self(access.state(), access.actor(), given)
+    with access.guessing(current_user.username):
+        row = accounts.update_self(access.state(), access.actor(), given)
     if given.get("password") and not current_user.by_token:
         access.sign_in(row)  # a new password ends every other session
     return envelope.ok()

@@ -49,7 +49,9 @@ def bind_wechat() -> Response:
 def bind_email() -> Response:
     """Bind an e-mail address with the code that was sent to it. An account with a password needs `password` in the body."""
     given = dict(request.args) | (envelope.decode(BINDING) if request.get_data() else {})
-    accounts.confirm(access.state(), access.actor(), given.get("password", "") if "password" not in request.args else "")
+    with access.guessing(current_user.username):
+        password = given.get("password", "") if "password" not in request.args else ""  # addresses are logged
+        accounts.confirm(access.state(), access.actor(), password)
     mails.bind_email(access.state(), access.actor(), given.get("email", ""), given.get("code", ""))
     return envelope.ok()
 

@@ -23,13 +23,8 @@ def login() -> Response:
     name, password = given.get("username", ""), given.get("password", "")
     if not name or not password:
         raise Refused("invalid_parameter")
-    access.check_lock(name)
-    try:
-        row = accounts.sign_in(access.state(), name, password)
-    except Refused as refusal:
-        if refusal.code == "bad_login":
-            access.count_failure(name)
-        raise
+    with access.guessing(name):
+        row = accounts.sign_in(access.state(), name, password, ip=access.client_ip())
     access.sign_in(row)
     return envelope.with_csrf(envelope.ok(shapes.signed_in(row)))
 

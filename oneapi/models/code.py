@@ -40,13 +40,21 @@ def take(session: Session, purpose: str, subject: str, secret: str, *, now: int)
     """Use a code up and return its data; None when it is wrong, expired, used or guessed at too often. One taker wins."""
     mine = (Code.purpose == purpose, Code.subject == subject, Code.digest == digest(secret))
     data = session.scalar(select(Code.data).where(*mine))
-    valid = delete(Code).where(*mine, Code.expires_at > now, Code.attempts < ATTEMPTS)
+    valid = delete(Code).where(*mine, Code.expires_at > now, Code.attempts <= ATTEMPTS)
     return (data or "") if session.execute(valid).rowcount == 1 else None  # type: ignore[attr-defined]
 
 
-def missed(session: Session, purpose: str, subject: str) -> None:
-    """Count a wrong guess; commit it even when what was wanted is undone."""
-    session.execute(update(Code).where(Code.purpose == purpose, Code.subject == subject).values(attempts=Code.attempts + 1))
+def attempt(session: Session, purpose: str, subject: str) -> bool:
+    """Count an attempt; False when there were too many, or there is no code. Commit it before the code is compared."""
+    mine = (Code.purpose == purpose, Code.subject == subject, Code.attempts < ATTEMPTS)
+    counted = session.execute(update(Code).where(*mine).values(attempts=Code.attempts + 1))
+    return counted.rowcount == 1  # type: ignore[attr-defined]
+
+
+def forgive(session: Session, purpose: str, subject: str) -> None:
+    """Take an attempt back whose code was right."""
+    mine = (Code.purpose == purpose, Code.subject == subject, Code.attempts > 0)
+    session.execute(update(Code).where(*mine).values(attempts=Code.attempts - 1))
 
 
 def known(session: Session, purpose: str, subjects: list[str], *, now: int) -> bool:

@@ -72,11 +72,17 @@ def session_ended(user: User, session_id: str) -> bool:
 
 
 def by_login(session: Session, name: str) -> User | None:
-    """The account behind what someone typed at sign-in: a user name first, else a verified or legacy e-mail that is unique."""
+    """The account behind what someone typed at sign-in: a user name first, else a verified or legacy e-mail that is unique.
+
+    Names are compared exactly: collations of MySQL take é for e, and a wrong password for another spelling must count too.
+    """
     user = session.scalar(select(User).where(User.username == name, User.status != Status.DELETED))
-    if user is not None or "@" not in name:
+    if user is not None and user.username == name:
         return user
-    found = session.scalars(select(User).where(User.email == name, User.status != Status.DELETED).limit(2)).all()
+    if "@" not in name:
+        return None
+    rows = session.scalars(select(User).where(User.email == name, User.status != Status.DELETED).limit(20)).all()
+    found = [row for row in rows if (row.email or "").lower() == name.lower()]
     return found[0] if len(found) == 1 else None
 
 

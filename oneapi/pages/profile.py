@@ -72,7 +72,8 @@ def password() -> Response:
     if not errors:
         try:
             wanted = {name: form.get(name, "") for name in ("password", "current_password")}
-            row = accounts.update_self(access.state(), actor(), wanted)
+            with access.guessing(current_user.username):
+                row = accounts.update_self(access.state(), actor(), wanted)
         except Refused as error:
             errors = complaints.of(error)
     if errors:
@@ -92,11 +93,12 @@ def email() -> Response:
             providers.check_turnstile()
             mails.send_code(access.state(), actor(), form.get("email", ""))
             return _show(of="email", sent=True)
-        accounts.confirm(access.state(), actor(), form.get("current_password", ""))
+        with access.guessing(current_user.username):
+            accounts.confirm(access.state(), actor(), form.get("current_password", ""))
         mails.bind_email(access.state(), actor(), form.get("email", ""), form.get("verification_code", ""))
     except Refused as error:
         found = complaints.of(error)
-        if error.code == "wrong_password":
+        if error.code in ("wrong_password", "login_locked"):
             return _show({"email_password": " ".join(found.values())}, of="email")
         return _show({"email": found.get("email") or " ".join(found.values())}, of="email")
     toast(_("E-mail address saved"))

@@ -7,7 +7,7 @@ from flask import Response, redirect, request, session
 from flask_babel import gettext as _
 from flask_login import current_user
 
-from oneapi import access, messages
+from oneapi import access, messages, proxies
 from oneapi.access import actor
 from oneapi.actions import accounts, mails, passwords
 from oneapi.db import db
@@ -45,7 +45,15 @@ def _away(where: str) -> Response:
 def login() -> Response:
     if current_user.is_authenticated and not current_user.must_change_password:
         return _away(safe(request.args.get("next"), "/dashboard"))
-    return _form("sign/login.html", expired="expired" in request.args, next=request.args.get("next", ""))
+    return _form("sign/login.html", expired="expired" in request.args, next=request.args.get("next", ""), first=_first_start())
+
+
+def _first_start() -> bool:
+    """Return True when root still has the first password and this visitor comes from an address that may not use it."""
+    if proxies.is_private(access.client_ip()):
+        return False
+    root = user.by_login(db.session(), "root")
+    return root is not None and root.role == Role.ROOT and bool(root.must_change_password)
 
 
 @bp.route("/login", methods=["POST"], allow=None, critical=True, unready=True)
@@ -53,11 +61,9 @@ def sign_in() -> Response:
     where = safe(request.form.get("next"), "/dashboard")
     name = request.form.get("username", "").strip()
     try:
-        access.check_lock(name)
-        row = accounts.sign_in(access.state(), name, request.form.get("password", ""))
+        with access.guessing(name):
+            row = accounts.sign_in(access.state(), name, request.form.get("password", ""), ip=access.client_ip())
     except Refused as error:
-        if error.code == "bad_login":
-            access.count_failure(name)
         return _form("sign/login.html", {"": " ".join(complaints.of(error).values())}, status=422, next=where)
     access.sign_in(row)
     return _away("/password" if row.must_change_password else where)

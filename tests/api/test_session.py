@@ -3,10 +3,11 @@
 import re
 
 import bcrypt
+import gevent
 import pytest
 from fake_mail import Mailbox
 
-from oneapi import notify
+from oneapi import access, notify
 from oneapi.models import account, code, user
 
 ACCOUNT = {"username": "carol", "password": "correct-horse"}
@@ -70,6 +71,77 @@ def test_guessing_at_one_account_ends_in_a_lock(client, alice):
     locked = sign_in(client, "alice", alice.password)
     assert locked.status_code == 429 and int(locked.headers["Retry-After"]) > 0
     assert sign_in(client, "bob", "guess").status_code == 200
+
+
+def test_wrong_passwords_count_by_account_whatever_it_is_called(app, alice, state):
+    with state.databases.transaction() as session:
+        session.get(user.User, alice.id).email = "alice@example.com"
+    for n in range(20):
+        said = sign_in(app.test_client(), ("alice", "alice@example.com", " alice ")[n % 3], "guess").get_json()
+        assert "Wrong user name" in said["message"]
+    for name in ("alice", "alice@example.com"):
+        assert sign_in(app.test_client(), name, alice.password).status_code == 429
+
+
+def test_others_who_guess_do_not_keep_the_owner_out(app, alice, bob):
+    owner, other = app.test_client(), app.test_client()
+    sign_in(owner, "alice", alice.password)
+    sign_in(other, "bob", bob.password)  # known to the server, but not for this account
+    owner.post("/api/user/logout")
+    for client in (app.test_client(), other):
+        for _ in range(20):
+            sign_in(client, "alice", "guess")
+        assert sign_in(client, "alice", alice.password).status_code == 429
+    assert sign_in(owner, "alice", alice.password).get_json()["success"]
+    for _ in range(20):
+        sign_in(owner, "alice", "guess")
+    assert sign_in(owner, "alice", alice.password).status_code == 429, "a known browser has a limit of its own"
+
+
+def test_the_name_of_a_known_browser_cannot_be_made_up(app, alice):
+    name = access.cookie_name("device", app)
+    owner, forger = app.test_client(), app.test_client()
+    sign_in(owner, "alice", alice.password)
+    forged = owner.get_cookie(name).value
+    forger.set_cookie(name, forged[:-3] + ("aaa" if forged[-3:] != "aaa" else "bbb"))
+    for _ in range(20):
+        sign_in(forger, "alice", "guess")
+    assert sign_in(app.test_client(), "alice", alice.password).status_code == 429, "it counted with everybody else"
+
+
+def test_guesses_at_the_current_password_count_too(as_, alice):
+    for _ in range(20):
+        as_(alice).refused("PUT", "/api/user/self", {"password": "another-one", "current_password": "a guess"})
+    wanted = {"password": "another-one", "current_password": alice.password}
+    assert as_(alice).raw("PUT", "/api/user/self", wanted).status_code == 429
+
+
+PUBLIC, LOCAL = "203.0.113.9", "192.168.1.20"
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "status"),
+    [
+        ("127.0.0.1", "", 200), (LOCAL, "", 200), ("10.1.2.3", "", 200), ("172.16.0.9", "", 200), ("::1", "", 200),
+        ("fd00::1", "", 200), (PUBLIC, "", 403), ("2001:db8::1", "", 403), ("172.32.0.1", "", 403), ("100.64.0.1", "", 403),
+        ("127.0.0.1", PUBLIC, 403), ("127.0.0.1", LOCAL, 200), (PUBLIC, LOCAL, 403), ("::ffff:203.0.113.9", "", 403),
+    ],
+)  # fmt: skip
+def test_the_first_password_works_only_from_private_networks(app, person, state, peer, forwarded, status):
+    root = person("root", role=100, must_change_password=True)
+    with state.databases.transaction() as session:
+        session.get(user.User, root.id).password = bcrypt.hashpw(b"123456", bcrypt.gensalt(4)).decode()
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+    for path in ("/api/user/login",):
+        body = {"username": "root", "password": "123456"}
+        answer = app.test_client().post(path, json=body, headers=headers, environ_base={"REMOTE_ADDR": peer})
+        assert answer.status_code == status, answer.text
+        assert status == 200 or "flask reset-root-password" in answer.get_json()["message"]
+    with state.databases.transaction() as session:
+        session.get(user.User, root.id).password = bcrypt.hashpw(b"of my own", bcrypt.gensalt(4)).decode()
+    body = {"username": "root", "password": "of my own"}
+    answer = app.test_client().post("/api/user/login", json=body, environ_base={"REMOTE_ADDR": PUBLIC})
+    assert answer.get_json()["success"], "a password of one's own works from everywhere"
 
 
 def test_a_new_password_ends_other_sessions_but_not_this_one(app, alice):
@@ -295,11 +367,29 @@ def test_a_code_is_worth_nothing_after_five_wrong_guesses(as_, mailbox, put):
     assert as_().refused("POST", "/api/user/register", proven) == "验证码错误或已过期"
 
 
+def test_guesses_at_once_are_not_compared_before_they_count(app, as_, mailbox, put, state):
+    put(EmailVerificationEnabled="true")
+    as_().data("POST", "/api/verification?email=carol@example.com")
+    secret, wrong = code_in(mailbox.mails[0]), []
+    proven = ACCOUNT | {"email": "carol@example.com"}
+
+    def guess(given):
+        wrong.append(as_()("POST", "/api/user/register", proven | {"verification_code": given})["success"])
+
+    gevent.joinall([gevent.spawn(guess, f"{n:06x}") for n in range(20)] + [gevent.spawn(guess, secret)])
+    assert wrong.count(True) <= 1
+    assert as_().refused("POST", "/api/user/register", proven | {"username": "dave", "verification_code": secret})
+    with state.databases.transaction() as session:
+        left = session.query(code.Code).filter_by(purpose="email").all()
+    assert all(row.attempts == code.ATTEMPTS for row in left)
+
+
 def test_a_taken_user_name_does_not_cost_the_code(as_, alice, mailbox, put):
     put(EmailVerificationEnabled="true")
     as_().data("GET", "/api/verification?email=carol@example.com")
     proven = ACCOUNT | {"email": "carol@example.com", "verification_code": code_in(mailbox.mails[0])}
-    assert as_().refused("POST", "/api/user/register", proven | {"username": "alice"}) == "用户名已被占用"
+    for _ in range(code.ATTEMPTS + 1):
+        assert as_().refused("POST", "/api/user/register", proven | {"username": "alice"}) == "用户名已被占用"
     as_().data("POST", "/api/user/register", proven)
 
 

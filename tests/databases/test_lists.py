@@ -122,10 +122,10 @@ def test_totals_and_pages_agree(state: Any, person: Any) -> None:
     for n in range(7):
         person(f"p{n}")
     with state.databases.transaction() as session:
-        rows, total = browse.users(session, {"q": "p"}, "-name", offset=2, limit=3)
+        rows, total = browse.users(session, {"q": "p"}, "-name", viewer=100, offset=2, limit=3)
         assert ([u.username for u, _held in rows], total) == (["p4", "p3", "p2"], 7)
-        assert browse.users(session, {"q": "p"}, "name", offset=50, limit=3) == ([], 7)
-        assert browse.users(session, {"q": "p"}, "name", offset=0, limit=2, total=99)[1] == 99
+        assert browse.users(session, {"q": "p"}, "name", viewer=100, offset=50, limit=3) == ([], 7)
+        assert browse.users(session, {"q": "p"}, "name", viewer=100, offset=0, limit=2, total=99)[1] == 99
 
 
 def test_what_is_held_is_a_whole_number(state: Any, alice: Any) -> None:
@@ -133,7 +133,7 @@ def test_what_is_held_is_a_whole_number(state: Any, alice: Any) -> None:
     with state.databases.transaction() as session:
         session.add(Lease(worker="w", kind="user", owner_id=alice.id, serial=1, amount=500, spent=20, created_at=NOW))
     with state.databases.transaction() as session:
-        ((_row, held),) = browse.users(session, {"q": "alice"}, "id", offset=0, limit=5)[0]
+        ((_row, held),) = browse.users(session, {"q": "alice"}, "id", viewer=100, offset=0, limit=5)[0]
         assert (type(held), held) == (int, 480)
 
 
@@ -248,34 +248,34 @@ def people(state: Any, monkeypatch: pytest.MonkeyPatch) -> int:
     ]  # fmt: skip
     with state.databases.transaction() as session:
         session.execute(insert(User), rows)
-        return len(browse.user_ids(session, {}))
+        return len(browse.user_ids(session, {}, 100))
 
 
 @pytest.mark.parametrize("args", [{}, {"group": "vip"}])
 @pytest.mark.parametrize("sort", ["-balance", "balance", "-used", "used", "-requests", "requests"])
 def test_no_page_is_another_one_and_nobody_is_left_out(sort: str, args: dict[str, str], state: Any, people: int) -> None:
     with state.databases.transaction() as session:
-        total = len(browse.user_ids(session, args))
-        plain = [row.id for row, _held in browse.users(session, args, sort, offset=0, limit=total)[0]]
+        total = len(browse.user_ids(session, args, 100))
+        plain = [row.id for row, _held in browse.users(session, args, sort, viewer=100, offset=0, limit=total)[0]]
         found = [
             row.id
             for offset in range(0, total, 25)
-            for row, _held in browse.users(session, args, sort, offset=offset, limit=25, total=total)[0]
+            for row, _held in browse.users(session, args, sort, viewer=100, offset=offset, limit=25, total=total)[0]
         ]
     assert found == plain and len(set(found)) == total
 
 
 def test_what_comes_before_is_counted_and_not_sorted(state: Any, people: int) -> None:
     with state.databases.transaction() as session, questions(state.databases) as asked:
-        browse.users(session, {}, "-balance", offset=500, limit=25, total=people)
+        browse.users(session, {}, "-balance", viewer=100, offset=500, limit=25, total=people)
     assert any("count(*)" in statement and "users.quota >" in statement for statement in asked)
     assert "users.quota <=" in asked[-1]
 
 
 def test_a_total_that_is_out_of_date_leads_to_the_plain_way(state: Any, people: int) -> None:
     with state.databases.transaction() as session:
-        assert browse.users(session, {}, "-balance", offset=590, limit=25, total=100)[0]
-        assert browse.users(session, {}, "-balance", offset=10_000, limit=25, total=20_000)[0] == []
+        assert browse.users(session, {}, "-balance", viewer=100, offset=590, limit=25, total=100)[0]
+        assert browse.users(session, {}, "-balance", viewer=100, offset=10_000, limit=25, total=20_000)[0] == []
 
 
 def test_a_sum_that_would_take_long_is_given_in_parts_that_add_up(state: Any) -> None:

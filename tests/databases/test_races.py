@@ -128,7 +128,7 @@ def test_a_reset_link_works_once(state: State) -> None:
         code.issue(session, "reset", "alice@example.com", "secret", expires_at=NOW + 60, data=str(alice.id))
     won, refused = at_once(mails.reset, state, Actor(), "alice@example.com", "secret")
     assert len(won) == 1 and set(refused) == {"bad_reset"}
-    assert accounts.sign_in(state, "alice", won[0]).id == alice.id
+    assert accounts.sign_in(state, "alice", won[0], ip="").id == alice.id
 
 
 def test_a_code_may_be_asked_for_by_many(state: State) -> None:

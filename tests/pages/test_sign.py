@@ -219,3 +219,15 @@ def test_a_page_signs_out_on_the_server(app, browse, alice):
     assert thief.get("/dashboard").status_code == 200
     assert browser.post("/logout").location == "/login"
     assert thief.get("/dashboard").status_code == 303
+
+
+def test_the_sign_in_page_says_from_where_the_first_password_works(app, browse):
+    said = "works only from this server and from private networks"
+    public = {"environ_base": {"REMOTE_ADDR": "203.0.113.9"}}
+    assert said not in browse().get("/login").text
+    visitor = browse()
+    assert said in visitor.get("/login", **public).text
+    form = {"csrf_token": visitor.token, "username": "root", "password": "123456"}
+    refused = visitor.client.post("/login", data=form, **public)
+    assert refused.status_code == 422 and "flask reset-root-password" in refused.text
+    assert visitor.post("/login", username="root", password="123456").location == "/password"
