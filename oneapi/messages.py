@@ -183,6 +183,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "该邮箱已被其他账户使用，请先登录该账户后再绑定 {provider_zh}",
         "Another account has this e-mail address. Sign in to it and bind {provider} there.",
     ),
+    "provider_known_by_name": (
+        "已有账户以此 {provider_zh} 用户名绑定。请先用密码登录该账户，再在个人资料页绑定 {provider_zh}",
+        "An account from the previous version is linked to this {provider} name. Sign in to it with its password and link "
+        "{provider} on its profile page.",
+    ),
     "lark_bound": ("该飞书账户已被绑定", "This Feishu account is bound already."),
     "lark_unreachable": ("无法连接至飞书服务器，请稍后重试！", "Feishu cannot be reached. Try again later."),
     "wechat_bound": ("该微信账号已被绑定", "This WeChat account is bound already."),
@@ -232,6 +237,18 @@ NOTICES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         (
             "Your code for {system}",
             "Your code for {system} is {code}, valid for {minutes} minutes. If you did not ask for it, ignore this mail.",
+        ),
+    ),
+    "email_known": (
+        (
+            "{system} 邮箱验证邮件",
+            "有人请求用此邮箱地址注册或绑定 {system} 账户，但已有账户使用该地址。如果忘记密码，请访问：{link} "
+            "如果不是您本人的操作，请忽略这封邮件。",
+        ),
+        (
+            "Your account for {system}",
+            "A code was requested for this e-mail address, but an account for {system} has it already. If you forgot its "
+            "password, get a new one here: {link} If you did not ask for it, ignore this mail.",
         ),
     ),
     "email_changed": (

@@ -58,7 +58,10 @@ def take(session: Session, state: State, purpose: str, email: str, secret: str) 
 
 
 def send_code(state: State, actor: Actor, email: str) -> None:
-    """Mail a code that proves this address; raises Refused, also when the mail server does."""
+    """Mail a code that proves this address; raises Refused, also when the mail server does.
+
+    Whether an account has the address stays between the server and its owner, who is told in a mail.
+    """
     email = email_of(email)
     now = state.settings
     domain = email.rpartition("@")[2]
@@ -66,11 +69,14 @@ def send_code(state: State, actor: Actor, email: str) -> None:
         raise Refused("email_domain", field="email")
     secret = secrets.token_hex(3)
     with act(state) as session:
-        if account.email_taken(session, email):
-            raise Refused("email_taken", field="email")
-        code.issue(session, "email", email, secret, expires_at=int(state.clock()) + MINUTES * 60)
+        taken = account.email_taken(session, email)
+        if not taken:
+            code.issue(session, "email", email, secret, expires_at=int(state.clock()) + MINUTES * 60)
     try:
-        notify.mail(state, email, "verification", actor.language, code=secret, minutes=MINUTES)
+        if taken:
+            notify.mail(state, email, "email_known", actor.language, link=notify.link(state, "/reset"))
+        else:
+            notify.mail(state, email, "verification", actor.language, code=secret, minutes=MINUTES)
     except MailError as error:
         raise Refused("mail_failed", error=error) from error
 

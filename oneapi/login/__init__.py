@@ -159,14 +159,22 @@ def _enter(state: State, actor: Actor, provider: Provider, profile: Profile, flo
     return row
 
 
-def _owner(session: Session, provider: Provider, profile: Profile) -> User | None:
-    """Whose identity it is. One the old project kept by a login name gets its lasting identity now, once and for ever."""
+def _owner(session: Session, provider: Provider, profile: Profile, *, actor_id: int = 0) -> User | None:
+    """The account of an identity. One that the old project kept by a login name gets its lasting identity now, once.
+
+    A login name can be renamed and taken by somebody else, so that the name alone proves nothing: the owner is signed in to the
+    account already, or the provider vouches for the e-mail address of the account. Raises Refused otherwise.
+    """
     row = account.by_identity(session, provider.column, profile.identity)
     if row is not None or not provider.legacy:
         return row
     row = account.by_identity(session, provider.legacy, profile.login)
     if row is None or getattr(row, provider.column):
         return None
+    if actor_id and row.id != actor_id:
+        return row  # bound to somebody else
+    if not actor_id and (not row.email or _email(profile) != row.email.lower()):
+        raise refused(provider, "known_by_name")
     account.bind(session, row.id, **provider.columns(profile))
     session.refresh(row)
     return row
@@ -210,7 +218,7 @@ def _usernames(session: Session, provider: Provider, profile: Profile) -> Iterat
 def _bind(state: State, actor: Actor, provider: Provider, profile: Profile) -> User:
     with act(state, "users") as session:
         version.bump(session, "users")
-        owner = _owner(session, provider, profile)
+        owner = _owner(session, provider, profile, actor_id=actor.id)
         if owner is not None and owner.id != actor.id:
             raise refused(provider, "bound")
         row = _mine(session, actor)

@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Callable
 from typing import Any
 
+from oneapi import proxies
 from oneapi.models import token, user
 from oneapi.relay.refusal import Refused, out_of_quota
 from oneapi.state import Caller, State
@@ -34,7 +35,7 @@ def caller(state: State, environ: Environ, client_ip: Callable[[Environ], str]) 
     if not key:
         raise Refused(401, "No API key: send it as `Authorization: Bearer sk-…`.", "invalid_api_key", zh="未提供令牌")
     if len(key) > LONGEST:  # what was looked up is remembered
-        raise Refused(401, "The API key is not valid.", "invalid_api_key", zh="无效的令牌")
+        raise unknown(state, client_ip(environ))
     found, pinned = state.caller(key), 0
     if found is None and "-" in key:
         key, _, channel = key.partition("-")
@@ -42,7 +43,7 @@ def caller(state: State, environ: Environ, client_ip: Callable[[Environ], str]) 
         if found is not None:
             pinned = pin(found, channel.partition("-")[0])
     if found is None:
-        raise Refused(401, "The API key is not valid.", "invalid_api_key", zh="无效的令牌")
+        raise unknown(state, client_ip(environ))
     if found.token_status != token.Status.ENABLED or found.user_status != user.Status.ENABLED:
         raise unfit(found, as_403=state.settings.quota_refused_with403_enabled)
     if found.expired_time != -1 and found.expired_time < state.clock():
@@ -52,12 +53,21 @@ def caller(state: State, environ: Environ, client_ip: Callable[[Environ], str]) 
     return found, pinned
 
 
+def unknown(state: State, ip: str) -> Refused:
+    """Count a wrong key of an address and return the refusal: 429 after too many. Right keys are never counted nor refused."""
+    wait = state.gateway.wrong_keys.wait(proxies.neighbourhood(ip))
+    if not wait:
+        return Refused(401, "The API key is not valid.", "invalid_api_key", zh="无效的令牌")
+    text = f"Too many requests with wrong API keys from your address. Send a valid key, or try again in {wait} seconds."
+    return Refused(429, text, "too_many_wrong_keys", zh=f"来自您的地址的无效令牌请求过多，请在 {wait} 秒后重试", retry_after=wait)
+
+
 def pin(found: Caller, channel: str) -> int:
     if found.role < user.Role.ADMIN:
         raise Refused(
             403, "Only administrators may name a channel in their key.", "channel_not_allowed", zh="普通用户不支持指定渠道"
         )
-    if not channel.isdecimal() or len(channel) > 15:
+    if not (channel.isascii() and channel.isdecimal()) or len(channel) > 15 or int(channel) == 0:
         raise Refused(400, f"{channel!r} is not the id of a channel.", "invalid_channel", zh="无效的渠道 Id")
     return int(channel)
 

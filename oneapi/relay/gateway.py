@@ -10,6 +10,7 @@ from gevent.lock import BoundedSemaphore
 from oneapi.catalog import limits
 from oneapi.relay import pricing
 from oneapi.relay.clocks import Clocks
+from oneapi.relay.guesses import Guesses
 from oneapi.relay.health import Health
 from oneapi.relay.ledger import Ledger
 from oneapi.relay.limits import Board, Limiter
@@ -30,6 +31,7 @@ class Gateway:
         self.health = Health(state)
         self.secrets = Secrets()
         self.clocks = Clocks(lambda: state.clock())
+        self.wrong_keys = Guesses(lambda: state.clock())
         self.answered: Counter[tuple[str, int]] = Counter()  # (kind of call, status) → how many, for /metrics
         self._board: Limiter | None = None
         self._opening = BoundedSemaphore()

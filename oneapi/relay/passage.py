@@ -1,6 +1,8 @@
 """The proxy route: an administrator's request passed to a channel of the proxy kind as it is, and logged."""
 
+import re
 from typing import Any
+from urllib.parse import unquote
 
 from oneapi import vendors
 from oneapi.models import log as table
@@ -34,6 +36,9 @@ def proxy(gateway: Gateway, environ: dict[str, Any], ask: Ask, raw: bytes) -> tu
         raise Refused(403, f"Channel {number} is disabled.", "channel_disabled", zh="该渠道已被禁用")
     if "proxy" not in lane.vendor.protocols:
         raise Refused(400, f"Channel {number} is not of the proxy kind.", "invalid_channel")
+    if has_dots(target):
+        text = f"The path /{target[:200]} has a segment . or .., which could leave the channel's address: send the resolved path."
+        raise Refused(400, text, "invalid_path", zh="路径不能包含 . 或 .. 段")
     asked = {"method": environ["REQUEST_METHOD"], "data": raw}
     call = Call(
         "proxy", asked, "", lane.base_url, gateway.health.key(lane), False, lane.config, f"/{target}",
@@ -71,6 +76,12 @@ class Passage:
 
     def close(self) -> None:
         self.incoming.close()
+
+
+def has_dots(path: str) -> bool:
+    """Return True for a path with a dot segment in any form that a server resolves: encoded, with backslashes or parameters."""
+    segments = re.split(r"[/\\]", unquote(unquote(path)))
+    return any(segment.partition(";")[0] in (".", "..") for segment in segments)
 
 
 def client_headers(environ: dict[str, Any]) -> dict[str, str]:

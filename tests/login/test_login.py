@@ -42,11 +42,22 @@ def test_who_comes_again_is_the_same_account_although_renamed(client, app, githu
 
 
 def test_an_account_of_the_old_project_is_known_by_its_login_once(client, app, github, people, change):
-    change("alice", github_id="octocat")
+    change("alice", github_id="octocat", email="Octo@github.test")
     assert travel(client, "github")["id"] == people(username="alice")["id"]
     assert people(username="alice")["github_uid"] == "583231"
     github.profile["id"], github.emails = 99, []
     assert travel(app.test_client(), "github")["id"] != people(username="alice")["id"]
+
+
+@pytest.mark.parametrize("email", [None, "", "alice@example.com"])
+def test_a_login_name_alone_does_not_open_an_account_of_the_old_project(client, app, github, people, change, email):
+    """Names can be renamed, and taken by somebody else."""
+    change("alice", github_id="octocat", email=email)
+    assert travel(client, "github")["refused"] == "provider_known_by_name"
+    assert people(username="alice")["github_uid"] is None and signed_in(client) == ""
+    enter(client, "alice", PASSWORDS["alice"])
+    assert travel(client, "github")["bound"], "the password proves it once"
+    assert travel(app.test_client(), "github")["id"] == people(username="alice")["id"]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 
 from oneapi.models import token, user, version
+from oneapi.relay import guesses
 from oneapi.state import State
 
 
@@ -150,3 +151,37 @@ def test_only_trusted_proxies_say_where_a_client_is(ask: Any, person: Any, peer:
 def test_a_list_of_models_may_have_blanks(ask: Any, person: Any) -> None:
     eve = person("eve", models=" gpt-4 , gpt-4o-mini ")
     assert ask(eve.headers).status_code == 200
+
+
+@pytest.mark.parametrize("suffix", ["-0", "-00", "-\u0661", "-x", "-", "-1x", "--1"])
+def test_a_suffix_that_is_no_channel_is_refused(ask: Any, admin: Any, vendor: FakeVendor, suffix: str) -> None:
+    header = f"Bearer sk-{admin.key}{suffix}".encode().decode("latin-1")
+    answer = ask({"Authorization": header})
+    assert (answer.status_code, answer.json["error"]["code"]) == (400, "invalid_channel")
+    assert vendor.asked == []
+
+
+def test_wrong_keys_of_an_address_are_limited_and_right_ones_are_not(ask: Any, alice: Any, bob: Any) -> None:
+    public = "203.0.113.9"
+    for n in range(guesses.MOST):
+        assert ask({"Authorization": f"Bearer sk-guess{n}"}, ip=public).status_code == 401
+    refused = ask({"Authorization": "Bearer sk-one-more"}, ip=public)
+    assert (refused.status_code, refused.json["error"]["code"]) == (429, "too_many_wrong_keys")
+    assert 1 <= int(refused.headers["Retry-After"]) <= guesses.SECONDS
+    for who in (alice, bob):  # behind the same address
+        assert ask(who.headers, ip=public).status_code == 200
+    assert ask({"Authorization": "Bearer sk-guess"}, ip="203.0.113.10").status_code == 401, "another address"
+
+
+def test_right_keys_are_never_counted(ask: Any, alice: Any) -> None:
+    for _ in range(guesses.MOST + 1):
+        assert ask(alice.headers).status_code == 200
+    assert ask({"Authorization": "Bearer sk-guess"}).status_code == 401
+
+
+def test_wrong_keys_are_forgotten_after_a_minute() -> None:
+    now = [100.0]
+    counter = guesses.Guesses(lambda: now[0])
+    assert [counter.wait("a") for _ in range(guesses.MOST + 1)] == [0] * guesses.MOST + [guesses.SECONDS]
+    now[0] += guesses.SECONDS
+    assert counter.wait("a") == 0

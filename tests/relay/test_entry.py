@@ -6,7 +6,7 @@ import json
 import re
 import zlib
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from asks import CHAT, PATH, post
@@ -319,6 +319,27 @@ def test_a_proxied_vendor_that_is_away_is_told_without_its_name(client: FlaskCli
     made = channel(type=43, models="", key="raw-key", base_url="http://127.0.0.1:1")
     got = client.get(f"/v1/oneapi/proxy/{made}/x", headers=admin.headers)
     assert (got.status_code, got.json["error"]["code"]) == (502, "vendor_unreachable") and "127.0.0.1" not in got.text
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "../admin", "a/../../admin", "%2e%2e/admin", "a/%2E%2E%2Fadmin", "..%5cadmin", "a/./b", "..;/admin", "%252e%252e/admin",
+        "..",
+    ],
+)  # fmt: skip
+def test_the_proxy_route_does_not_leave_the_address_of_its_channel(
+    client: FlaskClient, admin: Any, vendor: FakeVendor, channel: Any, target: str
+) -> None:
+    made = channel(type=43, models="", key="Token raw-key", base_url=f"{vendor.url}/inside")
+    path = f"/v1/oneapi/proxy/{made}/{target}"
+    environ = {"PATH_INFO": unquote(path), "RAW_URI": path}
+    refused = client.get("/v1/oneapi/proxy", headers=admin.headers, environ_overrides=environ)
+    assert (refused.status_code, refused.json["error"]["code"]) == (400, "invalid_path")
+    assert vendor.asked == []
+    for fine in ("v1.2/models", "...", "a/..b/.hidden"):
+        vendor.says(b"fine")
+        assert client.get(f"/v1/oneapi/proxy/{made}/{fine}", headers=admin.headers).status_code == 200
 
 
 def test_the_proxy_route_is_for_administrators_and_proxy_channels(
