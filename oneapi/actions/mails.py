@@ -31,7 +31,7 @@ def email_of(text: str) -> str:
 @contextmanager
 def counting(state: State, purpose: str, subject: str) -> Iterator[None]:
     """Count a guess before it is compared: many at once must not all be compared before the first one counts."""
-    with state.databases.transaction() as session:
+    with act(state) as session:
         counted = code.attempt(session, purpose, subject)
     if not counted:
         raise wrong(purpose)
@@ -39,7 +39,7 @@ def counting(state: State, purpose: str, subject: str) -> Iterator[None]:
         yield
     except Refused as refusal:
         if refusal.code not in ("bad_code", "bad_reset"):
-            with state.databases.transaction() as session:
+            with act(state) as session:
                 code.forgive(session, purpose, subject)
         raise
 
