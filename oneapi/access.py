@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from flask import Flask, Request, Response, current_app, g, request, session
-from flask.sessions import SecureCookieSessionInterface
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from itsdangerous import BadData, URLSafeTimedSerializer
 
@@ -128,6 +128,11 @@ class _Sessions(SecureCookieSessionInterface):
     def get_cookie_secure(self, app: Flask) -> bool:
         return request.is_secure
 
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        super().save_session(app, session, response)
+        if "signed_in" in g:  # after the session's cookie: programs may look at the first one only
+            _remember_device(response, g.signed_in)
+
 
 # Requests from other sites
 
@@ -239,8 +244,6 @@ def request_id() -> str:
 
 def _finish(answer: Response) -> Response:
     answer.headers.setdefault("X-Oneapi-Request-Id", request_id())
-    if "signed_in" in g:
-        _remember_device(answer, g.signed_in)
     if "retry_after" in g:
         answer.headers["Retry-After"] = str(g.retry_after)
     return answer

@@ -141,7 +141,9 @@ def test_signing_in_rotates_the_session(client):
 
 
 def test_the_cookie_is_guarded(client):
-    plain = client.post("/api/test/enter/alice").headers["Set-Cookie"]
+    plain, device = client.post("/api/test/enter/alice").headers.getlist("Set-Cookie")
+    assert plain.startswith("oneapi_session_") and device.startswith("oneapi_device_"), "programs may look at the first one only"
+    assert "HttpOnly" in device and "SameSite=Lax" in device and "Secure" not in device
     assert "HttpOnly" in plain and "SameSite=Lax" in plain and "Path=/" in plain and "Secure" not in plain
     assert "Expires=" in plain
     secure = client.post("/api/test/enter/alice", headers={"X-Forwarded-Proto": "https"}).headers["Set-Cookie"]
@@ -215,8 +217,9 @@ def test_two_installations_have_cookies_of_their_own(tmp_path):
         folder = tmp_path / secret
         folder.mkdir()
         app = routes(bare_app(folder, secret=secret))
-        names.add(app.test_client().post("/api/test/enter/alice").headers["Set-Cookie"].partition("=")[0])
-    assert len(names) == 2 and all(name.startswith("oneapi_session_") for name in names)
+        cookies = app.test_client().post("/api/test/enter/alice").headers.getlist("Set-Cookie")
+        names.update(cookie.partition("=")[0] for cookie in cookies)
+    assert len(names) == 4 and all(name.startswith(("oneapi_session_", "oneapi_device_")) for name in names)
 
 
 def test_an_access_token_works_from_anywhere(client):
