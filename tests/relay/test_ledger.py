@@ -291,7 +291,7 @@ def test_a_reservation_from_a_lease_that_was_taken_back_credits_nobody(
     asking.get()
     assert balance(mary.id) == 0
     got = post(served, mary.key)
-    assert (got.status, got.json["error"]["code"]) == (403, "insufficient_user_quota")
+    assert (got.status, got.json["error"]["code"]) == (429, "insufficient_quota")
     assert len(vendor.asked) == 1
 
 
