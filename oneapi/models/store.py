@@ -135,8 +135,12 @@ class Store:
                 reject(rows[0])
 
     def write_failures(self, counts: dict[failure.Key, int], rows: list[dict[str, Any]]) -> None:
-        """One transaction: add to the errors of roll-ups, and write log rows where these have no database of their own."""
-        self._attempted(lambda: self._write_failures(counts, rows))
+        """Add to the errors of roll-ups and write log rows, in one transaction unless these have a database of their own."""
+        separate = self.databases.separate_logs
+        self._attempted(lambda: self._write_failures(counts, [] if separate else rows))
+        if separate and rows:
+            with self.databases.log_deadline.urgent():
+                again(lambda: self._write_failure_logs(rows))
 
     def run(self, work: Callable[[Session], T]) -> T:
         """What `work` returns, done in a transaction of its own."""
@@ -184,14 +188,13 @@ class Store:
             settlement.write_logs(direct, settlement.unlogged(direct, rows) if replay else rows)
 
     def _write_failures(self, counts: dict[failure.Key, int], rows: list[dict[str, Any]]) -> None:
-        separate = self.databases.separate_logs
         with self._direct() as direct:
             failure.count(direct, counts)
-            if not separate:
-                settlement.insert_logs(direct, rows)
-        if separate and rows:
-            with self.databases.log_engine.begin() as connection, closing(Direct.of(connection)) as direct:
-                settlement.insert_logs(direct, rows)
+            settlement.insert_logs(direct, rows)
+
+    def _write_failure_logs(self, rows: list[dict[str, Any]]) -> None:
+        with self.databases.log_engine.begin() as connection, closing(Direct.of(connection)) as direct:
+            settlement.insert_logs(direct, rows)
 
     @contextmanager
     def _direct(self) -> Iterator[Direct]:
