@@ -64,6 +64,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "bad_code": ("验证码错误或已过期", "The code is wrong or has expired."),
     "username_taken": ("用户名已被占用", "This user name is taken."),
     "email_taken": ("邮箱地址已被占用", "This e-mail address is taken."),
+    "email_ambiguous": (
+        "有多个账户使用此邮箱地址，请使用用户名登录",
+        "Several accounts have this e-mail address. Sign in with the user name.",
+    ),
     "email_domain": (
         "管理员启用了邮箱域名白名单，您的邮箱地址的域名不在白名单中",
         "The domain of this e-mail address is not on the list of allowed domains.",

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from oneapi import settings
 from oneapi.config import Config
 from oneapi.db import Databases, Unfit, trouble
-from oneapi.models import Base, channel, deadline, ledger, option, schema, token, user, version
+from oneapi.models import Base, account, channel, deadline, ledger, option, schema, token, user, version
 from oneapi.models.deadline import Unanswered
 
 log = logging.getLogger(__name__)
@@ -87,6 +87,19 @@ def plan(databases: Databases) -> list[str]:
             if not _current(connection, only):
                 lines.append(f"{place}note the revision {_head()}")
     return lines
+
+
+def shared_emails(databases: Databases) -> list[str]:
+    """A line for each e-mail address that several accounts have: a person has to decide whose it is."""
+    if not _exists(databases.engine):
+        return []
+    with _connected(databases.engine) as connection, Session(connection) as session:
+        found = account.shared_emails(session) if "users" in schema.tables(connection) else []
+    return [
+        f"{len(owners)} accounts have the e-mail address {email}: {', '.join(f'{id} ({name})' for id, name in owners)}. "
+        "They sign in with their user names. Leave the address to one of them, or give each its own."
+        for email, owners in found
+    ]
 
 
 def log_indexes(databases: Databases) -> Iterator[str]:
@@ -167,6 +180,8 @@ def _planned_rows(connection: Connection) -> Iterator[str]:
         unasked = "must_change_password" not in {column["name"] for column in inspect(connection).get_columns("users")}
         if any(_is_factory(hashed) for _, hashed in user.unexamined_roots(session, unasked=unasked)):
             yield f"ask root for another password than {user.FACTORY_PASSWORD} at the next sign-in"
+        if odd := len(account.odd_emails(session)):
+            yield f"write {odd} e-mail addresses in one spelling, lower case without blanks"
         opened = ledger.unexplained(session) if "ledger" in present else user.count(session, with_quota=True)
         if opened:
             yield f"open the ledger for {opened} balances"

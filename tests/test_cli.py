@@ -229,7 +229,7 @@ def test_loading_the_commands_upgrades_nothing(tmp_path: Path) -> None:
     assert "create the file" in found.stdout
     assert not (tmp_path / "one-api.db").exists()
     assert flask(tmp_path, "db-upgrade").returncode == 0
-    assert "0003 (head)" in flask(tmp_path, "db", "current").stdout
+    assert "0004 (head)" in flask(tmp_path, "db", "current").stdout
     assert "No new upgrade operations" in flask(tmp_path, "db", "check").stdout
 
 

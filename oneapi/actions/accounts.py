@@ -14,12 +14,14 @@ from oneapi.db import Session
 from oneapi.messages import Refused
 from oneapi.models import account, code, ledger, log, token, user
 from oneapi.models.account import IDENTITIES
+from oneapi.models.email_key import normal
 from oneapi.models.user import Role, Status, User
 from oneapi.state import State
 
 LONGEST_USERNAME, LONGEST_DISPLAY_NAME, LONGEST_EMAIL = 12, 20, 50
 LETTERS = string.ascii_letters + string.digits
 GONE_SECONDS = 10 * 365 * 86400  # how long an account's e-mail and identities earn no second gift
+MOST_COMPARED = 4  # passwords that are compared when several accounts have an e-mail address
 GONE_PLACE_SECONDS = 180 * 86400  # the same for the network it was closed from
 
 
@@ -32,7 +34,10 @@ def sign_in(state: State, name: str, password: str, *, ip: str) -> User:
     if not state.settings.password_login_enabled:
         raise Refused("login_off")
     with state.databases.transaction() as session:
-        row = user.by_login(session, name.strip())
+        found = user.with_login(session, name.strip())
+    if len(found) > 1:
+        raise _ambiguous(found, password)
+    row = found[0] if found else None
     if not passwords.matches(password, row.password if row else None) or row is None or row.status != Status.ENABLED:
         raise Refused("bad_login")
     if password == user.FACTORY_PASSWORD and row.role == Role.ROOT and not proxies.is_private(ip):
@@ -42,6 +47,12 @@ def sign_in(state: State, name: str, password: str, *, ip: str) -> User:
             user.examined(session, row.id, factory=True)
         row.must_change_password = True
     return row
+
+
+def _ambiguous(found: list[User], password: str) -> Refused:
+    """The refusal of an e-mail address that several accounts have. Only who knows the password of one learns that."""
+    known = any(passwords.matches(password, row.password) for row in found[:MOST_COMPARED])
+    return Refused("email_ambiguous", field="username") if known else Refused("bad_login")
 
 
 def check_names(values: Mapping[str, Any], *, refusal: str = "invalid_input") -> None:
@@ -126,7 +137,7 @@ def _give(session: Session, state: State, row: User, inviter: User | None) -> No
 def marks(row: User, ip: str = "") -> list[str]:
     """What a returning person is known by, each as a digest: verified e-mail, identities elsewhere, network."""
     known = {column: getattr(row, column) for column in IDENTITIES}
-    known["email"] = row.email if row.email_verified else None
+    known["email"] = normal(row.email) if row.email and row.email_verified else None
     known["place"] = proxies.neighbourhood(ip)
     return [hashlib.sha256(f"{name}:{value}".encode()).hexdigest() for name, value in known.items() if value]
 

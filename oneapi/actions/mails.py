@@ -11,19 +11,21 @@ from oneapi.db import Session
 from oneapi.messages import Refused
 from oneapi.models import account, code, user
 from oneapi.models.channel import split
+from oneapi.models.email_key import ascii_domain, normal
 from oneapi.models.user import User
 from oneapi.notify import MailError
 from oneapi.state import State
 
 MINUTES = 10
 ADDRESS = re.compile(r"[^@\s\x00-\x20<>()\[\]\\,;:\"]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\.[A-Za-z0-9-]{2,}")
-LONGEST = 50
+LONGEST = 50  # characters as typed
+LONGEST_STORED = 191  # as wide as the column; a domain of other letters is longer in ASCII
 
 
 def email_of(text: str) -> str:
-    """The address in lower case; raises Refused when it is none."""
-    email = text.strip().lower()
-    if len(email) > LONGEST or not ADDRESS.fullmatch(email) or ".." in email:
+    """Return the address in its one spelling; raises Refused when it is none."""
+    email = normal(text)
+    if len(text.strip()) > LONGEST or len(email) > LONGEST_STORED or not ADDRESS.fullmatch(email) or ".." in email:
         raise Refused("invalid_parameter", field="email")
     return email
 
@@ -57,6 +59,10 @@ def take(session: Session, state: State, purpose: str, email: str, secret: str) 
     return data
 
 
+def _allowed_domains(text: str) -> set[str]:
+    return {ascii_domain(domain.lower()) for domain in split(text)}
+
+
 def send_code(state: State, actor: Actor, email: str) -> None:
     """Mail a code that proves this address; raises Refused, also when the mail server does.
 
@@ -65,7 +71,7 @@ def send_code(state: State, actor: Actor, email: str) -> None:
     email = email_of(email)
     now = state.settings
     domain = email.rpartition("@")[2]
-    if now.email_domain_restriction_enabled and domain not in [d.lower() for d in split(now.email_domain_whitelist)]:
+    if now.email_domain_restriction_enabled and domain not in _allowed_domains(now.email_domain_whitelist):
         raise Refused("email_domain", field="email")
     secret = secrets.token_hex(3)
     with act(state) as session:
@@ -107,7 +113,7 @@ def reset(state: State, actor: Actor, email: str, secret: str, password: str = "
     hashed = passwords.hashed(chosen)
     with counting(state, "reset", email), act(state, "users") as session:
         row = user.get(session, int(take(session, state, "reset", email, secret)))
-        if row is None or row.email != email:
+        if row is None or normal(row.email or "") != email:
             raise Refused("bad_reset")
         _set_password(session, row, hashed)
         record(session, state, actor, "user.reset_password", row.id)
@@ -116,8 +122,8 @@ def reset(state: State, actor: Actor, email: str, secret: str, password: str = "
 
 def _set_password(session: Session, row: User, hashed: str) -> None:
     """Set a password: a mail that arrived proves the address, and every session and the access token end."""
-    proven = {"password": hashed, "must_change_password": False, "email_verified": True, "access_token_hash": None}
-    account.end_sessions(session, row, **proven)
+    proven = {"email": normal(row.email or ""), "email_verified": True}
+    account.end_sessions(session, row, password=hashed, must_change_password=False, access_token_hash=None, **proven)
 
 
 def bind_email(state: State, actor: Actor, email: str, secret: str) -> None:
@@ -133,5 +139,5 @@ def bind_email(state: State, actor: Actor, email: str, secret: str) -> None:
         before, name = row.email or "", row.username or ""
         account.bind(session, actor.id, email=email, email_verified=True)
         record(session, state, actor, "user.bind_email", actor.id, before={"email": before}, after={"email": email})
-    if before and before.lower() != email:
+    if before and normal(before) != email:
         notify.mail_soon(state, before, "email_changed", actor.language, name=name, email=email)

@@ -6,6 +6,7 @@ from typing import Any
 from oneapi.actions import Actor, accounts, act, amount, passwords, record, topups, write_log
 from oneapi.messages import Refused
 from oneapi.models import account, ledger, log, user
+from oneapi.models.email_key import normal
 from oneapi.models.user import Role, Status, User
 from oneapi.state import State
 
@@ -53,18 +54,30 @@ def update(state: State, actor: Actor, id: int, values: Mapping[str, Any]) -> Us
     """Change an account; raises Refused. `quota` makes the balance exactly that much."""
     row = _found(state, id)
     wanted = {name: values[name] for name in WRITABLE if name in values}
+    if wanted.get("email"):
+        wanted["email"] = normal(wanted["email"])
     changed = {name: value for name, value in wanted.items() if name == "password" or value != getattr(row, name)}
     _may_change(actor, row, changed)
     accounts.check_names(changed)
     if "group" in changed:
         _group(state, changed["group"])
     if "email" in changed:
-        changed |= {"email": changed["email"] or None, "email_verified": False}
+        changed |= _email(state, row, changed["email"])
     if changed:
         row = accounts.store(state, actor, id, changed, action="user.update")
     if "quota" in values:
         set_quota(state, actor, id, values["quota"])
     return row
+
+
+def _email(state: State, row: User, email: str) -> dict[str, Any]:
+    """The columns for a new address; another spelling of the same one keeps what was verified. Raises Refused."""
+    if normal(row.email or "") == email:
+        return {"email": email or None}
+    with state.databases.transaction() as session:
+        if email and account.email_taken(session, email, but=row.id):
+            raise Refused("email_taken", field="email")
+    return {"email": email or None, "email_verified": False}
 
 
 def _found(state: State, id: int) -> User:

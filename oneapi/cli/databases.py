@@ -14,9 +14,12 @@ from oneapi.relay import journal
 @click.command("db-check")
 @plainly
 def db_check() -> None:
-    """Say what an upgrade would do to the database, without doing it."""
-    lines = migrate.plan(opened()[1])
+    """Say what an upgrade would do to the database, without doing it, and which e-mail addresses several accounts have."""
+    databases = opened()[1]
+    lines = migrate.plan(databases)
     click.echo("\n".join(lines) or "Nothing to do: the database is of this version.")
+    for line in migrate.shared_emails(databases):
+        click.echo(line)
 
 
 @click.command("db-upgrade")

@@ -7,9 +7,10 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from oneapi.models.email_key import normal
 from oneapi.models.lists import paged
 from oneapi.models.rollup import Hour
-from oneapi.models.user import Role, Status, User, matching, visible
+from oneapi.models.user import Role, Status, User, matching, visible, with_email
 
 ORDERS = {"quota": User.quota, "used_quota": User.used_quota, "request_count": User.request_count}
 IDENTITIES = ("github_id", "github_uid", "wechat_id", "lark_id", "oidc_id")
@@ -21,14 +22,35 @@ def by_username(session: Session, username: str) -> User | None:
 
 def by_email(session: Session, email: str) -> User | None:
     """The one account that a reset mail to this address is for: the verified owner, else the only one who names it."""
-    found = session.scalars(select(User).where(User.email == email, User.status != Status.DELETED).limit(20)).all()
+    found = with_email(session, email)
     verified = [row for row in found if row.email_verified] or found
     return verified[0] if len(verified) == 1 else None
 
 
 def email_taken(session: Session, email: str, *, but: int = 0) -> bool:
-    taken = select(User.id).where(User.email == email, User.status != Status.DELETED, User.id != but)
-    return session.scalar(taken.limit(1)) is not None
+    """Return True when another account has this address, in any spelling."""
+    return any(row.id != but for row in with_email(session, email))
+
+
+def shared_emails(session: Session) -> list[tuple[str, list[tuple[int, str]]]]:
+    """Return each e-mail address that several accounts have, with their ids and user names."""
+    owners: dict[str, list[tuple[int, str]]] = {}
+    named = select(User.id, User.username, User.email).where(User.email != "", User.status != Status.DELETED)
+    for id, username, email in session.execute(named.order_by(User.id)):
+        owners.setdefault(normal(email or ""), []).append((id, username or ""))
+    return [(email, found) for email, found in owners.items() if email and len(found) > 1]
+
+
+def odd_emails(session: Session) -> list[tuple[int, str | None]]:
+    """Return (id, right spelling) of accounts whose e-mail address is not in the one spelling; None for blanks alone."""
+    rows = session.execute(select(User.id, User.email).where(User.email != ""))
+    return [(id, normal(email) or None) for id, email in rows if email and normal(email) != email]
+
+
+def spell_emails(session: Session) -> None:
+    """Write every e-mail address in the one spelling."""
+    for id, email in odd_emails(session):
+        bind(session, id, email=email)
 
 
 def by_identity(session: Session, column: str, identity: str) -> User | None:
@@ -41,6 +63,8 @@ def by_identity(session: Session, column: str, identity: str) -> User | None:
 
 def free(session: Session, column: str, value: Any) -> bool:
     """Whether no account has this value in a column where it must be one person's; a status is everybody's."""
+    if column == "email":
+        return not email_taken(session, value)
     return column == "status" or session.scalar(select(User.id).where(getattr(User, column) == value).limit(1)) is None
 
 

@@ -174,9 +174,7 @@ FIRST = re.compile(r'"first_ms": ?(\d+)')
 SUMMED = 20_000  # a filter that the roll-ups do not know is summed over so many of the newest entries
 
 
-def latencies(
-    session: Session, wanted: LogFilter, among: Stretch = ALL, limit: int = 2000
-) -> list[tuple[int, int, int | None]]:
+def latencies(session: Session, wanted: LogFilter, among: Stretch = ALL, limit: int = 2000) -> list[tuple[int, int, int | None]]:
     """(seconds, milliseconds, milliseconds to the first token) of the newest requests: what percentiles are taken from."""
     head = func.substr(Log.detail, 1, 800)  # the first token's time stands near the beginning of the detail
     where = (*wanted.conditions(), *among.conditions(), Log.type + 0 == 2)

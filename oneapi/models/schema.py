@@ -124,7 +124,11 @@ def _name(table: Table, dialect: Dialect) -> str:
 
 def _add_column(table: Table, column: Column, dialect: Dialect) -> str:
     """ADD COLUMN that rewrites no rows: nullable, or with a constant default."""
-    spare = Column(column.name, column.type, server_default=column.server_default, nullable=column.server_default is None)
+    generated, default = column.computed, column.server_default
+    if generated is not None:
+        spare = Column(column.name, column.type, type(generated)(generated.sqltext))
+    else:
+        spare = Column(column.name, column.type, server_default=default, nullable=default is None)
     Table(table.name, MetaData(), spare)
     return f"ALTER TABLE {_name(table, dialect)} ADD COLUMN {CreateColumn(spare).compile(dialect=dialect)}"
 

@@ -1,11 +1,13 @@
 """People: accounts, balances, roles. `quota` is what is left and not leased to a worker; see models/ledger.py."""
 
 from enum import IntEnum
+from typing import cast
 
-from sqlalchemy import Boolean, ColumnElement, String, Text, func, or_, select, true, update
+from sqlalchemy import Boolean, Column, ColumnElement, String, Table, Text, func, or_, select, true, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from oneapi.models.base import Base, Count, Id, Name
+from oneapi.models.email_key import Folded, normal, spellings
 
 
 class Role(IntEnum):
@@ -60,6 +62,12 @@ class User(Base):
     reminded_at_quota: Mapped[int | None] = mapped_column(Count)  # balance at the last low-balance mail; NULL once topped up
 
 
+# By this column addresses are found, in whatever spelling a row has them. It belongs to the table and not to User: the database
+# alone fills it, so that rows written by the old project, an older version or by hand are found too.
+EMAIL_KEY: Column[str] = Column("email_key", Name, Folded("lower(trim(email))"), index=True)
+cast(Table, User.__table__).append_column(EMAIL_KEY)
+
+
 def get(session: Session, id: int) -> User | None:
     """The user, deleted ones left out."""
     user = session.get(User, id)
@@ -72,18 +80,26 @@ def session_ended(user: User, session_id: str) -> bool:
 
 
 def by_login(session: Session, name: str) -> User | None:
-    """The account behind what someone typed at sign-in: a user name first, else a verified or legacy e-mail that is unique.
+    """Return the account that a name typed at sign-in belongs to; None for none, or for an e-mail address of several."""
+    found = with_login(session, name)
+    return found[0] if len(found) == 1 else None
+
+
+def with_login(session: Session, name: str) -> list[User]:
+    """Return the accounts that a name typed at sign-in can mean: the one with this user name, else all with this e-mail address.
 
     Names are compared exactly: collations of MySQL take é for e, and a wrong password for another spelling must count too.
     """
     user = session.scalar(select(User).where(User.username == name, User.status != Status.DELETED))
     if user is not None and user.username == name:
-        return user
-    if "@" not in name:
-        return None
-    rows = session.scalars(select(User).where(User.email == name, User.status != Status.DELETED).limit(20)).all()
-    found = [row for row in rows if (row.email or "").lower() == name.lower()]
-    return found[0] if len(found) == 1 else None
+        return [user]
+    return with_email(session, name) if "@" in name else []
+
+
+def with_email(session: Session, email: str, *, limit: int = 20) -> list[User]:
+    """Return the accounts with this e-mail address, in any spelling; deleted ones left out."""
+    wanted = select(User).where(EMAIL_KEY.in_(spellings(email)), User.status != Status.DELETED).order_by(User.id).limit(limit)
+    return [row for row in session.scalars(wanted) if normal(row.email or "") == normal(email)]
 
 
 def by_access_token_hash(session: Session, hashed: str) -> User | None:
@@ -93,7 +109,8 @@ def by_access_token_hash(session: Session, hashed: str) -> User | None:
 def matching(keyword: str) -> ColumnElement[bool]:
     """A condition for the search box: a prefix of name, e-mail or display name, or exactly the id."""
     prefix = keyword.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    tests = [column.like(prefix, escape="\\") for column in (User.username, User.email, User.display_name)]
+    tests = [column.like(prefix, escape="\\") for column in (User.username, User.display_name)]
+    tests.append(EMAIL_KEY.like(prefix.strip().lower(), escape="\\"))
     return or_(*tests, User.id == int(keyword)) if keyword.isdecimal() and len(keyword) < 18 else or_(*tests)
 
 
