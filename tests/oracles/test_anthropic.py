@@ -13,13 +13,21 @@ from pydantic import TypeAdapter
 
 from oneapi import vendors
 from oneapi.wire import Call
-from oracles import Recorder, recording
+from oracles import Recorder, recording, regular
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model .* is deprecated:DeprecationWarning")  # said of models by name
 WIRE = Path(__file__).parent.parent / "wire"
 REQUESTS = sorted(path.parent for path in WIRE.glob("anthropic/*/request.json") if not path.parent.name.startswith("error-"))
-REPLIES = sorted(path.parent for path in WIRE.glob("anthropic/*/reply.json") if b'"type": "message"' in path.read_bytes())
-STREAMS = sorted(path.parent for path in WIRE.glob("anthropic/*stream/reply.sse") if path.parent.name != "cut-stream")
+REPLIES = sorted(
+    path.parent
+    for path in WIRE.glob("anthropic/*/reply.json")
+    if b'"type": "message"' in path.read_bytes() and regular(path.parent)
+)
+STREAMS = sorted(
+    path.parent
+    for path in WIRE.glob("anthropic/*stream/reply.sse")
+    if path.parent.name != "cut-stream" and regular(path.parent)
+)
 EMPTY = {
     "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": "end_turn",
     "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1},

@@ -20,14 +20,14 @@ from botocore.tokens import FrozenAuthToken
 from oneapi import vendors
 from oneapi.vendors import sigv4
 from oneapi.wire import Call, Request
-from oracles import Recorder, recording
+from oracles import Recorder, recording, regular
 
 WIRE = Path(__file__).parent.parent / "wire" / "bedrock"
 REQUESTS = sorted(path.parent for path in WIRE.glob("*/request.json") if not path.parent.name.startswith("error-"))
 CONVERSE = [case for case in REQUESTS if b"/converse" in (case / "request.json").read_bytes()]
 INVOKE = [case for case in REQUESTS if case not in CONVERSE]
-STREAMS = [case for case in CONVERSE if case.name.endswith("-stream") and case.name != "cut-stream"]
-REPLIES = [case for case in CONVERSE if (case / "reply.json").exists()]
+STREAMS = [case for case in CONVERSE if case.name.endswith("-stream") and case.name != "cut-stream" and regular(case)]
+REPLIES = [case for case in CONVERSE if (case / "reply.json").exists() and regular(case)]
 ANSWER = {
     "output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}}, "stopReason": "end_turn",
     "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}, "metrics": {"latencyMs": 1},

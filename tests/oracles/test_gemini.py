@@ -24,10 +24,14 @@ from google.genai import types
 from oneapi import vendors
 from oneapi.vendors import google_auth
 from oneapi.wire import Call, Reply, Request
-from oracles import Recorder, recording
+from oracles import Recorder, recording, regular
 
 WIRE = Path(__file__).parent.parent / "wire"
-REPLIES = sorted(path.parent for path in WIRE.glob("gemini/*/reply.json") if b'"candidates"' in path.read_bytes())
+REPLIES = sorted(
+    path.parent
+    for path in WIRE.glob("gemini/*/reply.json")
+    if b'"candidates"' in path.read_bytes() and regular(path.parent)
+)
 STREAMS = sorted(path.parent for path in WIRE.glob("gemini/*-stream/reply.sse") if path.parent.name not in ("cut-stream",))
 OFF = [types.SafetySetting(category=f"HARM_CATEGORY_{harm}", threshold="BLOCK_NONE") for harm in (
     "HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT")]  # fmt: skip

@@ -16,7 +16,7 @@ def lane(id: int, *, weight: int = 1, priority: int = 0) -> Lane:
     return Lane(
         id=id, name=str(id), type=1, vendor=vendors.REGISTRY[1], base_url="", keys=("k",), config={}, models=frozenset({"m"}),
         groups=("default",), enabled=True, priority=priority, weight=weight, mapping={}, patterns=(), system_prompt="",
-        parameters={}, proxy="", private=True,
+        parameters={}, proxy="",
     )  # fmt: skip
 
 

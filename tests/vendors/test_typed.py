@@ -1,5 +1,6 @@
 """Fields that only one provider knows: a wrong type is refused with the field's name, not with an error of our language."""
 
+import re
 from typing import Any
 
 import pytest
@@ -46,4 +47,5 @@ def test_a_field_of_the_wrong_type_is_named(slug: str, field: str, asked: dict[s
     call.model = call.body["model"]
     with pytest.raises(VendorError) as caught:
         vendors.guarded_build(row.protocols["chat"], call)
-    assert caught.value.kind == "bad_request" and caught.value.message.startswith(f"{field} must be ")
+    named = re.sub(r"\[\d+\]", "[]", caught.value.message)  # the shared check names the position, the provider's own does not
+    assert caught.value.kind == "bad_request" and named.startswith(f"{field} must be ")
