@@ -1,30 +1,27 @@
 """Databases: engine options per kind, sessions, health. With models the only user of SQLAlchemy."""
 
 import os
-import re
 import sqlite3
-import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
-import certifi
 import gevent
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as RequestSession
-from sqlalchemy import Engine, event, make_url
+from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from oneapi.config import Config
-from oneapi.fields import Invalid
 from oneapi.models import Base, deadline, sealed, sqlite
 from oneapi.models.deadline import Deadline
+from oneapi.models.dsn import url as url
 
 # What a database that is away, restarting or full raises. Loops go on after it; requests answer 503.
 TROUBLE = (DBAPIError, PoolTimeout, OSError)
@@ -43,97 +40,6 @@ db = SQLAlchemy(metadata=Base.metadata, session_options={"class_": PageSession})
 
 class Unfit(RuntimeError):
     """A database that cannot be served; the message says why and what to do."""
-
-
-ADVICE = (
-    "give user:password@tcp(host:3306)/name for MySQL, postgres://user:password@host:5432/name for PostgreSQL, "
-    "an SQLAlchemy URL, or nothing for SQLite."
-)
-GO_MYSQL = re.compile(
-    r"(?:(?P<user>[^:@/]*)(?::(?P<password>.*))?@)?(?P<net>tcp|unix)?(?:\((?P<address>[^)]*)\))?/(?P<name>[^/?]*)(?:\?(?P<query>.*))?"
-)
-# What Go's PostgreSQL drivers understand and libpq does not; other unknown names are settings of the server.
-GO_ONLY = re.compile(r"pool_\w+|statement_cache_\w+|description_cache_\w+|default_query_exec_mode|prefer_simple_protocol")
-
-
-def url(dsn: str, *, sqlite_path: str, name: str = "SQL_DSN") -> URL:
-    """The SQLAlchemy URL behind a DSN in any form that either project documents; empty means SQLite. Raises Invalid."""
-    dsn = dsn.strip()
-    try:
-        found = _parse(dsn) if dsn else URL.create("sqlite", database=sqlite_path)
-    except (ArgumentError, ValueError):  # their messages quote the DSN, password and all
-        found = None
-    if found is None or not (found.database or found.query.get("service")):
-        raise Invalid({name.lower(): f"{name}: {ADVICE}"})
-    return found
-
-
-def _parse(dsn: str) -> URL | None:
-    scheme, mark, rest = dsn.partition("://")
-    if mark and re.fullmatch(r"[a-z+0-9]+", scheme):
-        kind = scheme.partition("+")[0]
-        if kind in ("postgres", "postgresql"):
-            return _postgresql(make_url("postgresql+psycopg://" + _escaped(rest)))
-        if kind in ("mysql", "mariadb"):
-            return make_url("mysql+pymysql://" + _escaped(rest)).update_query_dict({"charset": "utf8mb4"})
-        return make_url(dsn) if kind == "sqlite" else None
-    if re.match(r"\s*[a-z_]+\s*=", dsn):
-        return _keyword_postgresql(dsn)
-    go = GO_MYSQL.fullmatch(dsn)
-    return _go_mysql(go) if go else None
-
-
-def _escaped(rest: str) -> str:
-    """user:password@host… with the @ of a password escaped; Go takes the last one for the end of the password."""
-    place, slash, path = rest.partition("/")
-    login, at, host = place.rpartition("@")
-    return f"{login.replace('@', '%40')}{at}{host}{slash}{path}"
-
-
-def _postgresql(at: URL) -> URL:
-    import psycopg  # here, because without PostgreSQL it would be 8 MB for nothing
-
-    known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
-    strange = {k: v for k, v in at.query.items() if k not in known}
-    settings = [f"-c {k}={v}" for k, v in strange.items() if not GO_ONLY.fullmatch(k)]
-    at = at.difference_update_query(strange)
-    if not settings:
-        return at
-    return at.update_query_dict({"options": " ".join(filter(None, [str(at.query.get("options", "")), *settings]))})
-
-
-def _keyword_postgresql(dsn: str) -> URL | None:
-    """host=… user=… password=… dbname=…, as libpq and Go's driver write it."""
-    pairs = re.findall(r"([A-Za-z_]+)\s*=\s*('(?:[^'\\]|\\.)*'|[^\s']+)", dsn)
-    values = {k: re.sub(r"\\(.)", r"\1", v[1:-1]) if v.startswith("'") else v for k, v in pairs}
-    if not values.keys() & {"host", "hostaddr", "dbname", "service"}:
-        return None
-    user, host = values.pop("user", None), values.pop("host", None)
-    port, name = values.pop("port", None), values.pop("dbname", None) or user
-    made = URL.create("postgresql+psycopg", user, values.pop("password", None), None, int(port) if port else None, name, values)
-    if host and host.startswith("/"):
-        return _postgresql(made.update_query_dict({"host": host}))
-    return _postgresql(made.set(host=host))
-
-
-def _go_mysql(go: re.Match[str]) -> URL | None:
-    """user:password@tcp(host:port)/name?params, as Go's MySQL driver writes it; most of its parameters mean nothing here."""
-    given = parse_qs(go["query"] or "")
-    options = {"charset": "utf8mb4"}
-    tls = given.get("tls", ["false"])[0].lower()
-    if tls not in ("false", "0", "preferred"):
-        authorities = ssl.get_default_verify_paths().cafile or certifi.where()
-        options |= {"ssl_check_hostname": "false"} if tls == "skip-verify" else {"ssl_ca": authorities}
-    address = go["address"] or ""
-    if go["net"] == "unix":
-        return URL.create(
-            "mysql+pymysql", go["user"], go["password"] or None, None, None, go["name"], {**options, "unix_socket": address}
-        )
-    place = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(\d+))?", address)
-    if place is None:
-        return None
-    host, port = (place[1] or "127.0.0.1").strip("[]"), int(place[2] or 3306)
-    return URL.create("mysql+pymysql", go["user"], go["password"] or None, host, port, go["name"], options)
 
 
 def engine_options(at: URL, config: Config) -> dict[str, Any]:
@@ -305,8 +211,13 @@ def _make_folder(at: URL) -> None:
 
 def trouble(error: Exception, at: URL) -> Unfit:
     """What to tell somebody whose database did not answer, briefly and without the password."""
-    original = getattr(error, "orig", None) or error
-    cause = str(original.args[-1] if original.args else original).strip().splitlines()[0].rstrip(".")
     place = at.database if at.get_backend_name() == "sqlite" else f"{at.host or 'localhost'}:{at.port or ''}/{at.database}"
-    said = f"The {at.get_backend_name()} database {place} cannot be used: {cause}."
+    said = f"The {at.get_backend_name()} database {place} cannot be used: {cause(error)}."
     return Unfit(f"{said} Check that it runs, and SQL_DSN (or LOG_SQL_DSN).")
+
+
+def cause(error: Exception) -> str:
+    """Return the first line of the driver's own words, without a full stop."""
+    original = getattr(error, "orig", None) or error
+    words = str(original.args[-1] if original.args else original).strip() or type(original).__name__
+    return words.splitlines()[0].rstrip(".")

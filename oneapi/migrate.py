@@ -5,19 +5,20 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import bcrypt
 import gevent
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from oneapi import settings
 from oneapi.config import Config
-from oneapi.db import Databases, Unfit, trouble
-from oneapi.models import Base, account, channel, deadline, ledger, option, schema, token, user, version
+from oneapi.db import Databases, Unfit, cause, trouble
+from oneapi.fields import Invalid
+from oneapi.models import Base, account, channel, deadline, ledger, option, origin, schema, token, user, version
 from oneapi.models.deadline import Unanswered
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,20 @@ LOGS_ONLY = ("logs",)  # the tables of a database that LOG_SQL_DSN names
 
 
 def upgrade(databases: Databases, config: Config, *, now: int) -> None:
-    """Bring the databases to this version. Several processes may call it at once; one works, the others find it done."""
+    """Bring the databases to this version. Several processes may call it at once; one works, the others find it done.
+
+    Raises Unfit with one sentence for anything that stops it; the log keeps the traceback.
+    """
+    _refuse_foreign(databases)
+    with _explained(databases.engine, "upgrade"):
+        _upgrade_main(databases, config, now)
+    if databases.separate_logs:
+        with _explained(databases.log_engine, "upgrade"), alone(databases.log_engine) as connection:
+            _revise(connection, only=LOGS_ONLY)
+            connection.commit()
+
+
+def _upgrade_main(databases: Databases, config: Config, now: int) -> None:
     with alone(databases.engine) as connection:
         adopted = not inspect(connection).has_table(_version_table(()))
         _revise(connection, only=())
@@ -45,14 +59,11 @@ def upgrade(databases: Databases, config: Config, *, now: int) -> None:
                 option.put_missing(session, settings.ADOPTED, now=now)
             version.ensure(session)
             ledger.open_accounts(session, now=now)
-    if databases.separate_logs:
-        with alone(databases.log_engine) as connection:
-            _revise(connection, only=LOGS_ONLY)
-            connection.commit()
 
 
 def require(databases: Databases) -> None:
     """For nodes that must not upgrade: raises Unfit with a sentence when somebody else has to do it first."""
+    _refuse_foreign(databases)
     for engine, only in _parts(databases):
         if not _exists(engine):
             raise Unfit(f"There is no {engine.url.database} yet: start the master node, or run `flask db-upgrade`, first.")
@@ -73,19 +84,26 @@ def ready(databases: Databases) -> bool:
 
 
 def plan(databases: Databases) -> list[str]:
-    """What `upgrade` would do, one line each, without doing it."""
+    """Return what `upgrade` would do, one line each, without doing it. Raises Unfit with what would stop it."""
+    _refuse_foreign(databases)
     lines: list[str] = []
     for engine, only in _parts(databases):
-        place = f"{engine.url.database}: "
-        if not _exists(engine):
-            lines.append(f"{place}create the file and every table in it")
-            lines += [f"{place}make the first account, root"] * (not only)
-            continue
-        with _connected(engine) as connection:
-            lines += [place + change.says for change in schema.changes(connection, Base.metadata, only or None)]
-            lines += [place + line for line in ([] if only else _planned_rows(connection))]
-            if not _current(connection, only):
-                lines.append(f"{place}note the revision {_head()}")
+        with _explained(engine, "check"):
+            lines += _plan(engine, only)
+    return lines
+
+
+def _plan(engine: Engine, only: tuple[str, ...]) -> list[str]:
+    place, lines = f"{engine.url.database}: ", []
+    if not _exists(engine):
+        lines.append(f"{place}create the file and every table in it")
+        return lines + [f"{place}make the first account, root"] * (not only)
+    with _connected(engine) as connection:
+        _refuse_obstacles(connection, only)
+        lines += [place + change.says for change in schema.changes(connection, Base.metadata, only or None)]
+        lines += [place + line for line in ([] if only else _planned_rows(connection))]
+        if not _current(connection, only):
+            lines.append(f"{place}note the revision {_head()}")
     return lines
 
 
@@ -94,7 +112,8 @@ def shared_emails(databases: Databases) -> list[str]:
     if not _exists(databases.engine):
         return []
     with _connected(databases.engine) as connection, Session(connection) as session:
-        found = account.shared_emails(session) if "users" in schema.tables(connection) else []
+        whole = schema.has_columns(connection, "users", "id", "username", "email", "status")
+        found = account.shared_emails(session) if whole else []
     return [
         f"{len(owners)} accounts have the e-mail address {email}: {', '.join(f'{id} ({name})' for id, name in owners)}. "
         "They sign in with their user names. Leave the address to one of them, or give each its own."
@@ -148,6 +167,7 @@ def _revise(connection: Connection, *, only: tuple[str, ...]) -> None:
     """Run the revisions that this database has not seen. `only` names the tables of a database that holds no others."""
     if _current(connection, only):
         return
+    _refuse_obstacles(connection, only)
     from alembic.operations import Operations  # here, because most starts find nothing to do
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
@@ -164,6 +184,48 @@ def _revise(connection: Connection, *, only: tuple[str, ...]) -> None:
         raise Unfit(f"The database was made by a newer version of One API ({error}). Start that version.") from None
 
 
+def _refuse_foreign(databases: Databases) -> None:
+    """Raise Unfit for a database of another project. SQLite files are opened for reading only: not a byte changes."""
+    for engine, only in _parts(databases):
+        if not _exists(engine):
+            continue
+        reading = origin.reading(str(engine.url.database)) if engine.dialect.name == "sqlite" else engine
+        with _connected(reading, engine.url) as connection:
+            try:
+                made_by = "" if inspect(connection).has_table(_version_table(only)) else origin.project(connection)
+            except DBAPIError as error:  # a file of something else
+                raise trouble(error, engine.url) from None
+        if made_by:
+            source = made_by if made_by != origin.OTHER else origin.NEW_API
+            raise Unfit(
+                f"The database {engine.url.database} was made by {made_by}, whose tables mean other things; nothing was changed. "
+                f"Give One API an empty database and take the data over with `flask --app wsgi import {source} DSN`."
+            )
+
+
+def _refuse_obstacles(connection: Connection, only: tuple[str, ...]) -> None:
+    """Raise Unfit for what an operator has added to the database and the upgrade cannot pass."""
+    if not _current(connection, only) and (lines := schema.obstacles(connection, Base.metadata, only or None)):
+        raise Unfit(" ".join(lines))
+
+
+@contextmanager
+def _explained(engine: Engine, work: str) -> Iterator[None]:
+    """Turn any exception into Unfit: the step that failed, the driver's own words, and what to do."""
+    try:
+        yield
+    except (Unfit, Invalid):
+        raise
+    except Exception as error:
+        log.error("%s stopped database=%s", work, engine.url.database, exc_info=True)
+        step = f" at the step “{error.__notes__[0]}”" if getattr(error, "__notes__", None) else ""
+        kept = "What was done is kept" if engine.dialect.name == "mysql" and work == "upgrade" else "Nothing was changed"
+        raise Unfit(
+            f"The {work} of the {engine.dialect.name} database {engine.url.database} stopped{step}: {cause(error)}. "
+            f"{kept}; correct this and start again. The log has the details."
+        ) from None
+
+
 def _planned_rows(connection: Connection) -> Iterator[str]:
     present = schema.tables(connection)
     if "users" not in present:
@@ -173,29 +235,36 @@ def _planned_rows(connection: Connection) -> Iterator[str]:
         if user.count(session) == 0:
             yield "make the first account, root"
         elif not inspect(connection).has_table(_version_table(())):
-            for key in settings.ADOPTED.keys() - option.all_rows(session).keys():
+            stored = option.all_rows(session) if schema.has_columns(connection, "options", "key", "value") else {}
+            for key in settings.ADOPTED.keys() - stored.keys():
                 yield f"store {key} = {settings.ADOPTED[key]}, as the old project behaved"
-        if clear := user.count_clear_access_tokens(session):
+        has = partial(schema.has_columns, connection, "users")  # any column may be missing in a database of an old version
+        if has("access_token") and (clear := user.count_clear_access_tokens(session)):
             yield f"keep {clear} access tokens as hashes only"
-        unasked = "must_change_password" not in {column["name"] for column in inspect(connection).get_columns("users")}
-        if any(_is_factory(hashed) for _, hashed in user.unexamined_roots(session, unasked=unasked)):
+        unasked = not has("must_change_password")
+        roots = user.unexamined_roots(session, unasked=unasked) if has("role", "status", "password") else []
+        if any(_is_factory(hashed) for _, hashed in roots):
             yield f"ask root for another password than {user.FACTORY_PASSWORD} at the next sign-in"
-        if odd := len(account.odd_emails(session)):
+        if has("email", "id") and (odd := len(account.odd_emails(session))):
             yield f"write {odd} e-mail addresses in one spelling, lower case without blanks"
-        opened = ledger.unexplained(session) if "ledger" in present else user.count(session, with_quota=True)
+        opened = 0
+        if has("quota"):
+            opened = ledger.unexplained(session) if "ledger" in present else user.count(session, with_quota=True)
         if opened:
             yield f"open the ledger for {opened} balances"
 
 
 @contextmanager
-def _connected(engine: Engine) -> Iterator[Connection]:
+def _connected(engine: Engine, at: URL | None = None) -> Iterator[Connection]:
     """A connection; what keeps it from being one is told in a sentence."""
     late = Unanswered(f"no answer within {deadline.CONNECT_SECONDS} seconds")
     try:
         with gevent.Timeout(deadline.CONNECT_SECONDS, late):
             connection = deadline.without(engine.connect())
-    except (DBAPIError, OSError) as error:
-        raise trouble(error, engine.url) from None
+    except Unfit:
+        raise
+    except Exception as error:  # drivers raise TypeError and ValueError too, for parameters that they do not know
+        raise trouble(error, at or engine.url) from None
     with connection:
         yield connection
 
@@ -221,6 +290,10 @@ def _alone_on_sqlite(connection: Connection) -> Iterator[Connection]:
     """The whole upgrade is one transaction that holds the write lock."""
     waited = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
     connection.exec_driver_sql(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
+    # Tables are rebuilt under views, triggers and foreign keys of the operator's, which must neither stop it nor follow a
+    # table that is dropped.
+    connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")
+    connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
     connection.rollback()
     connection.exec_driver_sql("BEGIN IMMEDIATE")
     try:
@@ -228,12 +301,15 @@ def _alone_on_sqlite(connection: Connection) -> Iterator[Connection]:
         connection.commit()
     finally:
         connection.rollback()
+        connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+        connection.exec_driver_sql("PRAGMA legacy_alter_table = OFF")
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {waited}")
 
 
 def _lock(guard: Connection) -> None:
     if guard.dialect.name == "postgresql":
-        guard.execute(text("SELECT pg_advisory_lock(:number)"), {"number": LOCK_NUMBER})
+        # A lock of a transaction: behind a pooler the next statement may reach another session.
+        guard.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": LOCK_NUMBER})
         return
     name = {"name": f"{LOCK_NAME}:{guard.engine.url.database}"[:64], "seconds": LOCK_SECONDS}
     if guard.execute(text("SELECT GET_LOCK(:name, :seconds)"), name).scalar() != 1:
@@ -249,8 +325,8 @@ def _hide_access_tokens(session: Session) -> None:
 def _is_factory(hashed: str) -> bool:
     try:
         return bcrypt.checkpw(user.FACTORY_PASSWORD.encode(), hashed.encode())
-    except ValueError:
-        return False  # no bcrypt hash
+    except (ValueError, AttributeError):
+        return False  # no bcrypt hash, or no value
 
 
 def _first_start(session: Session, config: Config, now: int) -> None:

@@ -107,9 +107,21 @@ DSNS = {
     "u:p@/d": "mysql+pymysql://u:p@127.0.0.1:3306/d",
     "mysql://u:p%40@h/d": "mysql+pymysql://u:p%40@h/d",
     "mariadb+pymysql://u@h:1/d": "mysql+pymysql://u@h:1/d",
+    "mysql://u@h/d?charset=utf8mb4&parseTime=True&loc=Local&collation=utf8mb4_general_ci&timeout=5s&readTimeout=1m&writeTimeout=1m"
+    "&interpolateParams=true&multiStatements=true&checkConnLiveness=false&maxAllowedPacket=0&allowNativePasswords=true&tls=false"
+    "&clientFoundRows=true&columnsWithAlias=true&rejectReadOnly=true&serverPubKey=x&timeTruncate=1us&connectionAttributes=a:b"
+    "&allowAllFiles=true&allowCleartextPasswords=1&allowFallbackToPlaintext=true&allowOldPasswords=true&compress=true":
+        "mysql+pymysql://u@h/d",
+    "mysql://u@h/d?useSSL=false&serverTimezone=UTC&allowPublicKeyRetrieval=true&connection_limit=5": "mysql+pymysql://u@h/d",
+    "mysql://u:p@tcp(h:3307)/d?parseTime=true": "mysql+pymysql://u:p@h:3307/d",
+    "mysql://u@h/d?connect_timeout=3&unixSocket=/s": "mysql+pymysql://u@h/d?connect_timeout=3&unix_socket=%2Fs",
+    "postgres://u@h/d?sslmode=no-verify&pgbouncer=true&connection_limit=1": "postgresql+psycopg://u@h/d?sslmode=require",
+    "postgres://u@h/d?ssl=true&schema=app": "postgresql+psycopg://u@h/d?options=-c+search_path%3Dapp&sslmode=require",
+    "host=h user=u dbname=d TimeZone=Asia/Shanghai sslmode=disable": "postgresql+psycopg://u@h/d?sslmode=disable",
+    "sqlite:////data/x.db?_busy_timeout=5000": "sqlite:////data/x.db",
     "postgres://u:p@h:5432/d?sslmode=disable": "postgresql+psycopg://u:p@h:5432/d?sslmode=disable",
     "postgresql://u:p@ss@h/d": "postgresql+psycopg://u:p%40ss@h/d",
-    "postgres://u@h/d?TimeZone=Asia/Shanghai&pool_max_conns=9": "postgresql+psycopg://u@h/d?options=-c+TimeZone%3DAsia%2FShanghai",
+    "postgres://u@h/d?TimeZone=Asia/Shanghai&pool_max_conns=9": "postgresql+psycopg://u@h/d",
     "host=h user=u password='a\\'b c' dbname=d port=5433": "postgresql+psycopg://u:a%27b c@h:5433/d",
     "host=/run/postgresql dbname=d": "postgresql+psycopg:///d?host=%2Frun%2Fpostgresql",
     "sqlite:////data/x.db": "sqlite:////data/x.db",
@@ -127,6 +139,34 @@ def test_go_s_words_for_tls_are_translated() -> None:
     assert "ssl_ca" in db.url("u:p@tcp(h)/d?tls=true", sqlite_path="").query
     assert db.url("u:p@tcp(h)/d?tls=skip-verify", sqlite_path="").query["ssl_check_hostname"] == "false"
     assert not {q for q in db.url("u:p@tcp(h)/d?tls=false", sqlite_path="").query if q.startswith("ssl")}
+
+
+@pytest.mark.parametrize("words", ["ssl-mode=REQUIRED", "sslmode=require", "ssl_mode=required", "useSSL=true", "tls=skip-verify"])
+def test_tls_without_a_known_certificate_is_asked_for_in_many_words(words: str) -> None:
+    found = {k: v for k, v in db.url(f"mysql://u@h/d?{words}", sqlite_path="").query.items() if k.startswith("ssl")}
+    assert found == {"ssl_check_hostname": "false"}
+
+
+@pytest.mark.parametrize("words", ["ssl-mode=VERIFY_IDENTITY", "sslmode=verify-full", "tls=true", "sslaccept=strict"])
+def test_tls_with_a_known_certificate_is_asked_for_in_many_words(words: str) -> None:
+    found = db.url(f"mysql://u@h/d?{words}", sqlite_path="").query
+    assert "ssl_ca" in found and "ssl_check_hostname" not in found
+    assert db.url(f"mysql://u@h/d?{words}&ssl-ca=/own.pem", sqlite_path="").query["ssl_ca"] == "/own.pem"
+
+
+@pytest.mark.parametrize(
+    ("dsn", "sentence"),
+    [
+        ("mysql://u:hush@h/d?nonsense=1", "SQL_DSN: the parameter nonsense is not known for MySQL; leave it out."),
+        ("mysql://u:hush@h/d?ssl-mode=SOMETIMES", "SQL_DSN: ssl-mode must be DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_"
+         "IDENTITY."),
+        ("mysql://u:hush@h/d?connect_timeout=5s", "SQL_DSN: connect_timeout must be a whole number above 0."),
+    ],
+)
+def test_a_parameter_that_cannot_be_used_is_named(dsn: str, sentence: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        db.url(dsn, sqlite_path="")
+    assert str(caught.value) == sentence
 
 
 @pytest.mark.parametrize(
@@ -189,6 +229,10 @@ def started(folder: Path, way: str, *words: str, **variables: str) -> subprocess
         ({"SQL_DSN": "root:hush@tcp(127.0.0.1:1)/d"}, "The mysql database 127.0.0.1:1/d cannot be used"),
         ({"SQL_DSN": "postgres://root:hush@127.0.0.1:1/d"}, "The postgresql database 127.0.0.1:1/d cannot be used"),
         ({"SQLITE_PATH": "app.db"}, "app.db cannot be used: file is not a database"),
+        ({"SQL_DSN": "mysql://root:hush@127.0.0.1:1/d?parseTime=True&loc=Local"}, "mysql database 127.0.0.1:1/d cannot be used"),
+        ({"SQL_DSN": "mysql://root:hush@127.0.0.1:1/d?nonsense=1"}, "SQL_DSN: the parameter nonsense is not known for MySQL"),
+        ({"SQL_DSN": "mysql://root:hush@127.0.0.1:99999/d"}, "The mysql database 127.0.0.1:99999/d cannot be used"),
+        ({"SQL_DSN": "postgres://root:hush@127.0.0.1:1/d?sslmode=often"}, "invalid sslmode value"),
         ({"NODE_TYPE": "slave"}, "start the master node"),
         ({"LOG_DIR": "/proc/none"}, "LOG_DIR: no log can be kept in /proc/none"),
         ({"INSTANCE_PATH": "/proc/none"}, "INSTANCE_PATH: the session key cannot be kept in /proc/none"),

@@ -9,6 +9,7 @@ from sqlalchemy import (
     CHAR,
     Column,
     Connection,
+    DefaultClause,
     Dialect,
     Index,
     Inspector,
@@ -23,16 +24,13 @@ from sqlalchemy import (
 )  # fmt: skip
 from sqlalchemy.schema import CreateColumn, CreateIndex
 
+from oneapi.models import renumber
+
 log = logging.getLogger(__name__)
 
 # On a table of more rows than this, indexes are made by `flask log-indexes` and not while the start waits.
 LARGE = 50_000
-
-# Where the ids of deleted rows may still be written down. SQLite must never give them to somebody else.
-MENTIONS = {
-    "users": (("tokens", "user_id"), ("redemptions", "user_id"), ("users", "inviter_id"), ("logs", "user_id")),
-    "channels": (("abilities", "channel_id"), ("logs", "channel_id")),
-}
+INDEXED = 191  # characters of a text that MySQL indexes, as in varchar(191)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,11 @@ class Change:
 def settle(connection: Connection, metadata: MetaData, tables: Iterable[str] | None = None) -> None:
     """Add what is missing. Running it again, or after a crash in the middle, does no harm."""
     for change in changes(connection, metadata, tables):
-        change.apply(connection)
+        try:
+            change.apply(connection)
+        except Exception as error:
+            error.add_note(change.says)  # migrate.py names the step in its message
+            raise
 
 
 def changes(connection: Connection, metadata: MetaData, tables: Iterable[str] | None = None) -> list[Change]:
@@ -96,14 +98,15 @@ def drop_unfit_index(connection: Connection) -> None:
 def _adapt(connection: Connection, found: Inspector, table: Table) -> Iterator[Change]:
     dialect = connection.dialect
     is_large = large(connection, table.name)
-    if dialect.name == "sqlite" and _reuses_ids(connection, table) and not is_large:
-        yield Change(f"number the rows of {table.name} so that no id is ever given twice", lambda c: _renumber(c, table.name))
+    if dialect.name == "sqlite" and renumber.reuses_ids(connection, table) and not is_large:
+        says = f"number the rows of {table.name} so that no id is ever given twice"
+        yield Change(says, lambda c: renumber.renumber(c, table.name))
     columns = {c["name"]: c for c in found.get_columns(table.name)}
     for column in table.columns:
         if column.name not in columns:
             yield _run(f"add column {table.name}.{column.name}", _add_column(table, column, dialect))
-        elif dialect.name != "sqlite" and table.name != "logs" and _wider(columns[column.name]["type"], column, dialect):
-            yield _run(f"widen column {table.name}.{column.name}", _widen(table, column, columns[column.name], dialect))
+        elif _to_widen(columns[column.name], column, dialect):
+            yield _run(f"widen column {table.name}.{column.name}", _widen(found, table, column, columns[column.name], dialect))
     for index in _missing_indexes(found, table):
         if index.unique and _duplicates(connection, index, columns):
             log.warning("%s has equal values where %s wants each once; the index is left out", table.name, index.name)
@@ -123,14 +126,22 @@ def _name(table: Table, dialect: Dialect) -> str:
 
 
 def _add_column(table: Table, column: Column, dialect: Dialect) -> str:
-    """ADD COLUMN that rewrites no rows: nullable, or with a constant default."""
+    """Return an ADD COLUMN that rewrites no rows: nullable, generated, or with a constant default.
+
+    On MySQL a text is utf8mb4 whatever the table is.
+    """
     generated, default = column.computed, column.server_default
     if generated is not None:
         spare = Column(column.name, column.type, type(generated)(generated.sqltext))
     else:
+        if column is table.c.get("password"):
+            default = DefaultClause("")  # matches no password; without one the old project could not read the row
         spare = Column(column.name, column.type, server_default=default, nullable=default is None)
     Table(table.name, MetaData(), spare)
-    return f"ALTER TABLE {_name(table, dialect)} ADD COLUMN {CreateColumn(spare).compile(dialect=dialect)}"
+    kind, made = column.type.compile(dialect), str(CreateColumn(spare).compile(dialect=dialect))
+    if dialect.name == "mysql" and isinstance(column.type.dialect_impl(dialect), String):
+        made = made.replace(kind, f"{kind} CHARACTER SET utf8mb4", 1)
+    return f"ALTER TABLE {_name(table, dialect)} ADD COLUMN {made}"
 
 
 def _wider(has: object, column: Column, dialect: Dialect) -> bool:
@@ -143,13 +154,37 @@ def _wider(has: object, column: Column, dialect: Dialect) -> bool:
     return dialect.name == "postgresql" and isinstance(has, CHAR) and not column.type.compile(dialect).startswith("CHAR")
 
 
-def _widen(table: Table, column: Column, has: object, dialect: Dialect) -> str:
+def _to_widen(has: Any, column: Column, dialect: Dialect) -> bool:
+    """Return True when a column must hold more than it can. Logs may have millions of rows and stay as they are."""
+    return dialect.name != "sqlite" and column.table.name != "logs" and _wider(has["type"], column, dialect)
+
+
+def _widen(found: Inspector, table: Table, column: Column, has: Any, dialect: Dialect) -> str:
     name, kind = dialect.identifier_preparer.format_column(column), column.type.compile(dialect)
     if dialect.name == "postgresql":
         return f"ALTER TABLE {_name(table, dialect)} ALTER COLUMN {name} TYPE {kind}"
-    nullable = "" if has["nullable"] else " NOT NULL"  # type: ignore[index]
-    default = f" DEFAULT {has['default']}" if has["default"] and "TEXT" not in kind else ""  # type: ignore[index]
-    return f"ALTER TABLE {_name(table, dialect)} MODIFY COLUMN {name} {kind}{nullable}{default}"
+    nullable = "" if has["nullable"] else " NOT NULL"
+    default = f" DEFAULT {has['default']}" if has["default"] and "TEXT" not in kind else ""
+    lost, made = _prefixed_indexes(found, table, column, dialect) if "TEXT" in kind else ("", "")
+    return f"ALTER TABLE {_name(table, dialect)} {lost}MODIFY COLUMN {name} {kind}{nullable}{default}{made}"
+
+
+def _prefixed_indexes(found: Inspector, table: Table, column: Column, dialect: Dialect) -> tuple[str, str]:
+    """Return what an ALTER TABLE of MySQL says before and after, so that an operator's indexes survive a change to TEXT.
+
+    MySQL wants a length for such a column in an index.
+    """
+    quote, lost, made = dialect.identifier_preparer.quote, "", ""
+    for index in found.get_indexes(table.name):
+        lengths = dict((index.get("dialect_options") or {}).get("mysql_length") or {})
+        if column.name not in index["column_names"] or column.name in lengths or index.get("type") == "FULLTEXT":
+            continue
+        lengths[column.name] = INDEXED
+        names = [str(n) for n in index["column_names"]]
+        parts = ", ".join(quote(n) + (f"({lengths[n]})" if n in lengths else "") for n in names)
+        lost += f"DROP INDEX {quote(str(index['name']))}, "
+        made += f", ADD {'UNIQUE ' if index['unique'] else ''}INDEX {quote(str(index['name']))} ({parts})"
+    return lost, made
 
 
 def _missing_indexes(found: Inspector, table: Table) -> Iterator[Index]:
@@ -159,14 +194,71 @@ def _missing_indexes(found: Inspector, table: Table) -> Iterator[Index]:
     wanted += [
         (str(u.name), tuple(c.name for c in u.columns), True) for u in table.constraints if isinstance(u, UniqueConstraint)
     ]
+    names = {name for name, _, _ in existing} | _index_names(found)
     for name, columns, unique in sorted(wanted):
         if any(columns == has and (is_unique or not unique) for _, has, is_unique in existing):
             continue
-        if any(name == taken for taken, _, _ in existing):  # e.g. the old plain index, where ours is unique
+        if name in names:  # e.g. the old plain index, where ours is unique
             name += "_once" if unique else "_plain"
-            if any(name == taken for taken, _, _ in existing):
+            if name in names:
                 continue
         yield _spare_index(table, name, columns, unique)
+
+
+def _index_names(found: Inspector) -> set[str | None]:
+    """Return the names that no further index may have: in SQLite and PostgreSQL those of all tables."""
+    if found.dialect.name not in ("sqlite", "postgresql"):
+        return set()
+    return {index["name"] for indexes in found.get_multi_indexes().values() for index in indexes}
+
+
+def obstacles(connection: Connection, metadata: MetaData, names: Iterable[str] | None = None) -> list[str]:
+    """Return one sentence for each object of the operator's that the upgrade cannot pass; each says what to do."""
+    found = inspect(connection)
+    views, present = set(found.get_view_names()), set(found.get_table_names())
+    ours = [t for t in metadata.sorted_tables if names is None or t.name in set(names)]
+    same = sorted(views & {t.name for t in ours})
+    lines = [f"The view {name} has the name of a table of One API: rename the view, then start again." for name in same]
+    for table in (t for t in ours if t.name in present):
+        columns = {c["name"]: c for c in found.get_columns(table.name)}
+        if missing := [c.name for c in table.primary_key if c.name not in columns]:
+            lines.append(
+                f"The table {table.name} is not one of One API's, because it has no column {missing[0]}: "
+                "rename it, or give One API a database of its own."
+            )
+        if connection.dialect.name == "postgresql":
+            wide = [c.name for c in table.columns if c.name in columns and _to_widen(columns[c.name], c, connection.dialect)]
+            lines += [
+                f"The {what} uses {table.name}.{column}, whose type must change: drop it, start, and create it again."
+                for column in wide
+                for what in _dependents(connection, table.name, column)
+            ]
+    return lines
+
+
+def _dependents(connection: Connection, table: str, column: str) -> list[str]:
+    """Return what keeps PostgreSQL from changing the type of a column: views, rules, policies and triggers that name it."""
+    rows = connection.execute(text(_DEPENDENTS), {"table": table, "column": column})
+    return sorted({str(what) for (what,) in rows})
+
+
+_DEPENDENTS = """
+SELECT CASE WHEN v.relkind IS NOT NULL
+    THEN CASE v.relkind WHEN 'm' THEN 'materialized view ' ELSE 'view ' END || v.relname
+    ELSE pg_describe_object(d.classid, d.objid, 0) END
+FROM pg_depend d
+JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+LEFT JOIN pg_class v ON v.oid = r.ev_class AND v.relkind IN ('v', 'm')
+WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass(quote_ident(:table)) AND a.attname = :column
+AND d.classid IN ('pg_rewrite'::regclass, 'pg_trigger'::regclass, 'pg_policy'::regclass)
+"""
+
+
+def has_columns(connection: Connection, table: str, *names: str) -> bool:
+    """Return True when the table exists and has all these columns."""
+    found = inspect(connection)
+    return found.has_table(table) and set(names) <= {c["name"] for c in found.get_columns(table)}
 
 
 def _spare_index(table: Table, name: str, columns: tuple[str, ...], unique: bool) -> Index:
@@ -202,54 +294,3 @@ def create_index_online(connection: Connection, index: Index) -> None:
     alone.exec_driver_sql(f"DROP INDEX IF EXISTS {name}")  # what an interrupted attempt left is there, but not valid
     index.dialect_options["postgresql"]["concurrently"] = True
     alone.execute(CreateIndex(index))
-
-
-def _reuses_ids(connection: Connection, table: Table) -> bool:
-    if not table.dialect_options["sqlite"]["autoincrement"] or table.autoincrement_column is None:
-        return False
-    return "AUTOINCREMENT" not in _sqlite_sql(connection, table.name).upper()
-
-
-def _sqlite_sql(connection: Connection, name: str) -> str:
-    rows = connection.execute(text("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :name"), {"name": name})
-    return str(rows.scalar_one())
-
-
-def _renumber(connection: Connection, name: str) -> None:
-    """Rebuild a SQLite table with AUTOINCREMENT; columns, defaults, constraints and indexes stay as they were."""
-    run = connection.exec_driver_sql
-    columns = run(f"PRAGMA table_info(`{name}`)").all()
-    indexes = run(
-        "SELECT sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND tbl_name = ? AND sql IS NOT NULL", (name,)
-    )
-    keep = [sql for (sql,) in indexes]
-    uniques = [row[1] for row in run(f"PRAGMA index_list(`{name}`)").all() if row[3] == "u"]
-    parts = [_column_sql(c) for c in columns]
-    parts += [f"UNIQUE ({', '.join(f'`{c[2]}`' for c in run(f'PRAGMA index_info(`{u}`)').all())})" for u in uniques]
-    names = ", ".join(f"`{c[1]}`" for c in columns)
-    run(f"CREATE TABLE `{name}__new` ({', '.join(parts)})")
-    run(f"INSERT INTO `{name}__new` ({names}) SELECT {names} FROM `{name}`")
-    run(f"DROP TABLE `{name}`")
-    run(f"ALTER TABLE `{name}__new` RENAME TO `{name}`")
-    for sql in keep:
-        run(sql)
-    _seed_sequence(connection, name)
-
-
-def _column_sql(column: Any) -> str:
-    _, name, kind, not_null, default, _ = column
-    if name == "id":
-        return "`id` integer PRIMARY KEY AUTOINCREMENT"
-    return f"`{name}` {kind}{' NOT NULL' if not_null else ''}{f' DEFAULT {default}' if default is not None else ''}"
-
-
-def _seed_sequence(connection: Connection, name: str) -> None:
-    """Continue after the highest id that is written down anywhere, not only after the highest row."""
-    present = set(inspect(connection).get_table_names())
-    highest = [connection.exec_driver_sql(f"SELECT max(id) FROM `{name}`").scalar()]
-    for table, column in MENTIONS.get(name, ()):
-        if table in present:
-            highest.append(connection.exec_driver_sql(f"SELECT max(`{column}`) FROM `{table}`").scalar())
-    top = max((int(h) for h in highest if h), default=0)
-    connection.exec_driver_sql("DELETE FROM sqlite_sequence WHERE name = ?", (name,))
-    connection.exec_driver_sql("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (name, top))
