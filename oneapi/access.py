@@ -12,7 +12,7 @@ from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from oneapi import logs, messages, proxies, throttle
+from oneapi import inputs, logs, messages, proxies, throttle
 from oneapi.actions import Actor, accounts
 from oneapi.config import Config
 from oneapi.db import db
@@ -257,6 +257,7 @@ def init(app: Flask) -> None:
         PERMANENT_SESSION_LIFETIME=timedelta(days=SESSION_DAYS), SESSION_COOKIE_HTTPONLY=True, SESSION_COOKIE_SAMESITE="Lax",
         SESSION_REFRESH_EACH_REQUEST=False, MAX_CONTENT_LENGTH=config.max_body_mb * 2**20,
     )  # fmt: skip
+    inputs.init(app)
     app.session_interface = _Sessions()
     app.extensions["oneapi-limits"] = throttle.Limits(app, config)
     manager = LoginManager(app)

@@ -4,13 +4,14 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from flask import Blueprint, Flask, Response, abort, current_app, g, jsonify, redirect, request, session
 from flask_login import current_user
 
 from oneapi import messages, proxies, throttle
 from oneapi.access import Person, access_token, client_ip, compared, cross_site, forged, forget, language, state
+from oneapi.fields import split_address
 from oneapi.models.user import Role
 
 LOGIN_PAGE, PASSWORD_PAGE = "/login", "/password"
@@ -142,7 +143,7 @@ def _here() -> str:
     """Where to return after sign-in: this page, or the one that holds the fragment or form."""
     if request.method == "GET" and "HX-Request" not in request.headers:
         return request.full_path.rstrip("?")
-    current = urlsplit(request.headers.get("HX-Current-URL") or request.headers.get("Referer") or "/")
+    current = split_address(request.headers.get("HX-Current-URL") or request.headers.get("Referer") or "/")
     return current.path + (f"?{current.query}" if current.query else "")
 
 

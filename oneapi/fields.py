@@ -2,12 +2,58 @@
 
 import ipaddress
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 TRUE = {"true", "1", "on", "yes"}
 FALSE = {"false", "0", "off", "no", ""}
+LARGEST = 2**63 - 1  # of a database's whole numbers
+MOST = 2**53  # of numbers that are counted or multiplied: JSON, JavaScript and floating point hold it exactly
+_UNSTORABLE = re.compile("[\ud800-\udfff\0]")  # half characters and NUL, which databases refuse
+
+
+def storable(text: str) -> str:
+    """Return the text with a replacement character for each one that some database refuses."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+# A comma, a semicolon or the end of a line, as Chinese keyboards and spreadsheets write them too. Names contain none of these.
+_SEPARATORS = re.compile("[,;\t\r\n\u2028\u2029\u3000\u3001\uff0c\uff1b\uff64\ufe10\ufe11\ufe50\ufe51\ufe54]+")
+
+
+def names(text: str | None) -> list[str]:
+    """Return the names in a typed or stored list: trimmed, in their order, each once."""
+    return list(dict.fromkeys(name for part in _SEPARATORS.split(text or "") if (name := part.strip())))
+
+
+def integer(text: str) -> int:
+    """Return a whole number that a database can hold, written in ASCII digits; raises ValueError for anything else."""
+    text = text.strip()
+    if len(text) > 20 or not text.isascii() or not text.removeprefix("-").isdecimal() or abs(number := int(text)) > LARGEST:
+        raise ValueError(text[:40])
+    return number
+
+
+def integers(text: str, most: int) -> list[int]:
+    """Return the whole numbers of a comma list, at most so many; other entries are left out."""
+    found = []
+    for part in text.split(","):
+        try:
+            found.append(integer(part))
+        except ValueError:
+            continue
+    return found[:most]
+
+
+def parsed(text: str | bytes) -> Any:
+    """Return the value of a JSON text; raises ValueError, also for one that is nested too deeply to be read."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 class Invalid(ValueError):
@@ -74,7 +120,7 @@ class Field:
                 return lowered in TRUE
             raise ValueError(text)
         if self.type is dict:
-            value = json.loads(text or "{}")
+            value = parsed(text or "{}")
             if not isinstance(value, dict):
                 raise ValueError("not an object")
             return value
@@ -121,8 +167,9 @@ def _collect(fields: Iterable[Field], get: Callable[[Field], Any]) -> dict[str, 
     return values
 
 
-def at_least(low: float) -> Callable[[Any], str | None]:
-    return lambda value: None if value >= low else f"give {low:g} or more."
+def at_least(low: float, most: float = MOST) -> Callable[[Any], str | None]:
+    """A check for numbers from `low` to `most`, which every database and every product of two settings can hold."""
+    return lambda value: f"give {low:g} or more." if not value >= low else f"give {most} or less." if value > most else None
 
 
 def between(low: float, high: float) -> Callable[[Any], str | None]:
@@ -133,7 +180,19 @@ def address(value: str) -> str | None:
     """A check for http and https addresses; empty is allowed."""
     if value and not value.startswith(("http://", "https://")):
         return "give an address that begins with http:// or https://."
+    if value and not split_address(value).hostname:
+        return "give an address with a host, such as https://example.com."
     return None
+
+
+def split_address(value: str) -> SplitResult:
+    """The parts of an address; all are empty when it cannot be read, as with an open bracket or a port of six digits."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        return urlsplit("")
+    return parts
 
 
 PRIVATE_NAMES = (".localhost", ".local", ".internal", ".lan", ".intranet", ".home", ".home.arpa", ".svc")

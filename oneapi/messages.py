@@ -135,6 +135,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "令牌可用额度已用尽，无法启用，请先修改令牌剩余额度，或者设置为无限额度",
         "The token's quota is used up. Raise it first, or make it unlimited.",
     ),
+    "number_range": ("{field} 必须在 {low} 到 {high} 之间", "{field} must be a number from {low} to {high}."),
+    "expiry": (
+        "expired_time 必须是自 1970 年起的秒数（最大 {latest}），-1 表示永不过期",
+        "expired_time must be in seconds since 1970, at most {latest}; -1 is never.",
+    ),
     # Channels
     "channel_key_missing": ("渠道密钥不能为空", "Give at least one key."),
     "channel_key_again": (
@@ -303,8 +308,10 @@ SENTENCES = tuple(
     (re.compile(english), zh)
     for english, zh in (
         (r"give (?P<n>[\d.e+-]+) or more\.", "不能小于 {n}"),
+        (r"give (?P<n>[\d.e+-]+) or less\.", "不能大于 {n}"),
         (r"give a number from (?P<a>[\d.e+-]+) to (?P<b>[\d.e+-]+)\.", "必须是 {a} 到 {b} 之间的数字"),
         (r"give an address that begins with http:// or https://\.", "必须是以 http:// 或 https:// 开头的地址"),
+        (r"give an address with a host, such as https://example\.com\.", "必须是含有主机名的地址，例如 https://example.com"),
         (r"give a whole number, not (?P<it>.*)\.", "必须是整数，而不是 {it}"),
         (r"give a number, not (?P<it>.*)\.", "必须是数字，而不是 {it}"),
         (r"give true or false, not (?P<it>.*)\.", "必须是 true 或 false，而不是 {it}"),
@@ -312,6 +319,7 @@ SENTENCES = tuple(
         (r"choose one of (?P<these>.*), not (?P<it>.*)\.", "必须是 {these} 之一，而不是 {it}"),
         (r"the value of (?P<it>.*) must be a number\.", "{it} 的值必须是数字"),
         (r"the value of (?P<it>.*) must not be negative\.", "{it} 的值不能为负数"),
+        (r"the value of (?P<it>.*) must not exceed (?P<n>\d+)\.", "{it} 的值不能大于 {n}"),
         (
             r"the value of (?P<it>.*) must be an object with rpm, tpm and concurrency\.",
             "{it} 的值必须是含有 rpm、tpm 和 concurrency 的对象",

@@ -3,30 +3,34 @@
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
-from math import isfinite
 from types import SimpleNamespace
 from typing import Any
 
-from oneapi.fields import Field, Invalid, address, at_least, between
+from oneapi.fields import MOST, Field, Invalid, address, at_least, between, names, parsed
 
 log = logging.getLogger(__name__)
 
+NOT_FINITE = (float("inf"), float("-inf"))
+LARGEST_RATIO = 10**9  # products of all of them and of a request's tokens stay finite
 GROUP_RATIO = {"default": 1, "vip": 1, "svip": 1}
 
 
 def ratios(value: dict[str, Any]) -> str | None:
     """A check for tables of name → number."""
     for name, number in value.items():
-        if isinstance(number, bool) or not isinstance(number, (int, float)) or not isfinite(number):
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or number in NOT_FINITE or number != number:
             return f"the value of {name!r} must be a number."
         if number < 0:
             return f"the value of {name!r} must not be negative."
+        if number > LARGEST_RATIO:
+            return f"the value of {name!r} must not exceed {LARGEST_RATIO}."
     return None
 
 
 def _ports(value: str) -> str | None:
-    for part in filter(None, (p.strip() for p in value.split(","))):
+    for part in names(value):
         if not part.isascii() or not part.isdecimal() or not 0 < int(part[:9]) < 65536:
             return f"{part!r} is not a port; give numbers from 1 to 65535 with commas between."
     return None
@@ -38,6 +42,8 @@ def _limits(value: dict[str, Any]) -> str | None:
             return f"the value of {group!r} must be an object with rpm, tpm and concurrency."
         if any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in limits.values()):
             return f"the limits of {group!r} must be whole numbers, 0 for none."
+        if any(n > MOST for n in limits.values()):
+            return f"the value of {group!r} must not exceed {MOST}."
     return None
 
 
@@ -176,7 +182,7 @@ class Settings(SimpleNamespace):
 
     def extra_ports(self) -> frozenset[int]:
         """The ports of UserAddressPorts."""
-        return frozenset(int(port) for port in self.user_address_ports.split(",") if port.strip())
+        return frozenset(map(int, names(self.user_address_ports)))
 
     def __repr__(self) -> str:  # holds secrets
         return "Settings()"
@@ -191,15 +197,24 @@ def read(rows: Mapping[str, str], theme: str = "default") -> Settings:
             try:
                 values[field.name] = field.parse(rows[field.stored_as])
             except Invalid as error:
+                values[field.name] = _usable(field, rows[field.stored_as])
                 _tell(field.stored_as, str(error))
     if "Theme" not in rows:
         values["theme"] = theme
     return Settings(**values)
 
 
+def _usable(field: Field, text: str) -> Any:
+    """What a stored text that its field refuses is read as: of a table of numbers the entries that fit, else the default."""
+    with suppress(ValueError):
+        if field.check is ratios and isinstance(table := parsed(text), dict):
+            return {name: number for name, number in table.items() if ratios({name: number}) is None}
+    return field.default
+
+
 @cache
 def _tell(key: str, complaint: str) -> None:  # once for each, or every refresh would say it again
-    log.warning("the stored value of %s does not fit, its default is used: %s", key, complaint)
+    log.warning("the stored value of %s does not fit, its default or the part that fits is used: %s", key, complaint)
 
 
 def stored_text(key: str, value: Any) -> str:

@@ -17,7 +17,7 @@ LEVELS = {
         "addresses"),
     4: ("relay", "actions", "login", "notify", "mailer", "guarded", "fanout", "lifecycle", "intake", "handler", "response",
         "connections", "logs"),
-    5: ("jobs", "chores", "access", "doors", "throttle", "server", "worker"),
+    5: ("jobs", "chores", "access", "doors", "throttle", "server", "worker", "inputs"),
     6: ("pages", "api", "operations"),
     7: ("cli", "__init__"),
 }  # fmt: skip
@@ -31,10 +31,11 @@ IMPURE = {
 }  # fmt: skip
 # Who alone may use a library.
 ONLY = {
-    "flask": ("access", "doors", "throttle", "pages", "api", "cli", "operations", "__init__", "relay/entry.py", "db.py"),
-    "werkzeug": ("access", "throttle", "pages", "api", "relay/reading.py"),
+    "flask": ("access", "inputs", "doors", "throttle", "pages", "api", "cli", "operations", "__init__", "relay/entry.py",
+              "db.py"),
+    "werkzeug": ("access", "inputs", "throttle", "pages", "api", "relay/reading.py"),
     "sqlalchemy": ("models", "db.py", "migrate.py"),
-}
+}  # fmt: skip
 # Error types of SQLAlchemy and its sessions are named where they are handled or handed on.
 MAY_NAME_SQLALCHEMY = (
     "state.py",

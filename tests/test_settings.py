@@ -102,7 +102,8 @@ def test_what_is_typed_is_checked_before_it_is_stored(key: str, value: object, p
     ("key", "value"),
     [
         ("RegisterEnabled", True), ("GroupRatio", {"组": 1.5}), ("SystemName", "我的"), ("SMTPPort", 25),
-        ("ChannelDisableThreshold", 0.25), ("QuotaPerUnit", 1e22), ("QuotaPerUnit", 500000),
+        ("ChannelDisableThreshold", 0.25), ("ChannelBalanceThreshold", 1e-07), ("QuotaPerUnit", 2.0**53),
+        ("QuotaPerUnit", 500000),
     ],
 )  # fmt: skip
 def test_stored_texts_come_back_as_they_were(key: str, value: object) -> None:

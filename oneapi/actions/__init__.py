@@ -9,6 +9,7 @@ from typing import Any
 from gevent.lock import RLock
 
 from oneapi.db import Session, begin_immediate
+from oneapi.messages import Refused
 from oneapi.models import audit, log, version
 from oneapi.models.user import Role
 from oneapi.state import State
@@ -16,6 +17,7 @@ from oneapi.state import State
 # Columns whose values never reach the audit trail, only that they changed.
 SECRET = {"password", "key", "access_token", "config", "session_epoch", "ended_sessions"}
 HIDDEN = "(hidden)"
+LATEST = 253402300799  # the end of the year 9999, UTC seconds
 _ALONE = RLock()
 
 
@@ -45,6 +47,12 @@ def act(state: State, *topics: str) -> Iterator[Session]:
             version.bump(session, topic)
     if topics:
         state.changed()
+
+
+def check_expiry(seconds: int | None) -> None:
+    """Raise Refused for an expiry that is not a time until the year 9999, such as one in milliseconds; 0 and -1 are never."""
+    if not -1 <= (seconds or 0) <= LATEST:
+        raise Refused("expiry", field="expired_time", latest=LATEST)
 
 
 def columns(row: Any) -> dict[str, Any]:

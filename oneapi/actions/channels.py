@@ -87,6 +87,7 @@ def update(state: State, actor: Actor, id: int, values: Mapping[str, Any]) -> Ch
         if "config" in wanted and wanted.get("type", row.type) == row.type:
             wanted["config"] = _with_kept_secrets(row, wanted["config"])
         merged = before | wanted
+        _check_numbers(wanted)
         if set(wanted) - {"status", "priority", "weight"}:  # an old channel that no longer passes can still be switched off
             merged = _checked(state, merged, _vendor(merged["type"]))
         _change(state, row, {name: merged[name] for name in wanted}, before)
@@ -134,7 +135,7 @@ def _checked(state: State, values: Mapping[str, Any], vendor: Vendor) -> dict[st
 
 def _check_json(name: str, text: str | None) -> None:
     try:
-        found = json.loads(text) if text and text.strip() else {}
+        found = fields.parsed(text) if text and text.strip() else {}
     except ValueError:
         found = None
     if not isinstance(found, dict):
@@ -146,7 +147,7 @@ def _check_address(state: State, base_url: str, vendor: Vendor) -> None:
         if vendor.needs_base_url:
             raise Refused("channel_base_url_missing", field="base_url")
         return
-    if fields.address(base_url) or not urlsplit(base_url).hostname:
+    if fields.address(base_url):
         raise Refused("channel_address", field="base_url")
     if not state.settings.private_networks_enabled and _private(urlsplit(base_url).hostname or ""):
         raise Refused("private_address", field="base_url")
@@ -159,9 +160,11 @@ def _private(host: str) -> bool:
 
 
 def _check_numbers(values: dict[str, Any]) -> None:
-    for name, least in (("weight", 0), ("priority", -(2**63))):
-        if values.get(name) is not None and values[name] < least:
-            raise Refused("channel_field", field=name, complaint=f"≥ {least}")
+    for name, least in (("weight", 0), ("priority", -fields.MOST)):
+        value = values.get(name) or 0
+        if not least <= value <= fields.MOST:
+            complaint = f"≥ {least}" if value < least else f"≤ {fields.MOST}"
+            raise Refused("channel_field", field=name, complaint=complaint)
 
 
 def _check_fields(vendor: Vendor, config: Mapping[str, Any]) -> None:

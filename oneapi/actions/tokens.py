@@ -5,8 +5,9 @@ import string
 from collections.abc import Mapping
 from typing import Any
 
-from oneapi.actions import Actor, act, record
+from oneapi.actions import Actor, act, check_expiry, record
 from oneapi.db import Session
+from oneapi.fields import MOST
 from oneapi.messages import Refused
 from oneapi.models import channel, ledger, token
 from oneapi.models.token import Status, Token
@@ -19,7 +20,6 @@ WRITABLE = (
 LONGEST_NAME = 30  # characters
 LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrency")
 LETTERS = string.ascii_letters + string.digits
-LARGEST = 2**62
 DAY = 86400  # seconds
 
 
@@ -88,11 +88,14 @@ def _check(values: dict[str, Any]) -> None:
     """Raise Refused for what cannot be stored; tidy the lists."""
     if len(values.get("name") or "") > LONGEST_NAME:
         raise Refused("token_name", field="name")
-    if not (-1 if values.get("unlimited_quota") else 0) <= (values.get("remain_quota") or 0) <= LARGEST:
+    if (values.get("remain_quota") or 0) < (-1 if values.get("unlimited_quota") else 0):
         raise Refused("token_quota", field="remain_quota")
-    for name in LIMITS:
-        if (values.get(name) or 0) < 0:
+    for name in ("remain_quota", *LIMITS):
+        if (values.get(name) or 0) < 0 and name != "remain_quota":
             raise Refused("token_quota", field=name)
+        if (values.get(name) or 0) > MOST:
+            raise Refused("number_range", field=name, low=0, high=MOST)
+    check_expiry(values.get("expired_time"))
     if values.get("models"):
         values["models"] = ",".join(channel.split(values["models"]))
     if values.get("subnet"):

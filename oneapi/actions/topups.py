@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from oneapi.actions import Actor, act, amount, columns, record, write_log
+from oneapi.actions import Actor, act, amount, check_expiry, columns, record, write_log
 from oneapi.db import Session
 from oneapi.messages import Refused
 from oneapi.models import code, ledger, log, redemption, user
@@ -111,6 +111,7 @@ def create_codes(
 ) -> list[Redemption]:
     """New codes, all worth the same; raises Refused."""
     _check(name, quota)
+    check_expiry(expired_time)
     if count <= 0:
         raise Refused("code_count_low", field="count")
     if count > MOST_AT_ONCE:
@@ -149,6 +150,7 @@ def update_code(state: State, actor: Actor, id: int, values: Mapping[str, Any], 
         else:
             changed = {name: values[name] for name in ("name", "quota", "expired_time") if name in values}
             _check(changed.get("name", row.name or ""), changed.get("quota", row.quota))
+            check_expiry(changed.get("expired_time"))
         if not redemption.change(session, id, **changed):
             raise Refused("code_is_used")
         session.refresh(row)

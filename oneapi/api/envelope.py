@@ -3,7 +3,6 @@
 import gzip
 import json
 import logging
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from oneapi import access, doors, messages
 from oneapi.doors import GuardedBlueprint
-from oneapi.fields import Invalid
+from oneapi.fields import Invalid, integer, parsed, storable
 from oneapi.messages import Refused
 from oneapi.models import Missing
 from oneapi.wire import VendorError
@@ -28,7 +27,6 @@ KINDS = {
     str: ("字符串", "a text"),
     bool: ("布尔值", "true or false"),
 }
-_UNSTORABLE = re.compile("[\ud800-\udfff\0]")  # half characters and NUL, which databases refuse
 
 
 def answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -90,7 +88,7 @@ def number_of(name: str) -> int:
 
 def word(name: str) -> str:
     """A text of the query string that a database takes."""
-    return storable(request.args.get(name, ""))
+    return request.args.get(name, "")
 
 
 ONCE = ("Idempotency-Key",)
@@ -102,18 +100,11 @@ def idempotency_key() -> str:
 
 
 def id_of(text: str) -> int:
-    """The id in a path; raises Refused when it is no number."""
+    """The id in a path; raises Refused when it is not a number that a database can hold."""
     try:
-        number = int(text)
+        return integer(text)
     except ValueError:
         raise Refused("invalid_parameter") from None
-    if abs(number) >= 2**63:
-        raise Refused("invalid_parameter")
-    return number
-
-
-def storable(text: str) -> str:
-    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def decode(shape: Mapping[str, type], *, exact: bool = False) -> dict[str, Any]:
@@ -136,8 +127,8 @@ def decode(shape: Mapping[str, type], *, exact: bool = False) -> dict[str, Any]:
 
 def _body() -> dict[str, Any]:
     try:
-        body = json.loads(request.get_data())
-    except (ValueError, RecursionError):
+        body = parsed(request.get_data())
+    except ValueError:
         raise Refused("invalid_parameter") from None
     if not isinstance(body, dict):
         raise Refused("invalid_parameter")

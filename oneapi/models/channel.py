@@ -1,6 +1,5 @@
 """Channels: our accounts with vendors."""
 
-import json
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from sqlalchemy import Float, String, Text, delete, select, type_coerce, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from oneapi.fields import names, parsed
 from oneapi.models import sealed
 from oneapi.models.base import Base, Count, Id, LongText, Missing, Name
 from oneapi.models.lists import named, paged
@@ -69,13 +69,13 @@ class Channel(Base):
 
 
 def split(text: str | None) -> list[str]:
-    """A comma list as trimmed, distinct names in order."""
-    return list(dict.fromkeys(part for raw in (text or "").split(",") if (part := raw.strip())))
+    """The names in a list of models, groups or networks, in their order."""
+    return names(text)
 
 
 def json_object(text: str | None) -> dict[str, Any]:
     try:
-        value = json.loads(text or "{}")
+        value = parsed(text or "{}")
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}

@@ -12,8 +12,12 @@ def paged(session: Session, query: Select[Any], *, offset: int, limit: int) -> t
     return list(session.scalars(query.offset(offset).limit(limit))), total
 
 
-def begins(column: InstrumentedAttribute[Any], keyword: str) -> ColumnElement[bool]:
-    """A condition: the column begins with the keyword, whose % and _ mean themselves."""
+LONGEST = 500  # characters of a keyword; SQLite refuses patterns of 50,000 bytes
+
+
+def begins(column: InstrumentedAttribute[Any] | ColumnElement[Any], keyword: str) -> ColumnElement[bool]:
+    """A condition: the column begins with the keyword, whose % and _ mean themselves, or with the beginning of a long one."""
+    keyword = keyword[:LONGEST]
     return column.like(keyword.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%", escape="\\")
 
 

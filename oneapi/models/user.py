@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from oneapi.models.base import Base, Count, Id, Name
 from oneapi.models.email_key import Folded, normal, spellings
+from oneapi.models.lists import begins
 
 
 class Role(IntEnum):
@@ -108,9 +109,8 @@ def by_access_token_hash(session: Session, hashed: str) -> User | None:
 
 def matching(keyword: str) -> ColumnElement[bool]:
     """A condition for the search box: a prefix of name, e-mail or display name, or exactly the id."""
-    prefix = keyword.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    tests = [column.like(prefix, escape="\\") for column in (User.username, User.display_name)]
-    tests.append(EMAIL_KEY.like(prefix.strip().lower(), escape="\\"))
+    tests = [begins(column, keyword) for column in (User.username, User.display_name)]
+    tests.append(begins(EMAIL_KEY, keyword.strip().lower()))
     return or_(*tests, User.id == int(keyword)) if keyword.isdecimal() and len(keyword) < 18 else or_(*tests)
 
 

@@ -240,7 +240,11 @@ def fetch(id: int) -> Response:
 def fetch_new() -> Response:
     """The same for a channel that is not saved yet, with the key as it was typed."""
     values = data(None, type=request.form.get("type", type=int) or 1, typed=True, like=(like := _like()))
-    written = channel_input.read(None, {})
+    errors: dict[str, str] = {}
+    written = channel_input.read(None, errors)
+    errors.pop("models", None)  # they are what is asked for
+    if errors:
+        return sheet("channels/form.html", status=422, **(values | {"errors": errors}))
     try:
         if like is not None:
             written |= channel_input.copied(like, written)

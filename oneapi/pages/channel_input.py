@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import request
 from flask_babel import gettext as _
@@ -11,7 +10,7 @@ from flask_babel import gettext as _
 from oneapi import vendors
 from oneapi.access import actor
 from oneapi.actions import channel_keys, channels, columns
-from oneapi.fields import Field
+from oneapi.fields import Field, address, parsed
 from oneapi.models import channel
 from oneapi.models.channel import Channel, Status
 from oneapi.pages import complaints
@@ -117,7 +116,7 @@ def json_complaint(text: str) -> str:
     if not text.strip():
         return ""
     try:
-        value = json.loads(text)
+        value = parsed(text)
     except json.JSONDecodeError as error:
         before = text[: error.pos].rstrip()
         if before.endswith(",") and text[error.pos : error.pos + 1] in ("}", "]"):
@@ -127,6 +126,8 @@ def json_complaint(text: str) -> str:
         else:
             why = _("expected something else here.")
         return _("Line %(line)s, column %(column)s: %(why)s", line=error.lineno, column=error.colno, why=why)
+    except ValueError:  # nested too deeply, or a number of thousands of digits
+        return _("Give a JSON object: names and values in braces.")
     return "" if isinstance(value, dict) else _("Give a JSON object: names and values in braces.")
 
 
@@ -137,10 +138,7 @@ def _name(text: str, vendor: Vendor) -> str:
 def _address(text: str, vendor: Vendor) -> str:
     if not text:
         return _("This provider needs an address.") if vendor.needs_base_url else ""
-    parts = urlsplit(text)
-    return (
-        "" if parts.scheme in ("http", "https") and parts.netloc else _("Give an address that begins with http:// or https://.")
-    )
+    return _("Give an address that begins with http:// or https://.") if address(text) else ""
 
 
 # What is looked at as soon as a field is left, and again when all is sent.

@@ -17,7 +17,7 @@ from oneapi.actions import channels, undo
 from oneapi.actions import unpriced as actions_unpriced
 from oneapi.db import db
 from oneapi.doors import GuardedBlueprint
-from oneapi.fields import Invalid
+from oneapi.fields import Invalid, integer
 from oneapi.messages import Refused
 from oneapi.models import browse, channel
 from oneapi.models.channel import Channel, Status
@@ -41,11 +41,8 @@ COLUMNS = (
 
 def _view() -> lists.View:
     view = lists.view("/channel", FILTERS, browse.CHANNEL_SORTS, "-priority")
-    return (
-        view
-        if view["type"].isdecimal() or not view["type"]
-        else lists.view("/channel", FILTERS | {"type": ()}, browse.CHANNEL_SORTS, "-priority")
-    )
+    known = not view["type"] or view.number("type") is not None
+    return view if known else lists.view("/channel", FILTERS | {"type": ()}, browse.CHANNEL_SORTS, "-priority")
 
 
 @bp.route("/channel", allow=Role.ADMIN)
@@ -236,7 +233,10 @@ def bulk() -> Response:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.lstrip("-").isdecimal() else abort(422, _("Give a whole number."))
+    try:
+        return integer(text)
+    except ValueError:
+        abort(422, _("Give a whole number."))
 
 
 def _models(row: Channel, *, more: str = "", less: str = "") -> str:

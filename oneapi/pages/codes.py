@@ -14,6 +14,7 @@ from oneapi.access import actor
 from oneapi.actions import topups, undo
 from oneapi.db import db
 from oneapi.doors import GuardedBlueprint
+from oneapi.fields import integers
 from oneapi.messages import Refused
 from oneapi.models import browse, redemption
 from oneapi.models.redemption import Redemption, Status
@@ -78,7 +79,11 @@ def edit(id: int) -> Response:
 def _read(errors: dict[str, str]) -> dict[str, Any]:
     form = request.form
     values = {"name": form.get("name", "").strip(), "quota": complaints.whole(form, "quota", errors, low=1)}
-    values["expired_time"] = spans.moment("expired_time") if form.get("expired_time") else -1
+    values["expired_time"] = -1
+    if form.get("expired_time", "").strip():
+        values["expired_time"] = spans.moment("expired_time")
+        if not values["expired_time"]:
+            errors["expired_time"] = _("Give a date and a time.")
     return values
 
 
@@ -105,7 +110,7 @@ def create() -> Response:
 @bp.route("/redemption/created", allow=Role.ADMIN)
 def created() -> Response:
     """The codes of one making: to copy, print or keep as a file."""
-    ids = [int(id) for id in request.args.get("ids", "").split(",") if id.isdecimal()][:100]
+    ids = integers(request.args.get("ids", ""), 100)
     made = browse.codes_by_id(db.session(), ids) or abort(404)
     if request.args.get("format") in ("csv", "txt"):
         return _file(made, request.args["format"])
@@ -176,7 +181,7 @@ def delete_used() -> Response:
 @bp.route("/redemption/keys", allow=Role.ADMIN)
 def keys() -> Response:
     """Codes of the ticked rows, one a line, for copying."""
-    ids = [int(id) for id in request.args.get("ids", "").split(",") if id.isdecimal()][:1000]
+    ids = integers(request.args.get("ids", ""), 1000)
     return Response("\n".join(row.key for row in browse.codes_by_id(db.session(), ids)), mimetype="text/plain")
 
 

@@ -79,7 +79,7 @@ def edit() -> Response:
 def save() -> Response:
     errors: dict[str, str] = {}
     name = request.form.get("name", "").strip()
-    if not 1 <= len(name) <= 32 or "," in name:
+    if not 1 <= len(name) <= 32 or complaints.lines(name) != [name]:
         errors["name"] = _("Give 1 to 32 characters without a comma.")
     ratio = figure(request.form.get("ratio", ""), "ratio", errors)
     limits = {limit: complaints.whole(request.form, limit, errors, default=0) for limit in LIMITS}

@@ -7,6 +7,8 @@ from urllib.parse import urlencode
 
 from flask import request
 
+from oneapi.fields import integer
+
 SIZES = (25, 50, 100)
 
 
@@ -47,8 +49,11 @@ class View:
         return self.args.get(name, "")
 
     def number(self, name: str) -> int | None:
-        text = self.args.get(name, "")
-        return int(text) if text.isascii() and text.lstrip("-").isdecimal() and len(text) < 16 else None
+        """The number in a filter; None when there is none."""
+        try:
+            return integer(self.args.get(name, ""))
+        except ValueError:
+            return None
 
     def url(self, **changes: Any) -> str:
         """This list with changes, empty values and defaults left out. Every change but one of the page leads to page one."""

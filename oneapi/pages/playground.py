@@ -70,4 +70,6 @@ def receipt(id: str) -> Response:
     with access.state().databases.logs() as session:
         row = log.recent(session, current_user.id, id)
     unpriced = row is not None and bool(explain.parsed(row).get("unpriced"))
+    if row is None:
+        return Response(_("No request with this id is in the log yet."), 404, mimetype="text/plain")
     return fragment("playground/index.html", "receipt", status=200 if row else 404, row=row, unpriced=unpriced)

@@ -12,7 +12,7 @@ from oneapi import access, settings
 from oneapi.access import actor
 from oneapi.actions import options
 from oneapi.doors import GuardedBlueprint
-from oneapi.fields import Invalid
+from oneapi.fields import Invalid, parsed
 from oneapi.messages import Refused
 from oneapi.models.user import Role
 from oneapi.pages import channel_input, complaints, prices
@@ -83,7 +83,7 @@ def look() -> Response:
 def _uploaded(data: bytes) -> tuple[dict[str, str], str]:
     """The tables in a file as this page exports it, and what is wrong with it. A table it lacks stays as it is."""
     try:
-        found = json.loads(data)
+        found = parsed(data)
     except ValueError:
         found = None
     if not isinstance(found, dict) or not found.keys() & TABLES.keys():

@@ -20,6 +20,7 @@ from oneapi.models.user import Role
 from oneapi.pages import complaints, lists, recent
 from oneapi.pages.render import back, done, page, sheet, toast
 from oneapi.relay import meter, pricing
+from oneapi.settings import LARGEST_RATIO
 from oneapi.state import Snapshot
 
 bp = GuardedBlueprint("prices", __name__)
@@ -35,7 +36,6 @@ TABLES = {
     "ImageRatio": "image_ratio",
     "CallPrice": "call_price",
 }
-MOST = 1e9
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,9 @@ def figure(text: str, name: str, errors: dict[str, str]) -> float | None:
         value = float(text)
     except ValueError:
         value = -1
-    if not 0 <= value <= MOST:
+    if value > LARGEST_RATIO:
+        errors[name] = _("Give a number from %(low)s to %(high)s.", low=0, high=LARGEST_RATIO)
+    elif not value >= 0:
         errors[name] = _("Give a number of 0 or more.")
     return value
 

@@ -3,15 +3,16 @@
 import json
 import re
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, flash, g, get_flashed_messages, redirect, request
 from markupsafe import Markup
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, UnprocessableEntity
 
 from oneapi import access
+from oneapi.fields import Invalid, split_address
+from oneapi.messages import Refused
 from oneapi.models import Missing
-from oneapi.pages import api_errors
+from oneapi.pages import api_errors, complaints
 
 POLICY = {
     "default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "img-src": "'self' data:", "font-src": "'self'",
@@ -118,7 +119,7 @@ def done(where: str) -> Response:
 
 def back(to: str, *drop: str) -> str:
     """The address of the list someone came from, filters kept, or `to` when they came from elsewhere."""
-    current = urlsplit(request.headers.get("HX-Current-URL") or request.headers.get("Referer") or "")
+    current = split_address(request.headers.get("HX-Current-URL") or request.headers.get("Referer") or "")
     if current.path != to or current.netloc not in ("", request.host):
         return to
     gone = ("edit", "id", "add", "like", "tests", "balance", "keys", *drop)
@@ -142,7 +143,7 @@ def allow(directive: str, *sources: str) -> None:
 
 def origin(address: str) -> str:
     """Scheme and host of an address, for a policy; empty when it has none."""
-    parts = urlsplit(address)
+    parts = split_address(address)
     known = parts.scheme in ("http", "https") and HOST.fullmatch(parts.netloc)
     return f"{parts.scheme}://{parts.netloc}" if known else ""
 
@@ -182,6 +183,11 @@ def _failed(error: Exception) -> Any:
     return tell(answer, {"toast": {"kind": "bad", "text": said or title, "id": access.request_id()}})
 
 
+def _refused(error: Refused | Invalid) -> Any:
+    """What an action refuses where no form shows it."""
+    return _failed(UnprocessableEntity(" ".join(complaints.of(error).values())))
+
+
 def _panel(place: Place, status: int, title: str, why: str) -> Response:
     again = request.full_path.rstrip("?")
     data = {"title": Markup(title), "why": Markup(why), "again": again, "target": place.target, "swap": place.swap}
@@ -192,7 +198,9 @@ def _panel(place: Place, status: int, title: str, why: str) -> Response:
 
 def init(app: Flask) -> None:
     app.after_request(_headers)
-    for status in (400, 401, 403, 404, 405, 413, 429, 500):
+    for status in (400, 401, 403, 404, 405, 413, 422, 429, 500):
         app.register_error_handler(status, _failed)
+    for kind in (Refused, Invalid):
+        app.register_error_handler(kind, _refused)
     app.register_error_handler(Missing, _failed)
     app.jinja_env.globals.update(flashed=get_flashed_messages, request_id=access.request_id)

@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from flask import request
-from flask_babel import get_timezone
+from flask import abort, request
+from flask_babel import get_timezone, gettext
 from flask_babel import lazy_gettext as _
 
 from oneapi import access
+from oneapi.actions import LATEST
+from oneapi.fields import integer
 
 HOUR, DAY = 3600, 86400
+LONGEST = 20 * 366 * DAY  # of a custom span: a chart of it has a bar for each week
 PRESETS = {"1h": HOUR, "24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY}
 WORDS = {
     "1h": _("Last hour"),
@@ -49,14 +52,19 @@ class Span:
 
 
 def read(default: str = "7d", *, longest: int = 0) -> Span:
-    """The span of this request; a custom one that is no span counts as the default."""
+    """The span of this request; a custom one without a beginning or an end, or with none between, counts as the default.
+
+    Aborts with 422 when a bound is given that is not a date.
+    """
     now = int(access.state().clock())
     zone = get_timezone()
     shift = datetime.fromtimestamp(now, UTC).astimezone(zone).utcoffset()
     offset = int(shift.total_seconds()) if shift else 0
     name = request.values.get("range", default)
-    since, until = moment("from"), moment("to")
-    if name == "custom" and since and until and since < until:
+    since, until = (_bound(each) for each in ("from", "to")) if name == "custom" else (0, 0)
+    if since and until and since < until:
+        until = min(until, now + DAY if since < now else since + LONGEST)
+        since = max(since, until - LONGEST)
         return Span(name, max(since, until - longest) if longest else since, until, offset)
     if name == "all" and not longest:
         return Span(name, 0, now + HOUR, offset)
@@ -65,11 +73,24 @@ def read(default: str = "7d", *, longest: int = 0) -> Span:
 
 
 def moment(name: str) -> int:
-    """A moment in the query: UTC seconds, or what a date-time input sends, in the reader's zone."""
-    text = request.values.get(name, "")
-    if text.isascii() and text.isdecimal() and len(text) < 12:
-        return int(text)
+    """A moment in a form or query: UTC seconds, or what a date-time input sends, in the reader's zone.
+
+    Returns 0 for what is not a date from 1970 to 9999.
+    """
+    text = request.values.get(name, "").strip()
     try:
-        return int(datetime.fromisoformat(text).replace(tzinfo=get_timezone()).timestamp())
-    except ValueError:
+        if text.isascii() and text.isdecimal():
+            seconds = integer(text)
+        else:
+            seconds = int(datetime.fromisoformat(text).replace(tzinfo=get_timezone()).timestamp())
+    except (ValueError, OverflowError):
         return 0
+    return seconds if 0 < seconds <= LATEST else 0
+
+
+def _bound(name: str) -> int:
+    """A moment of a custom span; aborts with 422 when the text is not a date, as another span would answer another question."""
+    found, text = moment(name), request.values.get(name, "").strip()
+    if text and not found:
+        abort(422, gettext("%(text)s is not a date and a time.", text=text[:40]))
+    return found

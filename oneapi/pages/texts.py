@@ -12,6 +12,10 @@ from flask_babel import format_timedelta, get_locale, get_timezone, gettext
 from markupsafe import Markup
 
 from oneapi import access
+from oneapi.actions import LATEST
+
+DAY = 86400
+EARLIEST = -62135596800  # the beginning of the year 1, UTC seconds
 
 
 def money(quota: float | None, digits: int | None = None) -> str:
@@ -63,8 +67,12 @@ def percent(part: float, whole: float, digits: int = 1) -> str:
     return f"{100 * part / whole:.{digits}f}%" if whole else "–"
 
 
-def _local(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC).astimezone(get_timezone() or ZoneInfo("UTC"))
+def _local(seconds: float) -> datetime:
+    """A moment in the reader's zone. What no calendar holds, such as milliseconds, is shown as the first or the last day."""
+    try:
+        return datetime.fromtimestamp(min(max(seconds, EARLIEST), LATEST), UTC).astimezone(get_timezone() or ZoneInfo("UTC"))
+    except (ValueError, OverflowError):  # of a zone east or west of that day
+        return datetime.fromtimestamp(min(max(seconds, EARLIEST + DAY), LATEST - DAY), UTC)
 
 
 def clock(seconds: int | None, pattern: str = "%Y-%m-%d %H:%M:%S") -> str:
@@ -96,7 +104,7 @@ def ago(seconds: int | None, *, never: str | None = None) -> Markup:
 
 
 def relative(seconds: int) -> str:
-    away = int(seconds - access.state().clock())
+    away = int(min(max(seconds, EARLIEST), LATEST) - access.state().clock())
     if abs(away) < 45:
         return gettext("just now") if away <= 0 else gettext("in a moment")
     return format_timedelta(away, add_direction=True, threshold=1.1)

@@ -13,6 +13,7 @@ from oneapi.access import actor
 from oneapi.actions import act, record, tokens, undo
 from oneapi.db import db
 from oneapi.doors import GuardedBlueprint
+from oneapi.fields import LARGEST, integer, integers
 from oneapi.messages import Refused
 from oneapi.models import browse, token
 from oneapi.models.token import Status, Token
@@ -118,12 +119,20 @@ def _read(row: Token | None) -> tuple[dict[str, Any], dict[str, str]]:
     return values, errors
 
 
+def _after(seconds: str) -> int:
+    """The time so many seconds from now; what is not a number of seconds is beyond every time, so that it is refused."""
+    try:
+        return _now() + integer(seconds)
+    except ValueError:
+        return LARGEST
+
+
 def _expiry(row: Token | None, errors: dict[str, str]) -> int:
     chosen = request.form.get("expiry", "never")
     if chosen == "never":
         return -1
     if chosen.isdecimal():
-        return _now() + int(chosen)
+        return _after(chosen)
     if chosen == "keep" and row is not None:
         return row.expired_time
     at = spans.moment("expired_time")
@@ -134,7 +143,7 @@ def _expiry(row: Token | None, errors: dict[str, str]) -> int:
 
 @bp.route("/token/created", allow=Role.USER)
 def created() -> Response:
-    ids = [int(id) for id in request.args.get("ids", "").split(",") if id.isdecimal()][:100]
+    ids = integers(request.args.get("ids", ""), 100)
     return sheet("tokens/created.html", **_created([token.owned(db.session(), id, current_user.id) for id in ids] or abort(404)))
 
 
@@ -158,7 +167,7 @@ def reveal(id: int) -> Response:
 @bp.route("/token/keys", allow=Role.USER)
 def reveal_many() -> Response:
     """Name and key of several, one a line."""
-    ids = [int(id) for id in request.args.get("ids", "").split(",") if id.isdecimal()][:100]
+    ids = integers(request.args.get("ids", ""), 100)
     rows = [token.owned(db.session(), id, current_user.id) for id in ids]
     _looked(rows)
     return Response("\n".join(f"{row.name}\tsk-{row.key}" for row in rows), mimetype="text/plain")
@@ -263,9 +272,13 @@ def _change(ids: list[int], action: str) -> Response:
     if action == "models":
         values: dict[str, Any] = {"models": ",".join(complaints.lines(request.form.get("models")))}
     else:
-        values = {"expired_time": _now() + int(seconds) if seconds.isdecimal() and int(seconds) else -1}
-    for id in ids:
-        tokens.update(access.state(), actor(), id, values)
+        values = {"expired_time": _after(seconds) if seconds.strip("0") else -1}
+    try:
+        for id in ids:
+            tokens.update(access.state(), actor(), id, values)
+    except Refused as error:
+        toast(next(iter(complaints.of(error).values())), "bad")
+        return done(back("/token"))
     toast(_("%(n)s keys changed", n=len(ids)))
     return done(back("/token"))
 

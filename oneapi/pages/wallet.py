@@ -1,7 +1,7 @@
 """The wallet: what is left, codes, buying, inviting, and what moved the balance."""
 
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 from uuid import uuid4
 
 from flask import Response, redirect, request
@@ -13,6 +13,7 @@ from oneapi.access import actor
 from oneapi.actions import accounts, topups
 from oneapi.db import db
 from oneapi.doors import GuardedBlueprint
+from oneapi.fields import split_address
 from oneapi.messages import Refused
 from oneapi.models import browse
 from oneapi.models.user import Role
@@ -62,7 +63,7 @@ def buy() -> Response:
         toast(_("The administrator has set no shop. Ask them for a code."), "bad")
         return done("/topup")
     who = {"username": current_user.username, "user_id": current_user.id, "transaction_id": str(uuid4())}
-    return redirect(link + ("&" if urlsplit(link).query else "?") + urlencode(who), 303)  # type: ignore[return-value]
+    return redirect(link + ("&" if split_address(link).query else "?") + urlencode(who), 303)  # type: ignore[return-value]
 
 
 @bp.route("/topup/invite", methods=["POST"], allow=Role.USER)

@@ -8,6 +8,7 @@ from oneapi.catalog import images, limits
 from oneapi.catalog.fees import NONE as NO_FEES
 from oneapi.catalog.fees import PER_DOLLAR, Fees
 from oneapi.catalog.prices import Overrides, Price
+from oneapi.fields import MOST
 from oneapi.settings import Settings
 from oneapi.vendors.counts import doubtful as doubtful
 from oneapi.vendors.counts import usage as usage
@@ -124,7 +125,7 @@ def calls(tariff: Tariff, used: Usage) -> tuple[list[Json], tuple[str, ...]]:
 def _rounded(exact: float, ratio: float, used: Usage) -> int:
     if used.prompt + used.completion == 0:
         return 0
-    cost = math.ceil(round(exact, 6))  # 3.0000000000000004 is 3
+    cost = math.ceil(round(min(exact, MOST), 6))  # 3.0000000000000004 is 3
     return max(cost, 1) if ratio else cost
 
 
@@ -137,7 +138,7 @@ def per_call(tariff: Tariff, calls: int, factor: float = 1.0) -> Charge:
     each = int(
         (tariff.price.per_call if tariff.price.per_call is not None else tariff.price.ratio) * tariff.group * factor * 1000
     )
-    return Charge(each * calls, [line("image" if factor != 1.0 else "call", calls, each)])
+    return Charge(min(each * calls, MOST), [line("image" if factor != 1.0 else "call", calls, each)])
 
 
 def pictures(tariff: Tariff, body: Json, answer: Json) -> Charge:
@@ -162,7 +163,7 @@ def drawings(tariff: Tariff, body: Json, n: int) -> Charge:
 def speech(tariff: Tariff, text: str) -> Charge:
     """The cost of speaking a text: one ratio unit a character."""
     each = tariff.price.ratio * tariff.group
-    return Charge(int(len(text) * each), [line("character", len(text), each)])
+    return Charge(int(min(len(text) * each, MOST)), [line("character", len(text), each)])
 
 
 def whole(value: Any, default: int) -> int:

@@ -47,7 +47,9 @@ def test_filters_narrow_the_list(browse: Any, alice: Any, served_once: Any) -> N
     assert f"log-{served_once.id}" in browser.get("/log?model=gpt-4o-mini").text
     assert f"log-{served_once.id}" not in browser.get("/log?model=other").text
     assert f"log-{served_once.id}" in browser.get(f"/log?q={served_once.request_id}").text
-    assert browser.get("/log?range=custom&from=1&to=nonsense&min_ms=x").status_code == 200
+    assert browser.get("/log?range=custom&from=1&to=&min_ms=x").status_code == 200
+    refused = browser.get("/log?range=custom&from=1&to=nonsense")
+    assert refused.status_code == 422 and "nonsense is not a date and a time." in refused.text
 
 
 def test_older_rows_come_by_key(browse: Any, alice: Any, served_once: Any) -> None:
