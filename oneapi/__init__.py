@@ -44,6 +44,7 @@ def _opened(settings: config.Config, now: int) -> tuple[Flask, Databases]:
         migrate.upgrade(databases, settings, now=now)
     else:
         migrate.require(databases)
+    migrate.meet_charsets(databases)
     return app, databases
 
 

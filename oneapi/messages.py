@@ -31,6 +31,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "too_many": ("请求过于频繁，请在 {seconds} 秒后重试", "Too many requests. Try again in {seconds} seconds."),
     "must_change_password": ("请先修改初始密码", "Choose a new password first."),
     "internal": ("服务器内部错误，请求 ID：{id}", "Something went wrong on our side. Request id: {id}"),
+    "unstorable": (
+        "数据库无法存储其中的某个字符：请管理员运行 flask --app wsgi db-convert-charset",
+        "The database cannot hold one of these characters. An administrator can convert it: flask --app wsgi db-convert-charset.",
+    ),
     # Input
     "invalid_parameter": ("无效的参数", "invalid parameter"),
     "wrong_type": ("无效的参数：{field} 应为{kind_zh}", "invalid parameter: {field} must be {kind}"),

@@ -18,7 +18,7 @@ from oneapi import settings
 from oneapi.config import Config
 from oneapi.db import Databases, Unfit, cause, trouble
 from oneapi.fields import Invalid
-from oneapi.models import Base, account, channel, deadline, ledger, option, origin, schema, token, user, version
+from oneapi.models import Base, account, channel, charset, deadline, ledger, option, origin, schema, token, user, version
 from oneapi.models.deadline import Unanswered
 
 log = logging.getLogger(__name__)
@@ -119,6 +119,41 @@ def shared_emails(databases: Databases) -> list[str]:
         "They sign in with their user names. Leave the address to one of them, or give each its own."
         for email, owners in found
     ]
+
+
+def charset_lines(databases: Databases) -> list[str]:
+    """Return a line for each table of ours on MySQL that cannot hold every text, with what to do."""
+    return [
+        f"{engine.url.database}: table {table} is {name}, which cannot hold every character: "
+        "run `flask --app wsgi db-convert-charset`"
+        for engine, _, tables in _narrow(databases)
+        for table, name in tables.items()
+    ]
+
+
+def meet_charsets(databases: Databases) -> None:
+    """Warn of tables that cannot hold every text, and fit what is searched in them and logged. Called once at the start."""
+    for line in charset_lines(databases):
+        log.warning("%s", line)
+    for engine, _, tables in _narrow(databases):
+        charset.watch(engine, tables)
+
+
+def convert_charsets(databases: Databases) -> Iterator[str]:
+    """Convert such tables one after the other; what is done stays done when stopped. Yields a line before each."""
+    for engine, _, tables in _narrow(databases):
+        for table, name in tables.items():
+            yield f"{engine.url.database}: converting {table} from {name}"
+            with _explained(engine, f"conversion of {table} in"), _connected(engine) as connection:
+                charset.convert(connection, table)
+
+
+def _narrow(databases: Databases) -> Iterator[tuple[Engine, tuple[str, ...], dict[str, str]]]:
+    for engine, only in _parts(databases):
+        if engine.dialect.name == "mysql":
+            with _connected(engine) as connection:
+                tables = charset.narrow(connection)
+            yield engine, only, {table: name for table, name in tables.items() if not only or table in only}
 
 
 def log_indexes(databases: Databases) -> Iterator[str]:

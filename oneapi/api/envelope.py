@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Response, request
+from sqlalchemy.exc import DataError
 from werkzeug.exceptions import HTTPException
 
 from oneapi import access, doors, messages
 from oneapi.doors import GuardedBlueprint
 from oneapi.fields import Invalid, integer, parsed, storable
 from oneapi.messages import Refused
-from oneapi.models import Missing
+from oneapi.models import Missing, charset
 from oneapi.wire import VendorError
 
 log = logging.getLogger(__name__)
@@ -189,6 +190,12 @@ def _crashed(error: BaseException) -> Response:
     return fail("internal", status=500, id=access.request_id())
 
 
+def _unstorable(error: DataError) -> Response:
+    if not charset.unstorable(error):
+        raise error
+    return fail("unstorable", status=400)
+
+
 # Refusals that are not answered with 200.
 STATUSES = {"state_differs": 403, "balance_too_high": 400, "first_password_is_local": 403, "no_right_to_top_up": 403}
 HANDLERS: dict[Any, Callable[[Any], Response]] = {
@@ -197,6 +204,7 @@ HANDLERS: dict[Any, Callable[[Any], Response]] = {
     Missing: lambda error: fail("not_found"),
     VendorError: lambda error: answer({"success": False, "message": error.message}),
     HTTPException: _http,
+    DataError: _unstorable,
     500: _crashed,
 }
 

@@ -10,7 +10,7 @@ from flask import Flask
 from oneapi import config, db, migrate
 from oneapi.cli.archive import archive
 from oneapi.cli.channels import channels_group
-from oneapi.cli.databases import backup, db_check, db_upgrade, ledger_group, log_indexes
+from oneapi.cli.databases import backup, db_check, db_convert_charset, db_upgrade, ledger_group, log_indexes
 from oneapi.cli.options import set_option
 from oneapi.cli.people import create_token, create_user, reset_root_password
 from oneapi.cli.prices import price_book
@@ -38,7 +38,8 @@ def wanted() -> bool:
 ledger_group.add_command(archive)
 
 COMMANDS: tuple[click.Command, ...] = (
-    db_check, db_upgrade, log_indexes, backup, ledger_group, reset_root_password, create_user, create_token, channels_group, job,
+    db_check, db_upgrade, db_convert_charset,
+    log_indexes, backup, ledger_group, reset_root_password, create_user, create_token, channels_group, job,
     node, set_option, price_book,
 )  # fmt: skip
 

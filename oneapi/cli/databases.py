@@ -1,4 +1,4 @@
-"""Commands for databases: db-check, db-upgrade, log-indexes, backup, ledger verify."""
+"""Commands for databases: db-check, db-upgrade, db-convert-charset, log-indexes, backup, ledger verify."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ def db_check() -> None:
     databases = opened()[1]
     lines = migrate.plan(databases)
     click.echo("\n".join(lines) or "Nothing to do: the database is of this version.")
-    for line in migrate.shared_emails(databases):
+    for line in (*migrate.charset_lines(databases), *migrate.shared_emails(databases)):
         click.echo(line)
 
 
@@ -30,6 +30,15 @@ def db_upgrade() -> None:
     lines = migrate.plan(databases)
     migrate.upgrade(databases, settings, now=int(datetime.now(UTC).timestamp()))
     click.echo("\n".join(lines) or "Nothing to do: the database is of this version.")
+
+
+@click.command("db-convert-charset")
+@plainly
+def db_convert_charset() -> None:
+    """Make the tables of a MySQL database utf8mb4, one after the other. It can be stopped and started again."""
+    for line in migrate.convert_charsets(opened()[1]):
+        click.echo(line)
+    click.echo("Every table is utf8mb4. Restart the servers that run.")
 
 
 @click.command("log-indexes")

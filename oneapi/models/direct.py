@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from oneapi.models import charset
+
 Values = Mapping[str, Any] | list[dict[str, Any]]
 
 # (statement, dialect) → its text, and the order of its parameters where they have no names. Statements are module constants.
@@ -21,14 +23,16 @@ class Direct:
     `lost` is told when the connection turns out to be broken.
     """
 
-    def __init__(self, dialect: Any, connection: Any, lost: Callable[[BaseException], Any]):
+    def __init__(self, dialect: Any, connection: Any, lost: Callable[[BaseException], Any], narrow: str = ""):
         self.dialect, self._connection, self._lost = dialect, connection, lost
+        self._narrow = narrow  # the character set of the logs where it is not utf8mb4: see charset.py
         self._cursor = connection.cursor()
 
     @classmethod
     def of(cls, connection: Connection) -> "Direct":
         """The transaction that SQLAlchemy began on a connection."""
-        return cls(connection.dialect, connection.connection, connection.invalidate)
+        narrow = connection.get_execution_options().get("narrow_logs", "")
+        return cls(connection.dialect, connection.connection, connection.invalidate, narrow)
 
     @classmethod
     def alone(cls, engine: Engine) -> "Direct":
@@ -59,7 +63,9 @@ class Direct:
         return self
 
     def insert(self, statement: Any, names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-        """Insert rows whose values are in the order of `names`, which is that of the table's columns."""
+        """Insert rows into the logs; their values are in the order of `names`, which is that of the table's columns."""
+        if self._narrow:
+            rows = [tuple(charset.fitted(self._narrow, row, "?")) for row in rows]
         text, order = self._compiled(statement, dict.fromkeys(names))
         self._try(self._cursor.executemany, text, rows if order else [dict(zip(names, row, strict=True)) for row in rows])
 

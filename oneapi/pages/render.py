@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 from flask import Flask, Response, current_app, flash, g, get_flashed_messages, redirect, request
 from markupsafe import Markup
+from sqlalchemy.exc import DataError
 from werkzeug.exceptions import HTTPException, UnprocessableEntity
 
 from oneapi import access
 from oneapi.fields import Invalid, split_address
 from oneapi.messages import Refused
-from oneapi.models import Missing
+from oneapi.models import Missing, charset
 from oneapi.pages import api_errors, complaints
 
 POLICY = {
@@ -188,6 +189,12 @@ def _refused(error: Refused | Invalid) -> Any:
     return _failed(UnprocessableEntity(" ".join(complaints.of(error).values())))
 
 
+def _unstorable(error: DataError) -> Any:
+    if not charset.unstorable(error):
+        raise error
+    return _refused(Refused("unstorable"))
+
+
 def _panel(place: Place, status: int, title: str, why: str) -> Response:
     again = request.full_path.rstrip("?")
     data = {"title": Markup(title), "why": Markup(why), "again": again, "target": place.target, "swap": place.swap}
@@ -203,4 +210,5 @@ def init(app: Flask) -> None:
     for kind in (Refused, Invalid):
         app.register_error_handler(kind, _refused)
     app.register_error_handler(Missing, _failed)
+    app.register_error_handler(DataError, _unstorable)
     app.jinja_env.globals.update(flashed=get_flashed_messages, request_id=access.request_id)
