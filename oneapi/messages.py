@@ -180,6 +180,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "domains_incomplete": ("无法启用邮箱域名限制，请先填入限制的邮箱域名！", "Fill in the allowed e-mail domains first."),
     "wechat_incomplete": ("无法启用微信登录，请先填入微信登录相关配置信息！", "Fill in the WeChat server first."),
+    "sender_missing": (
+        "SMTP 账户 {account} 不是邮箱地址，请先填入发件人（SMTPFrom），例如 noreply@example.com",
+        "The SMTP account {account} is not an e-mail address. Set the sender (SMTPFrom) first, such as noreply@example.com.",
+    ),
     "turnstile_incomplete": (
         "无法启用 Turnstile 校验，请先填入 Turnstile 校验相关配置信息！",
         "Fill in Turnstile's keys first.",

@@ -16,7 +16,7 @@ from gevent.pool import Pool
 
 from oneapi import guarded, messages
 from oneapi.db import TROUBLE, begin_immediate
-from oneapi.mailer import MailError, send_mail
+from oneapi.mailer import MailError, send_mail, sender
 from oneapi.models import account, code
 from oneapi.state import State
 
@@ -201,18 +201,23 @@ def webhook(
     raise trouble
 
 
-def send_test(state: State, how: str, to: str = "", language: str = "") -> None:
-    """Send a test by mail, push or webhook and wait for it; raises MailError or FetchError with what went wrong."""
+def send_test(state: State, how: str, to: str = "", language: str = "") -> str:
+    """Send a test by mail, push or webhook, wait for it and return the receiver of a mail.
+
+    A mail goes to the sender when `to` is empty. Raises MailError or FetchError with what went wrong.
+    """
     system = state.settings.system_name
     subject, text = words("test", language, system=system)
     if how == "mail":
-        send_mail(state, to or state.settings.smtp_from or state.settings.smtp_account, subject, html.escape(text))
+        to = to or sender(state.settings)[1]
+        send_mail(state, to, subject, html.escape(text))
     elif how == "push":
         push(state, subject, text)
     elif how == "webhook":
         webhook(state, "test", subject, text, {"system": system}, pauses=TRIES[:1])  # somebody waits for it
     else:
         raise ValueError(how)
+    return to
 
 
 def signature(secret: str, body: bytes) -> str:

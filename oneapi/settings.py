@@ -2,12 +2,14 @@
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
+from oneapi import mailbox
 from oneapi.fields import MOST, Field, Invalid, address, at_least, between, names, parsed
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,29 @@ def _ports(value: str) -> str | None:
     for part in names(value):
         if not part.isascii() or not part.isdecimal() or not 0 < int(part[:9]) < 65536:
             return f"{part!r} is not a port; give numbers from 1 to 65535 with commas between."
+    return None
+
+
+def _one_line(value: str) -> str | None:
+    return None if value.isprintable() else "give one line without control characters."
+
+
+def _credential(value: str) -> str | None:
+    return None if not set(value) & set("\0\r\n") else "line breaks and NUL characters are not allowed."
+
+
+def _sender(value: str) -> str | None:
+    if not value.strip() or mailbox.sender(value):
+        return None
+    return f"{value!r} is not an e-mail address; give noreply@example.com, or One API <noreply@example.com>."
+
+
+def _mail_host(value: str) -> str | None:
+    host = value.strip()
+    if not host.isprintable() or set(host) & set("/@ ") or (":" in host and not re.fullmatch(r"[0-9A-Fa-f:.]+:[0-9A-Fa-f:.]*", host)):
+        return f"{value!r} is not a host name; give it alone, such as smtp.example.com. The port has a setting of its own."
+    if re.fullmatch(r"[^:]+:\d+", host):
+        return "give the host name alone; the port has a setting of its own."
     return None
 
 
@@ -62,7 +87,7 @@ def _section(title: str, *fields: Field) -> tuple[Field, ...]:
 FIELDS: tuple[Field, ...] = (
     *_section(
         "site",
-        _setting("SystemName", str, "One API", "System name", "Shown in the header, the browser's title and mails."),
+        _setting("SystemName", str, "One API", "System name", "Shown in the header, the browser's title and mails.", check=_one_line),
         _setting("ServerAddress", str, "http://localhost:3000", "Server address", "Public address of this server, used in links of mails and sign-in.", check=address),
         _setting("Logo", str, "", "Logo", "Address of an image."),
         _setting("Footer", str, "", "Footer", "HTML or Markdown below every page.", multiline=True),
@@ -114,11 +139,12 @@ FIELDS: tuple[Field, ...] = (
     ),
     *_section(
         "notices",
-        _setting("SMTPServer", str, "", "SMTP server", "Host name; without it no mail is sent."),
-        _setting("SMTPPort", int, 587, "SMTP port", "465 speaks TLS from the start, others STARTTLS.", check=between(1, 65535)),
-        _setting("SMTPAccount", str, "", "SMTP account", "User name at the mail server."),
-        _setting("SMTPFrom", str, "", "Sender", "Empty takes the account."),
-        _setting("SMTPToken", str, "", "SMTP password", "Password or app token of the account.", secret=True),
+        _setting("SMTPServer", str, "", "SMTP server", "Host name; without it no mail is sent.", check=_mail_host),
+        _setting("SMTPPort", int, 587, "SMTP port", "Usually 587, or 465 for TLS from the start.", check=between(1, 65535)),
+        _setting("SMTPSecurity", str, "automatic", "SMTP encryption", "automatic: TLS from the start at port 465, else STARTTLS where the server offers it. none sends the password in clear.", choices=("automatic", "starttls", "tls", "none")),
+        _setting("SMTPAccount", str, "", "SMTP account", "User name at the mail server.", check=_credential),
+        _setting("SMTPFrom", str, "", "Sender", "An address, or a name and an address: One API <noreply@example.com>. Empty takes the account.", check=_sender),
+        _setting("SMTPToken", str, "", "SMTP password", "Password or app token of the account.", secret=True, check=_credential),
         _setting("SMTPCertificateCheck", bool, True, "Check the mail server's certificate", "Off trusts any certificate; only for servers in your own network."),
         _setting("MessagePusherAddress", str, "", "Message Pusher address", "The push address of a Message Pusher, for notices to root.", check=address),
         _setting("MessagePusherToken", str, "", "Message Pusher token", "The token that Message Pusher asks for.", secret=True),

@@ -270,6 +270,7 @@ CALLS: dict[str, Call] = {
     "GET /api/job/": Call("/api/job/", answers.JOBS),
     "POST /api/job/<name>": Call("/api/job/{job}", int, audited="job.begin"),
     "DELETE /api/job/<name>": Call("/api/job/sweep", False),
+    "POST /api/option/test_mail": Call("/api/option/test_mail", body={"to": "somebody@example.com"}),
     "GET /api/audit/": Call("/api/audit/?p=0&noun=option", [answers.AUDIT], listed=True),
 }
 # What a GET changes, a POST of the same address changes too.

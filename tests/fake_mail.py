@@ -28,11 +28,18 @@ class Mail:
 
 
 class Mailbox:
-    """with Mailbox() as box: ... box.mails. `tls` is a file of certificate and key: starttls, or TLS from the start."""
+    """with Mailbox() as box: ... box.mails. `tls` is a file of certificate and key: starttls, or TLS from the start.
 
-    def __init__(self, tls: str = "", *, implicit: bool = False, passwords: dict[str, str] | None = None):
+    `without` names AUTH mechanisms that are not offered, `utf8` offers SMTPUTF8, `refuses` is the answer to every receiver.
+    """
+
+    def __init__(
+        self, tls: str = "", *, implicit: bool = False, passwords: dict[str, str] | None = None, without: tuple[str, ...] = (),
+        utf8: bool = False, refuses: str = "",
+    ):  # fmt: skip
         self._file = Path(tempfile.mkstemp(suffix=".mails")[1])
-        self._options = {"tls": tls, "implicit": implicit, "passwords": passwords, "file": str(self._file)}
+        self._options: dict[str, Any] = {"tls": tls, "implicit": implicit, "passwords": passwords, "file": str(self._file)}
+        self._options |= {"without": without, "utf8": utf8, "refuses": refuses}
 
     def __enter__(self) -> "Mailbox":
         command = [sys.executable, __file__, json.dumps(self._options)]
@@ -52,9 +59,12 @@ class Mailbox:
 class Server:
     """What the process does."""
 
-    def __init__(self, tls: str, implicit: bool, passwords: dict[str, str] | None, file: str):
-        self.passwords, self.file = passwords or {}, file
-        options: dict[str, Any] = {"hostname": "127.0.0.1", "port": free_port()}
+    def __init__(
+        self, tls: str, implicit: bool, passwords: dict[str, str] | None, file: str, without: list[str], utf8: bool, refuses: str
+    ):  # fmt: skip
+        self.passwords, self.file, self.refuses = passwords or {}, file, refuses
+        options: dict[str, Any] = {"hostname": "127.0.0.1", "port": free_port(), "enable_SMTPUTF8": utf8}
+        options["auth_exclude_mechanism"] = without
         if passwords is not None:
             options |= {"authenticator": self.authenticate, "auth_required": True, "auth_require_tls": bool(tls) and not implicit}
         if tls:
@@ -68,12 +78,21 @@ class Server:
         success = self.passwords.get(session.account) == data.password.decode()
         return AuthResult(success=success, handled=success)  # what is not handled is answered with 535
 
+    async def handle_RCPT(  # noqa: N802
+        self, server: SMTP, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:  # fmt: skip
+        if self.refuses:
+            return self.refuses
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
     async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:  # noqa: N802  (aiosmtpd's name)
         message: Any = email.message_from_bytes(envelope.content, policy=default)
+        secure = server.transport.get_extra_info("ssl_object") is not None
         kept = {
             "sender": envelope.mail_from, "to": envelope.rcpt_tos, "subject": str(message["Subject"]),
             "text": message.get_content(),
-            "headers": {name: str(value) for name, value in message.items()}, "secure": session.ssl is not None,
+            "headers": {name: str(value) for name, value in message.items()}, "secure": secure,
             "account": getattr(session, "account", ""),
         }  # fmt: skip
         with open(self.file, "a") as file:

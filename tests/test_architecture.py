@@ -14,7 +14,7 @@ LEVELS = {
     1: ("wire", "fields", "catalog"),
     2: ("vendors", "dialects"),
     3: ("state", "snapshot", "settings", "models", "db", "config", "sealed", "migrate", "messages", "proxies",
-        "addresses"),
+        "addresses", "mailbox"),
     4: ("relay", "actions", "login", "notify", "mailer", "guarded", "fanout", "lifecycle", "intake", "handler", "response",
         "connections", "logs"),
     5: ("jobs", "chores", "access", "doors", "throttle", "server", "worker", "inputs"),

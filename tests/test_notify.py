@@ -21,7 +21,9 @@ from gevent.server import StreamServer
 
 from oneapi import notify
 from oneapi.actions import SYSTEM, options
+from oneapi.fields import Invalid
 from oneapi.guarded import FetchError
+from oneapi.messages import Refused
 from oneapi.models.user import User
 from oneapi.notify import MailError
 from oneapi.state import State
@@ -327,6 +329,104 @@ def test_a_server_that_is_not_there(state, put):
     put(**SENDER, SMTPPort="1")
     with pytest.raises(MailError):
         notify.send_mail(state, "a@example.com", "s", "b")
+
+
+@pytest.mark.parametrize("without", [(), ("PLAIN",), ("LOGIN",)], ids=["both", "LOGIN", "PLAIN"])
+@pytest.mark.parametrize("account", ["gateway@example.com", "b\u00fcro", "\u5bc6\u7801"])
+@pytest.mark.parametrize("password", ["p\u00e4ssw\u00f6rd", "\u5bc6\u7801abc", "pass"])
+def test_credentials_beyond_ascii_are_sent_as_utf_8(state, put, without, account, password):
+    with Mailbox(passwords={account: password}, without=without) as box:
+        put(SMTPFrom="gateway@example.com", SMTPServer="127.0.0.1", SMTPPort=str(box.port))
+        put(SMTPAccount=account, SMTPToken=password)
+        notify.send_mail(state, "a@example.com", "s", "b")
+        assert [mail.account for mail in box.mails] == [account]
+
+
+@pytest.mark.parametrize("auth", ["PLAIN", "LOGIN"])
+def test_any_port_speaks_tls_from_the_start_where_the_setting_says_so(state, put, certificate, auth):
+    without = tuple({"PLAIN", "LOGIN"} - {auth})
+    with Mailbox(certificate, implicit=True, passwords={"b\u00fcro": "p\u00e4ss"}, without=without) as box:
+        put(SMTPFrom="gateway@example.com", SMTPServer="127.0.0.1", SMTPPort=str(box.port), SMTPCertificateCheck="false")
+        put(SMTPAccount="b\u00fcro", SMTPToken="p\u00e4ss", SMTPSecurity="tls")
+        notify.send_mail(state, "a@example.com", "s", "b")
+        [mail] = box.mails
+    assert mail.secure and mail.account == "b\u00fcro"
+
+
+def test_a_server_without_tls_gets_no_password_unless_the_setting_says_none(state, put):
+    with Mailbox(passwords=PASSWORDS) as box:
+        put(**(SENDER | {"SMTPServer": "127.1"}), SMTPPort=str(box.port))
+        for security, reason in (("automatic", "offers no TLS"), ("starttls", "STARTTLS"), ("tls", "SMTPSecurity")):
+            put(SMTPSecurity=security)
+            with pytest.raises(MailError, match=reason):
+                notify.send_mail(state, "a@example.com", "s", "b")
+        put(SMTPSecurity="none")
+        notify.send_mail(state, "a@example.com", "s", "b")
+        assert [mail.account for mail in box.mails] == ["gateway@example.com"]
+
+
+SENDERS = {
+    "One API <noreply@example.com>": "One API <noreply@example.com>",
+    '"Gateway, Inc." <noreply@example.com>': '"Gateway, Inc." <noreply@example.com>',
+    "\u7f51\u5173 <noreply@example.com>": "\u7f51\u5173 <noreply@example.com>",
+    "<noreply@example.com>": "The system <noreply@example.com>",
+    " noreply@example.com ": "The system <noreply@example.com>",
+    "noreply@b\u00fccher.example": "The system <noreply@xn--bcher-kva.example>",
+    "Shop <noreply@B\u00dcCHER.example>": "Shop <noreply@xn--bcher-kva.example>",
+    "gateway@localhost": "The system <gateway@localhost>",
+}
+
+
+@pytest.mark.parametrize("given, header", SENDERS.items())
+def test_a_sender_may_have_a_name_and_a_domain_of_other_letters(state, put, given, header):
+    with Mailbox() as box:
+        put(SMTPFrom=given, SystemName="The system", SMTPServer="127.0.0.1", SMTPPort=str(box.port))
+        notify.send_mail(state, "a@b\u00fccher.example", "s", "b")
+        [mail] = box.mails
+    assert mail.headers["From"] == header and mail.to == ["a@xn--bcher-kva.example"]
+    assert mail.sender == header.rpartition("<")[2].rstrip(">")
+
+
+def test_an_address_of_other_letters_needs_a_server_that_takes_it(state, put):
+    put(SMTPFrom="gateway@example.com", SMTPServer="127.0.0.1")
+    with Mailbox() as box:
+        put(SMTPPort=str(box.port))
+        with pytest.raises(MailError, match="SMTPUTF8"):
+            notify.send_mail(state, "j\u00f6rg@example.com", "s", "b")
+    with Mailbox(utf8=True) as box:
+        put(SMTPPort=str(box.port))
+        notify.send_mail(state, "j\u00f6rg@example.com", "s", "b")
+        assert box.mails[0].to == ["j\u00f6rg@example.com"]
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("SMTPFrom", "One API"), ("SMTPFrom", "noreply@"), ("SMTPFrom", "a@example.com, b@example.com"),
+        ("SMTPFrom", "a@example.com\r\nBcc: b@example.com"), ("SystemName", "One\r\nAPI"), ("SystemName", "One\nAPI"),
+        ("SMTPServer", "smtp.example.com:465"), ("SMTPServer", "smtp://smtp.example.com"), ("SMTPSecurity", "ssl"),
+        ("SMTPToken", "a\0b"),
+    ],
+)  # fmt: skip
+def test_what_no_mail_could_be_sent_with_is_refused_when_saved(put, key, value):
+    with pytest.raises(Invalid, match="give|choose|not allowed"):
+        put(**{key: value})
+
+
+def test_an_account_that_is_no_address_needs_a_sender(state, put):
+    with pytest.raises(Refused) as refused:
+        put(SMTPServer="127.0.0.1", SMTPAccount="apikey")
+    assert "SMTPFrom" in refused.value.text("en") and state.settings.smtp_account == ""
+    put(SMTPServer="127.0.0.1", SMTPAccount="apikey", SMTPFrom="One API <noreply@example.com>")
+    with pytest.raises(Refused):
+        put(SMTPFrom="")
+
+
+def test_a_refused_receiver_is_told_in_the_words_of_the_server(state, put):
+    with Mailbox(refuses="550 5.1.1 No such user here") as box:
+        put(SMTPFrom="gateway@example.com", SMTPServer="127.0.0.1", SMTPPort=str(box.port))
+        with pytest.raises(MailError, match="550 5.1.1 No such user here"):
+            notify.send_test(state, "mail", "a@example.com")
 
 
 def test_facts_in_mails_are_text_and_links_are_links(state, put):

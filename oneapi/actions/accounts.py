@@ -11,10 +11,10 @@ from oneapi import proxies
 from oneapi.actions import Actor, act, amount, passwords, record, tokens, write_log
 from oneapi.actions.mails import counting, email_of, take
 from oneapi.db import Session
+from oneapi.mailbox import normal
 from oneapi.messages import Refused
 from oneapi.models import account, code, ledger, log, token, user
 from oneapi.models.account import IDENTITIES
-from oneapi.models.email_key import normal
 from oneapi.models.user import Role, Status, User
 from oneapi.state import State
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from oneapi import notify
 from oneapi.actions import Actor, act, passwords, record
 from oneapi.db import Session
+from oneapi.mailbox import ascii_domain, normal
 from oneapi.messages import Refused
 from oneapi.models import account, code, user
 from oneapi.models.channel import split
-from oneapi.models.email_key import ascii_domain, normal
 from oneapi.models.user import User
 from oneapi.notify import MailError
 from oneapi.state import State

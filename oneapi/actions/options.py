@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from oneapi import settings
+from oneapi import mailbox, settings
 from oneapi.actions import HIDDEN, Actor, act, record
 from oneapi.fields import Invalid
 from oneapi.messages import Refused
@@ -71,3 +71,10 @@ def _check_whole(before: Settings, after: Settings) -> None:
         switch = settings.BY_KEY[key].name
         if getattr(after, switch) and not getattr(before, switch) and not filled(after):
             raise Refused(refusal, field=key)
+    if _lacks_sender(after) and not _lacks_sender(before):
+        raise Refused("sender_missing", field="SMTPFrom", account=after.smtp_account)
+
+
+def _lacks_sender(now: Settings) -> bool:
+    """Return True when mails could not be sent because neither the sender nor the account is an address."""
+    return bool(now.smtp_server and now.smtp_account and not now.smtp_from and mailbox.sender(now.smtp_account) is None)

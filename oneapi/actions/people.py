@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from oneapi.actions import Actor, accounts, act, amount, passwords, record, topups, write_log
+from oneapi.mailbox import normal
 from oneapi.messages import Refused
 from oneapi.models import account, ledger, log, user
-from oneapi.models.email_key import normal
 from oneapi.models.user import Role, Status, User
 from oneapi.state import State
 

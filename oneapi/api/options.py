@@ -2,7 +2,7 @@
 
 from flask import Response
 
-from oneapi import access
+from oneapi import access, notify
 from oneapi.actions import options
 from oneapi.api import envelope
 from oneapi.messages import Refused
@@ -11,6 +11,7 @@ from oneapi.models.user import Role
 routes = envelope.resource("option", "/option")
 
 FIELDS: dict[str, type] = {"key": str, "value": str}
+TEST_MAIL: dict[str, type] = {"to": str}
 
 
 @routes.route("/", allow=Role.ROOT)
@@ -29,4 +30,19 @@ def put_option() -> Response:
     except Refused as refusal:
         return envelope.fail(refusal.code, status=400)
     options.save(access.state(), access.actor(), {given.get("key", ""): given.get("value", "")})
+    return envelope.ok()
+
+
+@routes.route("/test_mail", methods=["POST"], allow=Role.ROOT, critical=True)
+@envelope.says("", takes=TEST_MAIL)
+def test_mail() -> Response:
+    """Send a test mail with the settings in force; the message of a failure holds what the mail server answered.
+
+    It goes to `to`, without it to the sender.
+    """
+    to = envelope.decode(TEST_MAIL).get("to", "").strip()
+    try:
+        notify.send_test(access.state(), "mail", to, access.language())
+    except notify.MailError as error:
+        raise Refused("mail_failed", error=error) from error
     return envelope.ok()

@@ -7,7 +7,7 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from oneapi.models.email_key import normal
+from oneapi.mailbox import normal
 from oneapi.models.lists import paged
 from oneapi.models.rollup import Hour
 from oneapi.models.user import Role, Status, User, matching, visible, with_email

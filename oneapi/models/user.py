@@ -6,8 +6,9 @@ from typing import cast
 from sqlalchemy import Boolean, Column, ColumnElement, String, Table, Text, func, or_, select, true, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from oneapi.mailbox import normal, spellings
 from oneapi.models.base import Base, Count, Id, Name
-from oneapi.models.email_key import Folded, normal, spellings
+from oneapi.models.email_key import Folded
 from oneapi.models.lists import begins
 
 

@@ -99,7 +99,7 @@ SECTIONS = (
         "email",
         lazy_gettext("E-mail"),
         "mail",
-        ("SMTPServer", "SMTPPort", "SMTPAccount", "SMTPFrom", "SMTPToken", "SMTPCertificateCheck"),
+        ("SMTPServer", "SMTPPort", "SMTPSecurity", "SMTPAccount", "SMTPFrom", "SMTPToken", "SMTPCertificateCheck"),
     ),
     Section(
         "github",
@@ -281,8 +281,7 @@ def attempt(what: str) -> Response:
         if what == "oidc":
             _discover()
         else:
-            to = request.form.get("to", "").strip() or state.settings.smtp_from or state.settings.smtp_account
-            notify.send_test(state, what, to, languages.html_language())
+            to = notify.send_test(state, what, request.form.get("to", "").strip(), languages.html_language())
             toast(_("A mail was sent to %(to)s", to=to) if what == "mail" else _("The message was handed over"))
     except (notify.MailError, guarded.FetchError, ValueError) as error:
         toast(_("That failed: %(error)s", error=error), "bad")

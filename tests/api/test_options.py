@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from fake_mail import Mailbox
 
 from oneapi import settings
 from oneapi.models import option
@@ -96,6 +97,18 @@ def test_changes_are_written_down_without_secrets(as_, root):
 def test_what_is_wrong_stands_beside_its_key(as_, root, key, value, said):
     answer = as_(root)("PUT", "/api/option/", {"key": key, "value": value}, Accept_Language="en")
     assert answer == {"success": False, "message": said, "errors": {key: said}}
+
+
+def test_a_test_mail_arrives_or_says_what_the_server_answered(as_, root, put):
+    with Mailbox(passwords={"gateway": "right"}) as box:
+        put(SMTPServer="localhost", SMTPPort=str(box.port), SMTPFrom="Gate <gateway@example.com>", SMTPAccount="gateway")
+        put(SMTPToken="right")
+        as_(root).data("POST", "/api/option/test_mail", {"to": "me@example.com"})
+        as_(root).data("POST", "/api/option/test_mail", {})
+        assert [mail.to for mail in box.mails] == [["me@example.com"], ["gateway@example.com"]]
+        put(SMTPToken="wrong")
+        said = as_(root)("POST", "/api/option/test_mail", {}, Accept_Language="en")
+    assert said["success"] is False and "535 5.7.8 Authentication credentials invalid" in said["message"]
 
 
 def test_each_setting_knows_who_changed_it_last_and_when(as_, root, state):
