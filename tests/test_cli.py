@@ -14,6 +14,7 @@ import servers
 import yaml
 from click.testing import Result
 from flask import Flask
+from sqlalchemy import text
 
 from oneapi import cli, config
 from oneapi.db import Databases
@@ -164,6 +165,17 @@ def test_verify_names_each_difference(run: Run, ready: Databases) -> None:
         session.query(user.User).filter_by(username="root").update({"quota": 1})
     result = run("ledger", "verify", code=1)
     assert result.output == "user 1: the balance is 1, the ledger explains 500000000000000: -499999999999999\n"
+
+
+def test_verify_names_a_user_whose_entries_exceed_64_bits_together(run: Run, ready: Databases) -> None:
+    run("ledger", "verify")
+    with ready.transaction() as session:
+        for number in range(3):
+            session.add(ledger.Entry(request_id=f"topup:{number}", created_at=1, kind="topup", user_id=1, amount=2**62))
+        session.execute(text("UPDATE users SET quota = 9.22e18 WHERE id = 1"))  # as a sum beyond 64 bits left it
+    result = run("ledger", "verify", code=1)
+    explained = 500000000000000 + 3 * 2**62
+    assert f"user 1: the balance is 9220000000000000000, the ledger explains {explained}: " in result.output
 
 
 def test_node_says_how_things_are(run: Run, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from oneapi import vendors
+from oneapi.fields import storable
 from oneapi.models import log as table
 from oneapi.models import user
 from oneapi.relay import transport
@@ -97,6 +98,6 @@ def write_down(gateway: Gateway, caller: Caller, channel: int, what: str, id: st
         session.add(
             table.Log(
                 user_id=caller.user_id, username=caller.username, token_name=caller.token_name, created_at=now,
-                type=table.Kind.MANAGE, content=f"proxy: {what}"[:500], channel_id=channel, request_id=id,
+                type=table.Kind.MANAGE, content=storable(f"proxy: {what}")[:500], channel_id=channel, request_id=id,
             )
         )  # fmt: skip

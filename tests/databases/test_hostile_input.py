@@ -336,6 +336,38 @@ def test_stored_lists_with_other_commas_are_read_as_lists(site: Site) -> None:
     assert Channel(models="m1，m2", group="default、vip").group_names() == ["default", "vip"]
 
 
+def test_relayed_requests_with_a_nul_are_answered_and_logged(site: Site) -> None:
+    with site.state.databases.transaction() as session:
+        key = session.query(Token).filter_by(user_id=site.people["rooty"]).first()
+        headers = {"Authorization": f"Bearer sk-{key.key}", "User-Agent": "a\u00ff", "OpenAI-Beta": "\u00ff"}
+    base = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "a\0b"}]}
+    for more in ({}, {"user": "a\0b"}, {"model": "a\0b"}, {"model": "\ud800"}, {"model": LONG}, {"metadata": {"a\0": "\0"}},
+                 {"service_tier": "\0"}):  # fmt: skip
+        answer = site.client.post("/v1/chat/completions", json=base | more, headers=headers)
+        assert answer.status_code < 500 or answer.status_code == 503, (str(more)[:80], answer.text[:300])
+    for path in ("/v1/models/a%00b", "/v1/oneapi/proxy/1/a%00b?c=%00", "/v1/a%00b", "/v1/engines/a%00b/embeddings"):
+        for method in ("GET", "POST"):
+            answer = site.client.open(path, method=method, headers=headers, json={"input": "a\0b"})
+            assert answer.status_code < 500 or answer.status_code == 503, (path, answer.text[:300])
+    assert site.open("GET", "/log?range=24h").status_code == 200
+
+
+@pytest.mark.parametrize("hostile", ["http://[", "http://a:999999/", "\u00ff" * 50, "9" * 3900, "/" * 3000, "%00", "a\tb"])
+def test_hostile_headers_and_cookies(site: Site, hostile: str) -> None:
+    names = ("Referer", "HX-Current-URL", "Origin", "Accept-Language", "Accept-Encoding", "HX-Target", "X-CSRF-Token", "Cookie",
+             "X-Forwarded-Host", "X-Forwarded-For", "X-Forwarded-Proto", "Idempotency-Key", "If-None-Match", "Range")  # fmt: skip
+    for number, name in enumerate(names):
+        fragment = {"HX-Request": "true"} if number % 2 else {}
+        for method, path in (("GET", "/token"), ("GET", "/nowhere"), ("POST", "/preferences")):
+            answer = site.client.open(path, method=method, headers=site.roles[Role.ROOT] | fragment | {name: hostile})
+            assert answer.status_code < 500, (name, path, answer.text[:300])
+    for cookie in ("zone", "lang", "times", "appearance", "density", "log_columns"):
+        site.client.set_cookie(cookie, hostile)
+    assert site.open("GET", "/log").status_code < 500
+    for cookie in ("zone", "lang", "times", "appearance", "density", "log_columns"):
+        site.client.delete_cookie(cookie)
+
+
 # The walk
 
 
