@@ -25,6 +25,7 @@ WRITABLE = (
 )  # fmt: skip
 JSON_COLUMNS = ("model_mapping", "config", "parameters")
 SHORT = "余额不足"  # why a channel was disabled whose account is empty
+LIST_LENGTHS = {"models": 191, "group": 64}  # characters of each name, as the table of abilities holds them
 LENGTHS = {"name": 191, "base_url": 191, "tag": 64, "test_model": 191}
 
 
@@ -118,8 +119,11 @@ def _checked(state: State, values: Mapping[str, Any], vendor: Vendor) -> dict[st
     """The values as they are stored; raises Refused or Invalid with what to mend."""
     made = {name: value for name, value in values.items() if name in WRITABLE}
     made["status"] = made.get("status") or Status.ENABLED
-    for name in ("models", "group"):
-        made[name] = ",".join(channel.split(made.get(name)))
+    for name, most in LIST_LENGTHS.items():
+        found = channel.split(made.get(name))
+        if any(len(each) > most for each in found):
+            raise Refused("channel_field", field=name, complaint=f"≤ {most}")
+        made[name] = ",".join(found)
     made["group"] = made["group"] or "default"
     for name, most in LENGTHS.items():
         if len(made.get(name) or "") > most:

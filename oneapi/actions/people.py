@@ -10,6 +10,7 @@ from oneapi.models import account, ledger, log, user
 from oneapi.models.user import Role, Status, User
 from oneapi.state import State
 
+LONGEST_GROUP = 32  # characters
 WRITABLE = ("username", "password", "display_name", "email", "role", "status", "group")
 
 
@@ -45,7 +46,7 @@ def create(state: State, actor: Actor, values: Mapping[str, Any]) -> User:
 
 
 def _group(state: State, name: str) -> str:
-    if name not in state.settings.group_ratio:
+    if name not in state.settings.group_ratio or len(name) > LONGEST_GROUP:
         raise Refused("unknown_group", field="group", group=name)
     return name
 

@@ -292,9 +292,11 @@ def test_a_setting_that_no_database_can_hold_is_refused_by_its_name(site: Site, 
 @pytest.mark.parametrize(("path", "body"), [
     ("/api/token/", {"name": "x", "remain_quota": 2**53 + 1}), ("/api/token/", {"name": "x", "requests_per_minute": 2**62}),
     ("/api/token/", {"name": "x", "tokens_per_minute": 2**53 + 1}), ("/api/token/", {"name": "x", "concurrency": 2**62}),
-    ("/api/channel/", {"priority": 2**62}), ("/api/channel/", {"priority": -(2**62)}), ("/api/channel/", {"weight": 2**62}),
+    ("/api/channel/", {"priority": 2**62}), ("/api/channel/", {"priority": -(2**62)}),
+        ("/api/channel/", {"weight": 2**62}), ("/api/channel/", {"models": "m," + "x" * 192}),
+        ("/api/channel/", {"group": "g" * 65}),
 ])  # fmt: skip
-def test_a_number_out_of_bounds_is_refused_by_its_name(site: Site, path: str, body: dict[str, Any]) -> None:
+def test_what_no_column_holds_is_refused_by_its_name(site: Site, path: str, body: dict[str, Any]) -> None:
     *_, name = body
     more = {"type": 1, "name": "x", "key": "k", "models": "m", "group": "default"} if "channel" in path else {}
     assert name in said(site.open("POST", path, json=more | body))
