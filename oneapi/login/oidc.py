@@ -1,12 +1,15 @@
 """Any OpenID Connect provider: discovery, PKCE, nonce, and id_tokens whose signature and claims are checked."""
 
 import hmac
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
 from authlib.oauth2.auth import encode_client_secret_basic, encode_client_secret_post
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from oneapi.login.contract import Flow, Profile, Provider, Trouble, access_token, back, get, object_of, post, text
 from oneapi.settings import Settings
@@ -15,6 +18,8 @@ from oneapi.state import State
 SCOPE = "openid profile email"
 # Signatures that only the provider can make; with "none" and the HS family others could.
 ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "Ed25519", "EdDSA"]
+# Discovery of Entra ID's common and organizations endpoints names an issuer with a place for the tenant.
+TENANT, TENANT_ID = "{tenantid}", re.compile(r"[0-9a-fA-F-]{36}")
 LEEWAY = 120  # seconds that clocks may differ
 KEPT_SECONDS = 600.0
 
@@ -63,7 +68,8 @@ def address(state: State, flow: Flow) -> str:
 
 def identify(state: State, args: Mapping[str, str], flow: Flow) -> Profile:
     known = metadata(state)
-    if args.get("iss") and text(known, "issuer") and args["iss"] != known["issuer"]:  # RFC 9207: the answer of another provider
+    issuer = text(known, "issuer")
+    if args.get("iss") and issuer and TENANT not in issuer and args["iss"] != issuer:  # RFC 9207: the answer of another provider
         raise Trouble("odd", "the answer names another issuer")
     answer = object_of(_exchange(state, known, args["code"], flow))
     token = access_token(answer)
@@ -103,20 +109,44 @@ def _claims(state: State, known: Mapping[str, Any], answer: Mapping[str, Any], t
     from authlib.oidc.core import CodeIDToken  # here, because without such a provider it would be 4 MB for nothing
     from joserfc import jwt
     from joserfc.errors import JoseError
-    from joserfc.jwk import KeySet
     from joserfc.jws import JWSRegistry
 
     now = state.settings
     try:
-        keys = KeySet.import_key_set(object_of(get(endpoint(known, "jwks_uri"))))  # type: ignore[arg-type]
+        keys = _keys(object_of(get(endpoint(known, "jwks_uri"))))
         decoded = jwt.decode(signed, keys, registry=JWSRegistry(algorithms=_algorithms(known), strict_check_header=False))
-        wanted = {"iss": {"values": [known["issuer"]]}, "aud": {"values": [now.oidc_client_id]}}
+        wanted = {"iss": {"values": [_issuer(known, decoded.claims)]}, "aud": {"values": [now.oidc_client_id]}}
         said = {"nonce": flow.nonce, "client_id": now.oidc_client_id, "access_token": token}
         checked = CodeIDToken(decoded.claims, decoded.header, wanted, said)
         checked.validate(now=int(state.clock()), leeway=LEEWAY)
     except (JoseError, ValueError, TypeError, KeyError) as error:
         raise Trouble("refused", f"id_token: {error}"[:200]) from error
     return dict(checked)
+
+
+def _keys(found: Mapping[str, Any]) -> Any:
+    """Return the keys of a JWK Set that can be read; RFC 7517, section 5 has the others ignored. Raises Trouble without any."""
+    from joserfc.errors import JoseError
+    from joserfc.jwk import JWKRegistry, KeySet
+
+    rows, read = found.get("keys"), []
+    for row in rows if isinstance(rows, list) else []:
+        if not isinstance(row, dict):
+            continue
+        with suppress(JoseError, ValueError, TypeError, KeyError, AttributeError, OverflowError, UnsupportedAlgorithm):
+            key = JWKRegistry.import_key({name: value for name, value in row.items() if value is not None})
+            key.check_use("sig")
+            _ = key.public_key if key.key_type != "oct" else None  # a point that is not on its curve shows here at the latest
+            read.append(key)
+    if not read:
+        raise Trouble("odd", "the key set of the provider holds no key that can be read")
+    return KeySet(read)
+
+
+def _issuer(known: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
+    """Return the issuer that an id_token must name, for several tenants that of the token's own."""
+    tenant = text(claims, "tid")
+    return str(known["issuer"]).replace(TENANT, tenant) if TENANT_ID.fullmatch(tenant) else str(known["issuer"])
 
 
 def _algorithms(known: Mapping[str, Any]) -> list[str]:

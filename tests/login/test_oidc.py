@@ -105,6 +105,60 @@ def test_keys_may_be_changed(client, app, oidc):
     assert travel(app.test_client(), "oidc")["bound"] is False
 
 
+UNREADABLE = [
+    {"kty": "EC", "crv": "BP-256", "x": "AA", "y": "AA", "kid": "z"},
+    {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "kid": "z"},
+    {"kty": "EC", "crv": "P-256", "x": "A" * 43, "y": "A" * 43, "kid": "z"},
+    {"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA", "kid": "z"},
+    {"kty": "OKP", "crv": "Ed9000", "x": "AA", "kid": "z"},
+    {"kty": "OKP", "crv": "Ed25519", "x": "AA", "kid": "z"},
+    {"kty": "RSA", "n": "AA", "kid": "z"},
+    {"kty": "RSA", "n": "!!", "e": "??", "kid": "z"},
+    {"kty": "RSA", "n": 5, "e": 3, "kid": "z"},
+    {"kty": ["RSA"], "kid": "z"},
+    {"kid": "z"},
+    "a key",
+    None,
+]
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("odd", UNREADABLE, ids=str)
+def test_a_key_that_cannot_be_read_is_skipped(client, oidc, odd, first):
+    """RFC 7517, section 5."""
+    right = oidc.key.as_dict(private=False)
+    oidc.routes["GET", "/keys"] = lambda asked: {"keys": [odd, right] if first else [right, odd]}
+    assert travel(client, "oidc").get("bound") is False
+
+
+@pytest.mark.parametrize("more", [{"alg": None}, {"use": None}, {"key_ops": None}, {"x5c": None, "x5t": None}, {"issuer": 1}])
+def test_a_key_with_odd_members_is_read(client, oidc, more):
+    oidc.routes["GET", "/keys"] = lambda asked: {"keys": [oidc.key.as_dict(private=False) | more]}
+    assert travel(client, "oidc").get("bound") is False
+
+
+def test_a_set_without_a_key_that_can_be_read_is_named(client, oidc):
+    oidc.routes["GET", "/keys"] = lambda asked: {"keys": UNREADABLE}
+    assert "refused" in travel(client, "oidc")
+
+
+TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
+
+
+@pytest.mark.parametrize(
+    "tid, issuer, taken",
+    [
+        (TENANT, f"/{TENANT}/v2.0", True), (TENANT, "/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0", False),
+        (None, f"/{TENANT}/v2.0", False), ("../evil", "/../evil/v2.0", False), (TENANT, "/{tenantid}/v2.0", False),
+    ],
+)  # fmt: skip
+def test_the_issuer_of_several_tenants_is_that_of_the_tenant_of_the_token(client, oidc, tid, issuer, taken):
+    """Entra ID's common and organizations endpoints."""
+    oidc.metadata["issuer"] = oidc.url + "/{tenantid}/v2.0"
+    oidc.claims = {"iss": oidc.url + issuer, "tid": tid}
+    assert ("bound" in travel(client, "oidc")) is taken
+
+
 @pytest.mark.parametrize("named", [["RS256", "HS256", "none"], None])
 @pytest.mark.parametrize("algorithm", ["HS256", "none"])
 def test_a_signature_that_anybody_can_make_is_refused(client, oidc, named, algorithm):
