@@ -14,7 +14,7 @@ import gevent
 from gevent.lock import BoundedSemaphore
 from gevent.pool import Pool
 
-from oneapi import guarded, messages
+from oneapi import guarded, messages, proxies
 from oneapi.db import TROUBLE, begin_immediate
 from oneapi.mailer import MailError, send_mail, sender
 from oneapi.models import account, code
@@ -250,4 +250,4 @@ def mail(state: State, to: str, event: str, language: str = "en", **facts: Any) 
 def link(state: State, path: str, **query: str) -> str:
     """An address of this installation for mails."""
     asked = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
-    return state.settings.server_address.rstrip("/") + path + (f"?{asked}" if asked else "")
+    return proxies.in_ascii(state.settings.server_address).rstrip("/") + path + (f"?{asked}" if asked else "")

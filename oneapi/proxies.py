@@ -1,14 +1,19 @@
 """Where a request comes from when proxies stand in between: only those in TRUSTED_PROXIES are believed. Pure."""
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
+
+from oneapi.mailbox import ascii_domain
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
+# [IPv6] with or without a port, IPv4 with a port, or an address alone; each may have a zone.
+WRITTEN = re.compile(r"\[([0-9A-Fa-f:.]+)(?:%[^\]]*)?\](?::\d{1,5})?|([0-9.]+):\d{1,5}|([0-9A-Fa-f:.]+)(?:%\S*)?")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -21,7 +26,18 @@ def origin_of(text: str) -> tuple[str, str, int] | None:
         return None
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         return None
-    return parts.scheme, parts.hostname.lower(), port or DEFAULT_PORTS[parts.scheme]
+    return parts.scheme, ascii_domain(parts.hostname.lower()), port or DEFAULT_PORTS[parts.scheme]
+
+
+def in_ascii(address: str) -> str:
+    """Return an http address with its host in ASCII (RFC 5891), as headers, mails and identity providers take it."""
+    scheme, mark, rest = address.partition("://")
+    if not mark or address.isascii():
+        return address
+    place, slash, path = rest.partition("/")
+    login, at, host = place.rpartition("@")
+    name, colon, port = host.partition(":")
+    return f"{scheme}://{login}{at}{ascii_domain(name)}{colon}{port}{slash}{path}"
 
 
 def networks(text: str) -> tuple[Network, ...]:
@@ -36,13 +52,19 @@ def ip_of(environ: Mapping[str, Any], trusted: Iterable[Network]) -> str:
     forwarded = [part.strip() for part in str(environ.get("HTTP_X_FORWARDED_FOR", "")).split(",") if part.strip()]
     if not forwarded and (real := str(environ.get("HTTP_X_REAL_IP", "")).strip()):
         forwarded = [real]
-    for address in reversed(forwarded):
+    for address in map(without_port, reversed(forwarded)):
         if address_of(address) is None:
             return peer  # a chain that cannot be read proves nothing
         if not is_trusted(address, trusted):
             return address
         peer = address
     return peer
+
+
+def without_port(text: str) -> str:
+    """Return a forwarded address alone: some proxies write ip:port, [ip], [ip]:port, quotes, or a zone behind a %."""
+    found = WRITTEN.fullmatch(text.strip().strip('"').strip())
+    return (found[1] or found[2] or found[3]) if found else text
 
 
 def is_trusted(address: str, trusted: Iterable[Network]) -> bool:
@@ -53,7 +75,7 @@ def is_trusted(address: str, trusted: Iterable[Network]) -> bool:
 
 def address_of(text: str) -> Address | None:
     try:
-        parsed = ipaddress.ip_address(text)
+        parsed = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
     return getattr(parsed, "ipv4_mapped", None) or parsed

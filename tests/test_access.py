@@ -305,11 +305,38 @@ TRUSTED = proxies.networks("10.0.0.0/8, ::1/128")
         ("10.0.0.1", "", "", "10.0.0.1"),
         ("::ffff:10.0.0.1", "1.2.3.4", "", "1.2.3.4"),
         ("", "1.2.3.4", "", "1.2.3.4"),  # a Unix socket
+        ("10.0.0.1", "1.2.3.4:51234", "", "1.2.3.4"),
+        ("10.0.0.1", "6.6.6.6:1, 1.2.3.4:51234, 10.0.0.2:80", "", "1.2.3.4"),
+        ("10.0.0.1", "[2001:db8::7]:51234", "", "2001:db8::7"),
+        ("10.0.0.1", "[2001:db8::7]", "", "2001:db8::7"),
+        ("10.0.0.1", "2001:db8::7", "", "2001:db8::7"),
+        ("10.0.0.1", '"[2001:db8::7]:51234"', "", "2001:db8::7"),
+        ("10.0.0.1", '"1.2.3.4:51234"', "", "1.2.3.4"),
+        ("10.0.0.1", "[fe80::7%eth0]:51234", "", "fe80::7"),
+        ("10.0.0.1", "fe80::7%25eth0", "", "fe80::7"),
+        ("10.0.0.1", "[::ffff:10.0.0.2]:80", "", "::ffff:10.0.0.2"),
+        ("10.0.0.1", "", "1.2.3.4:51234", "1.2.3.4"),
+        ("10.0.0.1", "1.2.3.4:port", "", "10.0.0.1"),
+        ("10.0.0.1", "[1.2.3.4", "", "10.0.0.1"),
+        ("10.0.0.1", "unknown", "", "10.0.0.1"),
     ],
 )
 def test_only_trusted_proxies_are_believed(peer, forwarded, real, client):
     environ = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": forwarded, "HTTP_X_REAL_IP": real}
     assert proxies.ip_of(environ, TRUSTED) == client
+
+
+@pytest.mark.parametrize(
+    "address, in_ascii",
+    [
+        ("https://b\u00fccher.example", "https://xn--bcher-kva.example"),
+        ("https://B\u00dcCHER.example:8443/gate", "https://xn--bcher-kva.example:8443/gate"),
+        ("https://gw.example/\u00fc", "https://gw.example/\u00fc"), ("http://[::1]:3000", "http://[::1]:3000"), ("", ""),
+    ],
+)  # fmt: skip
+def test_a_host_of_other_letters_has_an_ascii_form(address, in_ascii):
+    assert proxies.in_ascii(address) == in_ascii
+    assert proxies.origin_of(address) == proxies.origin_of(in_ascii)
 
 
 def test_an_ipv6_client_is_counted_by_its_network():

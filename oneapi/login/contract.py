@@ -9,7 +9,7 @@ from typing import Any
 from authlib.common.security import generate_token
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
-from oneapi import guarded
+from oneapi import guarded, proxies
 from oneapi.settings import Settings
 from oneapi.state import State
 
@@ -87,7 +87,7 @@ class Provider:
 
 def back(state: State, name: str) -> str:
     """Where a provider sends people back to."""
-    return f"{state.settings.server_address.rstrip('/')}/oauth/{name}"
+    return f"{proxies.in_ascii(state.settings.server_address).rstrip('/')}/oauth/{name}"
 
 
 def get(url: str, token: str = "", **headers: str) -> Any:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from sqlalchemy.exc import DataError
 from werkzeug.exceptions import HTTPException, UnprocessableEntity
 
-from oneapi import access
+from oneapi import access, proxies
 from oneapi.fields import Invalid, split_address
 from oneapi.messages import Refused
 from oneapi.models import Missing, charset
@@ -144,7 +144,7 @@ def allow(directive: str, *sources: str) -> None:
 
 def origin(address: str) -> str:
     """Scheme and host of an address, for a policy; empty when it has none."""
-    parts = split_address(address)
+    parts = split_address(proxies.in_ascii(address))
     known = parts.scheme in ("http", "https") and HOST.fullmatch(parts.netloc)
     return f"{parts.scheme}://{parts.netloc}" if known else ""
 

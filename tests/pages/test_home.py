@@ -107,3 +107,8 @@ def test_visitors_see_what_runs_here_and_how_one_signs_in(client: FlaskClient, s
     setting(GitHubClientId="x", GitHubClientSecret="y", GitHubOAuthEnabled=True)
     said = client.get("/").get_data(as_text=True)
     assert "version 1.0.0" in said and "a password, GitHub" in said
+
+
+def test_the_policy_names_a_host_of_other_letters_in_ascii(client: FlaskClient, setting: Any) -> None:
+    setting(About="https://b\u00fccher.example/about")
+    assert "https://xn--bcher-kva.example" in policy(client.get("/about"))["frame-src"]
