@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote_plus
 
 from authlib.oauth2.auth import encode_client_secret_basic, encode_client_secret_post
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
@@ -94,7 +95,10 @@ def _exchange(state: State, known: Mapping[str, Any], code: str, flow: Flow) -> 
     # Without discovery nobody says which way; OpenID Connect's default is Basic.
     basic = "issuer" in known and (not isinstance(ways, list) or "client_secret_post" not in ways)
     sign = encode_client_secret_basic if basic else encode_client_secret_post
-    client = SimpleNamespace(client_id=state.settings.oidc_client_id, client_secret=state.settings.oidc_client_secret)
+    id, secret = state.settings.oidc_client_id, state.settings.oidc_client_secret
+    if basic:  # RFC 6749, section 2.3.1: both are form-encoded first, which Authlib leaves to its caller
+        id, secret = quote_plus(id), quote_plus(secret)
+    client = SimpleNamespace(client_id=id, client_secret=secret)
     url, headers, body = sign(client, "POST", url, {"Content-Type": "application/x-www-form-urlencoded"}, body)
     return post(url, data=body.encode(), headers=headers)
 

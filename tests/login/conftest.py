@@ -6,7 +6,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, unquote_plus, urlencode
 
 import pytest
 from bare import app as bare_app
@@ -232,7 +232,7 @@ def oidc(server: Server, setting: Callable[..., None], state: Any) -> Server:
 
     def token(asked: dict[str, Any]) -> Any:
         sent = base64.b64decode(asked["authorization"].removeprefix("Basic ")).decode().partition(":")
-        given = asked["values"] | {"client_id": sent[0], "client_secret": sent[2]}
+        given = asked["values"] | {"client_id": unquote_plus(sent[0]), "client_secret": unquote_plus(sent[2])}
         began = server.codes.get(given.get("code", ""), {})
         answer = server.exchange(given)
         if "error" in answer:

@@ -218,6 +218,15 @@ def test_the_provider_chooses_how_the_secret_travels(client, oidc):
     assert travel(client, "oidc")["bound"] is False
 
 
+def test_basic_credentials_are_form_encoded(client, oidc, setting):
+    """RFC 6749, section 2.3.1: a colon or a letter beyond ASCII would part them in the wrong place."""
+    sent = []
+    oidc.routes["POST", "/token"] = lambda asked: sent.append(asked["authorization"]) or {"error": "invalid_client"}
+    setting(OidcClientId="our:app", OidcClientSecret="p+ss w\u00f6rd%:/=")
+    assert travel(client, "oidc")["refused"] == "provider_refused"
+    assert base64.b64decode(sent[0].removeprefix("Basic ")) == b"our%3Aapp:p%2Bss+w%C3%B6rd%25%3A%2F%3D"
+
+
 @pytest.mark.parametrize("path", ["/.well-known/openid-configuration", "/token", "/userinfo", "/keys"])
 def test_a_provider_that_is_broken_is_named(client, oidc, path):
     module._discovered.clear()
