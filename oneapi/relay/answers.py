@@ -103,7 +103,7 @@ def begun(
         incoming.headers = NO_HEADERS  # nobody asks for them any more
         watch = Watch(ask, bill, failed, first if ask.wants_usage else b"")
         if ask.wants_usage:
-            edit = None if protocol.exact else Corrections(call)
+            edit = None if protocol.exact else Corrections(call, watch.edit)
             return Served(SSE, Passthrough(incoming, watch, edit=edit, farewell=watch.farewell, closing=watch.closing))
         return Served(SSE, Passthrough(incoming, watch, edit=Corrections(call, watch.edit), farewell=watch.farewell))
     events = framing.events(frame, incoming)
@@ -149,9 +149,12 @@ def check_first(first: bytes) -> None:
         raise VendorError("garbled", "The vendor's stream is empty.")
     if not DATA.search(first):
         raise VendorError("garbled", "The vendor's answer is not the stream that was asked for.")
-    if b'"error' in first:
+    if b'"error' in first or b'"choices"' not in first:
         for event in framing.SSE().feed(first):
-            if isinstance(event.data, dict) and (found := errors.found_in(event.data)):
+            if isinstance(event.data, str) and event.data.strip() not in ("", "[DONE]") and event.name != "error":
+                raise VendorError("garbled", "The provider sent an event that is not a JSON object.")
+            data = event.data if isinstance(event.data, dict) else {"message": str(event.data)}
+            if found := errors.found_in(data) or (data if event.name == "error" else None):
                 raise fault(found)
 
 

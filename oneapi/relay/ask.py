@@ -45,6 +45,11 @@ class Ask:
         options = self.body.get("stream_options")
         return isinstance(options, dict) and bool(options.get("include_usage"))
 
+    @property
+    def wants_each_usage(self) -> bool:
+        """Return True if the client asked for the usage so far in each chunk, which vLLM and SGLang offer."""
+        return self.wants_usage and bool(self.body["stream_options"].get("continuous_usage_stats"))
+
     def tried(self, lane: Lane, began: float, status: int, kind: str = "") -> None:
         """Note an attempt: the vendor's status, and what kind of failure it was if it was one."""
         self.attempts.append({"channel": lane.id, "name": lane.name, "status": status, "kind": kind, "ms": elapsed(began)})

@@ -49,7 +49,6 @@ class Chunks:
     def __init__(self, ask: Ask, bill: Bill, call: Call, chunks: Iterable[Json], incoming: Incoming, failed: Callable[..., None]):
         self.ask, self.bill, self.call, self.chunks, self.incoming, self.failed = ask, bill, call, chunks, incoming, failed
         self.report: Any = None  # usage of all chunks so far
-        self.shown: Any = None  # what the client saw of it
         self.head: Json = {}  # the last chunk, for id and model of the usage chunk
         self.said: list[str] = []
         self.delivered = self.media = False  # anything beyond a role; what we cannot count
@@ -74,13 +73,11 @@ class Chunks:
         used = self._settle("complete")
         if self.ask.kind in SPOKEN:
             if self.ask.wants_usage:
-                last = usage_chunk(self.head, reports.merged(self.report, self.call.reported), used)
-                if last["usage"] != self.shown:
-                    yield encoded(last)
+                yield encoded(usage_chunk(self.head, reports.merged(self.report, self.call.reported), used))
             yield dialect.DONE
 
     def _see(self, chunk: Json) -> Json | None:
-        """Note what a chunk delivers; return what the client shall see of it now: usage only where it asked for it."""
+        """Note what a chunk delivers; return what the client gets of it now: usage only where it asked for it in each chunk."""
         if self.ask.kind not in SPOKEN:
             self._note_event(chunk)
             return chunk
@@ -100,8 +97,7 @@ class Chunks:
         self.final = self.finished
         if not choices:
             return None  # the usage chunk is written when all is known
-        if self.ask.wants_usage and meter.usage(self.report) is not None:
-            self.shown = self.report
+        if self.ask.wants_each_usage and meter.usage(self.report) is not None:
             return chunk | {"usage": self.report}
         return {k: v for k, v in chunk.items() if k != "usage"}
 

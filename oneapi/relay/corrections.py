@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import orjson
 
+from oneapi.relay.passthrough import without_half
 from oneapi.vendors import TRIPS, conform
 from oneapi.wire import Call
 
@@ -47,7 +48,7 @@ class Corrections:
     def __call__(self, data: bytes) -> bytes:
         """Return what the client gets of the next bytes; b"" asks for what is left."""
         if not data:
-            rest, self.rest = self.rest, b""
+            rest, self.rest = without_half(self.rest), b""
             return (self.then(self._corrected(rest)) if rest else b"") + self.then(b"")
         if self.rest:
             data, self.rest = self.rest + data, b""

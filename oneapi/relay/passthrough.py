@@ -19,7 +19,9 @@ from oneapi.wire import VendorError
 # Everything a model says in a chunk, as it stands in the JSON text.
 SAID = re.compile(rb'"(?:content|reasoning_content|reasoning|arguments|text|refusal|transcript)"\s*:\s*"((?:[^"\\]|\\.)+)"')
 MEDIA = re.compile(rb'"(?:audio|images?|videos?)"\s*:\s*[\[{"]')  # what a chunk delivers besides text
-FINISH = re.compile(rb'"finish_reason"\s*:\s*"(?!null")[^"]')  # one that says something: "" does not
+FINISH = re.compile(rb'"finish_reason"\s*:\s*"(?!(?i:null|none)")[^"]')  # one that says something: "" does not
+FAILED = re.compile(rb'"finish_reason"\s*:\s*"(?i:%s)"' % "|".join(errors.FAILED).encode())
+USAGE = re.compile(rb'"usage"\s*:\s*[^\sn]')  # a report; "usage": null is none
 END = re.compile(rb"(?m)^data: ?\[DONE\]")  # at the beginning of a line: a model may say it too
 LIMIT = 8 * 1024 * 1024  # bytes of one event; what is longer is not read along
 
@@ -29,7 +31,7 @@ class Watch:
 
     __slots__ = (
         "ask", "bill", "failed", "begin", "report", "used", "error", "plain", "surplus", "said", "delivered", "media", "ended",
-        "final", "marked", "torn", "_was_torn", "_unfinished", "_rest", "_unsent",
+        "final", "marked", "torn", "shown", "_was_torn", "_unfinished", "_rest", "_unsent", "_usage",
     )  # fmt: skip
 
     def __init__(self, ask: Ask, bill: Bill, failed: Callable[[VendorError], None], begin: bytes = b""):
@@ -46,8 +48,10 @@ class Watch:
         self.final = False  # usage came with the finish reason or after it
         self.ended = False  # a finish reason or the end mark was seen
         self.marked = False  # the end mark [DONE] was seen
+        self.shown: object = None  # the usage of the last chunk that holds nothing else
         self._rest = b""
         self._unsent = b""
+        self._usage = b""  # the last event that holds nothing but usage
 
     def see(self, data: bytes) -> None:
         """The next bytes; looks only at whole lines."""
@@ -67,10 +71,12 @@ class Watch:
         if not self.ended and (b'"finish_reason":' in data or b'"finish_reason" :' in data):
             self._unfinished -= len(FINISH.findall(data))
             self.ended = self._unfinished <= 0
+        if b'"usage"' in data or b'"error' in data or (self.ended and not self.marked and FAILED.search(data)):
+            self._read(data)
+        if not self.marked and data.count(b'"choices"') < data.count(b"data:") and self.error is None:
+            self._find_error(data)
         if b"[DONE]" in data and END.search(data):
             self.ended = self.marked = True
-        if b'"usage"' in data or b'"error' in data:
-            self._read(data)
 
     def _look(self, data: bytes) -> None:
         """Find out whether chunks without text deliver anything; asked until the first one does."""
@@ -92,12 +98,14 @@ class Watch:
 
     def _see_rest(self) -> None:
         """The last line may lack its end; and to a stream that ends its lines with CR alone every line is the last."""
-        rest, self._rest = self._rest, b""
+        rest, self._rest = without_half(self._rest), b""
         if rest:
-            self.see(rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + b"\n\n")
+            torn = self._was_torn, self.torn  # the client has these bytes without an end
+            self.see(rest + b"\n\n")
+            self._was_torn, self.torn = torn
 
     def _read(self, data: bytes) -> None:
-        lines = (line for line in data.splitlines() if b'"usage"' in line or b'"error' in line)
+        lines = (line for line in data.splitlines() if b'"usage"' in line or b'"error' in line or FAILED.search(line))
         try:
             chunks = [orjson.loads(line[5:]) for line in lines if line.startswith(b"data:")]
         except orjson.JSONDecodeError:
@@ -106,12 +114,23 @@ class Watch:
             if isinstance(chunk, dict):
                 if report := reports.of(chunk):
                     self.report, self.final = reports.merged(self.report, report), self.ended
+                    if not chunk.get("choices"):
+                        self.shown = report
                 if self.error is None and (found := errors.found_in(chunk)):
                     self.error, self.plain = fault(found), bool(chunk.get("error"))
                     self.surplus = _after_error(data) + len(self._rest)
 
+    def _find_error(self, data: bytes) -> None:
+        """Find an error among the events that are not chunks; the client sees it in OpenAI's form instead."""
+        left = len(data)
+        for event in _events(data):
+            if b'"choices"' not in event and (found := _error(event)) is not None:
+                self.error, self.surplus = found, left + len(self._rest)
+                return
+            left -= len(event)
+
     def edit(self, data: bytes) -> bytes:
-        """What a client that did not ask for usage shall see: everything but the chunk that holds nothing else."""
+        """Return what the client gets of the next bytes: no usage, which follows in `closing` where the client asked for it."""
         if not data:
             return self._last_words()
         if self._unsent:
@@ -122,21 +141,28 @@ class Watch:
                 self._unsent = data
                 return b""
             data, self._unsent = data[:cut], data[cut:]
-        if b'"usage"' not in data:
+        if not USAGE.search(data):
             return data
-        return b"".join(event for event in _events(data) if not _only_usage(event))
+        return b"".join(map(self._without_usage, _events(data)))
+
+    def _without_usage(self, event: bytes) -> bytes:
+        """Return an event without its usage report; b"" for one that holds nothing else."""
+        chunk = _parsed(event) if USAGE.search(event) else None
+        if not isinstance(chunk, dict) or not chunk.get("usage") or chunk.get("error"):
+            return event
+        if not chunk.get("choices"):
+            self._usage = event
+            return b""
+        return event if self.ask.wants_each_usage else encoded({k: v for k, v in chunk.items() if k != "usage"})
 
     def _last_words(self) -> bytes:
-        """What is left of the stream, with the end mark that a vendor forgot, or with the news that it broke."""
+        """Return what is left of the stream, with the end mark that the provider left out, or with the error that it broke."""
         self._see_rest()
-        rest, self._unsent = self._unsent, b""
+        rest, self._unsent, self.torn = without_half(self._unsent), b"", False
         if rest:
-            rest = (rest if b"\n" in rest else rest.replace(b"\r", b"\n")).rstrip(b"\r\n") + b"\n\n"
-            rest = b"".join(event for event in _events(rest) if not _only_usage(event))
-        if self.error is not None:
-            return rest  # the farewell follows it
-        if self.marked:
-            return rest
+            rest = b"".join(map(self._without_usage, _events(rest.rstrip(b"\n") + b"\n\n")))
+        if self.error is not None or self.marked or self.ask.wants_usage:
+            return rest  # what follows is the farewell, nothing, or the closing
         return rest + (dialect.DONE if self.ended else self.farewell("vendor_broke"))
 
     def done(self, outcome: str) -> None:
@@ -181,9 +207,14 @@ class Watch:
         at = marks[-1] if marks else len(held)
         before, end = held[:at], held[at:] or dialect.DONE
         torn = not before.endswith((b"\n\n", b"\r\n\r\n")) if before else self._was_torn if marks else self.torn
-        told = meter.usage(self.report)
-        usage = b"" if told is not None and told.prompt else encoded(usage_chunk(self._head(), self.report, self.used))
-        return before + (b"\n\n" if torn else b"") + usage + end
+        return before + (b"\n\n" if torn else b"") + self._usage_event() + end
+
+    def _usage_event(self) -> bytes:
+        """Return the event with the usage of the whole stream; b"" where the provider's own was passed on and says the same."""
+        told, shown = meter.usage(self.report), meter.usage(self.shown)
+        if told and shown and told.prompt and (told.prompt, told.completion) == (shown.prompt, shown.completion):
+            return self._usage
+        return encoded(usage_chunk(self._head(), self.report, self.used))
 
     def _head(self) -> dict[str, Any]:
         """Return the first chunk, for id and model of our own."""
@@ -221,8 +252,25 @@ def _parsed(event: bytes) -> object:
         return None
 
 
-def _only_usage(event: bytes) -> bool:
-    if b'"usage"' not in event:
-        return False
-    chunk = _parsed(event)
-    return isinstance(chunk, dict) and bool(chunk.get("usage")) and not chunk.get("choices")
+def _error(event: bytes) -> VendorError | None:
+    """Return the error of an event that is not a chunk: one named error, one that is not JSON, a message with a code."""
+    lines = event.splitlines()
+    data = b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))
+    if data in (b"", b"[DONE]"):
+        return None
+    chunk, named = _parsed(event), any(line.replace(b" ", b"") == b"event:error" for line in lines)
+    if isinstance(chunk, dict):
+        found = errors.found_in(chunk) or (chunk if named else None)
+        return fault(found) if found else None
+    if named:
+        return fault({"message": data.decode("utf-8", "replace")})
+    return VendorError("garbled", "The provider sent an event that is not a JSON object.")
+
+
+def without_half(rest: bytes) -> bytes:
+    """Return the last lines of a stream, which lack their end, without an event that was cut in the middle."""
+    rest = rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    last = _events(rest.rstrip(b"\n"))[-2:-1]
+    if last and not END.search(last[0]) and _parsed(last[0]) is None:
+        return rest[: len(rest.rstrip(b"\n")) - len(last[0])]
+    return rest

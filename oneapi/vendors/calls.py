@@ -81,9 +81,9 @@ class Pieces:
         else:
             self._later(tool, said, call, name)
         call.arguments.append(text)
-        if tool.get("index") != call.number or isinstance(tool["index"], bool):
+        if tool.get("index") != call.number or type(tool["index"]) is not int:
             tool["index"] = call.number
-        return tool != before
+        return tool != before or type(before.get("index")) is not int
 
     def _of(self, index: Any, id: str, name: str, text: str) -> Made | None:
         """Return the call that a piece goes on with; None for the first piece of a new call."""
@@ -105,8 +105,8 @@ class Pieces:
     @staticmethod
     def _again(found: Made, name: str, text: str) -> bool:
         """Return True if a name without an id begins another call: after complete arguments, or as another function's."""
-        if not "".join(found.arguments):
-            return bool(found.name) and name != found.name
+        if not "".join(found.arguments):  # a provider that gives ids gives each call one: this is the rest of the name
+            return bool(found.name) and not found.id and name != found.name
         return found.complete and (bool(text) or name != found.name)
 
     def _at(self, index: Any) -> Made | None:
@@ -125,9 +125,12 @@ class Pieces:
 
     @staticmethod
     def _later(tool: Json, said: Json, call: Made, name: str) -> None:
-        """Only the first piece says which call it is; a name that was empty there may follow."""
+        """Only the first piece says which call it is; a name that was empty or cut there may follow, before the arguments."""
         for key in ("id", "type"):
             tool.pop(key, None)
-        if call.name or not name:
+        rest = "" if "".join(call.arguments) and call.name else name.removeprefix(call.name)
+        if rest:
+            said["name"] = rest
+        else:
             said.pop("name", None)
-        call.name = call.name or name
+        call.name += rest

@@ -6,13 +6,12 @@ one role, text as content, and whole tool calls. https://platform.openai.com/doc
 
 from typing import Any
 
-from oneapi.vendors import asks, calls, shapes
+from oneapi.vendors import asks, calls, errors, shapes
 from oneapi.wire import Call
 
 Json = dict[str, Any]
 
 FINISH = ("stop", "length", "tool_calls", "content_filter", "function_call")
-BROKEN = ("error", "network_error")  # an answer that failed: not a finish reason, and handled where errors are
 # Other words for them, in lower case. What is not listed means that the model came to its end.
 WORDS = {
     "length": ("max_tokens", "max_output_tokens", "model_length", "token_limit", "max_length", "limit", "truncated", "incomplete",
@@ -54,7 +53,7 @@ def finish(reason: Any, called: bool) -> str | None:
     """Return a finish reason in OpenAI's words; None where nothing is said. A choice that called tools does not just stop."""
     if reason in FINISH:
         found = reason
-    elif not reason or reason in BROKEN:
+    elif not reason or str(reason).lower() in errors.FAILED:
         return reason or None
     else:
         word = str(reason).lower()
@@ -85,6 +84,9 @@ def _message(message: Json, call: Call, number: int) -> bool:
     tools = message.get("tool_calls")
     if isinstance(tools, dict):
         tools, changed = [tools], True
+        message["tool_calls"] = tools
+    if tools and not all(isinstance(tool, dict) for tool in tools):
+        tools, changed = [tool for tool in tools if isinstance(tool, dict)], True
         message["tool_calls"] = tools
     if tools:
         changed |= calls.whole(tools, f"call_{call.id}_{number}")
@@ -200,6 +202,9 @@ class Chunks:
         tools, changed = delta.get("tool_calls"), False
         if isinstance(tools, dict):
             tools, changed = [tools], True
+            delta["tool_calls"] = tools
+        if tools and not all(isinstance(tool, dict) for tool in tools):
+            tools, changed = [tool for tool in tools if isinstance(tool, dict)], True
             delta["tool_calls"] = tools
         for tool in tools or ():
             changed |= spoken.tools.correct(tool)

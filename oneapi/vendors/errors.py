@@ -4,8 +4,8 @@ from typing import Any
 
 Json = dict[str, Any]
 
-UNFINISHED = (None, "", "null")  # finish reasons that are none
-FAILED = ("error", "network_error", "server_error")  # finish reasons that say that the answer failed
+UNFINISHED = (None, "", "null", "none", "None", "NULL")  # finish reasons that are none
+FAILED = ("error", "network_error", "server_error", "failed", "failure")  # finish reasons, in lower case, of a failed answer
 FINE = (None, "", 0, 200, "0", "200", "ok", "OK", "success")  # codes that say that nothing is wrong
 MESSAGES = ("message", "msg", "error_msg", "detail")
 
@@ -21,10 +21,11 @@ def found_in(piece: Json) -> Json | None:
         for holder in (choice, choice.get("message"), choice.get("delta")):
             if isinstance(holder, dict) and holder.get("error"):
                 return {"error": holder["error"]}
-        if choice.get("finish_reason") in FAILED:
-            code = {"message": "The provider ended the answer with an error.", "code": choice["finish_reason"]}
+        reason = choice.get("finish_reason")
+        if isinstance(reason, str) and reason.lower() in FAILED:
+            code = {"message": "The provider ended the answer with an error.", "code": reason}
             return {"error": code}
-    if choices is None and not piece.get("usage"):
+    if not choices and not piece.get("usage"):
         return _unshaped(piece)
     return None
 
@@ -38,10 +39,14 @@ def _unshaped(piece: Json) -> Json | None:
         return piece | {"code": piece.get("error_code")}
     if _says_failure(piece) and any(isinstance(piece.get(name), str) and piece[name] for name in MESSAGES):
         return piece
-    return piece if piece.keys() == {"detail"} and isinstance(piece["detail"], str) else None
+    detail = piece.get("detail") if piece.keys() == {"detail"} else None
+    if isinstance(detail, list) and detail and isinstance(detail[0], dict):  # FastAPI's form
+        return {"error": {"message": str(detail[0].get("msg") or detail[0])}}
+    return piece if isinstance(detail, str) else None
 
 
 def _says_failure(piece: Json) -> bool:
     status = piece.get("status")
     failed = isinstance(status, int) and status >= 400
+    failed = failed or piece.get("success") is False or piece.get("type") == "error" or status in ("error", "failed")
     return failed or any(piece.get(name) not in FINE for name in ("code", "status_code"))

@@ -84,7 +84,7 @@ def builtin_search(piece: Json, call: Call, memo: Json) -> None:
     found = memo.setdefault("searches", set())
     for message in _messages(piece):
         for tool in message.get("tool_calls") or ():
-            if (tool.get("function") or {}).get("name") == "$web_search":
+            if isinstance(tool, dict) and (tool.get("function") or {}).get("name") == "$web_search":
                 found.add(tool.get("id") or tool.get("index") or 0)
     _count(piece, {"web_search": len(found)})
 

@@ -57,10 +57,10 @@ def sampling(body: Json) -> Json:
 
 
 def troubled(piece: Json, call: Call, memo: Json) -> None:
-    if isinstance(error := piece.get("error"), dict):
+    if (error := piece.get("error")) and isinstance(error, dict):
         raise pieces.refusal(CODES, error.get("code"), error.get("message"))
-    if piece.get("success") is False:
-        raise pieces.refusal(CODES, piece.get("code"), piece.get("msg"))
+    if piece.get("success") is False and piece.get("code") is not None:
+        raise pieces.refusal(CODES, piece.get("code"), piece.get("msg") or piece.get("message"))
 
 
 def build_v3(call: Call) -> Request:

@@ -41,7 +41,7 @@ def read(request: pytest.FixtureRequest, client: FlaskClient, served: str, alice
 
 
 @TYPES
-@pytest.mark.parametrize("reason", ["", "null", None])
+@pytest.mark.parametrize("reason", ["", "null", "none", "None", None])
 @pytest.mark.parametrize("delta", [{"content": "lo"}, {"tool_calls": TOOL}], ids=["text", "half a tool call"])
 def test_a_finish_reason_that_says_nothing_is_no_end(
     read: Ask, vendor: FakeVendor, channel: Any, detail: Any, type: int, reason: Any, delta: dict[str, Any]
@@ -51,6 +51,33 @@ def test_a_finish_reason_that_says_nothing_is_no_end(
     found = events(read())
     assert found[-1]["error"]["code"] == "stream_broken" and "[DONE]" not in found
     assert detail()["end"] == "vendor_broke" and detail()["usage"]["completion"] > 0
+
+
+EVERY_TYPE = pytest.mark.parametrize("type", [1, 8, 36], ids=["OpenAI", "untouched", "converted"])
+
+
+@EVERY_TYPE
+@pytest.mark.parametrize("reason", [b'"st', b'"stop', b'"length"'])
+def test_an_event_that_was_cut_is_not_an_end(
+    read: Ask, vendor: FakeVendor, channel: Any, detail: Any, type: int, reason: bytes
+) -> None:
+    channel(type=type)
+    half = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"lo"},"finish_reason":' + reason
+    vendor.says((*sse(chunk({"role": "assistant", "content": "Hel"}), done=False), half), pause=0.02)
+    text = read()
+    assert '"stream_broken"' in text.split("\n\n")[-2] and "[DONE]" not in text
+    assert detail()["end"] == "vendor_broke"
+    assert type == 1 or half.decode() not in text  # OpenAI's own stream is copied before the cut is known
+
+
+@EVERY_TYPE
+def test_a_last_event_without_a_line_end_is_an_end(read: Ask, vendor: FakeVendor, channel: Any, detail: Any, type: int) -> None:
+    channel(type=type)
+    first, last = sse(chunk({"role": "assistant", "content": "Hello"}), chunk({}, "stop"), done=False)
+    vendor.says((first, last.rstrip()), pause=0.02)
+    found = events(read())
+    assert found[-1] == "[DONE]" and detail()["end"] == "complete"
+    assert [c["finish_reason"] for one in found[:-1] for c in one["choices"] if c["finish_reason"]] == ["stop"]
 
 
 @TYPES
@@ -100,6 +127,8 @@ BADLY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # name: what it add
     "in the choice, as text": ({"error": "Upstream provider died"}, {}),
     "in the message": ({"error in message": BROKE}, {}),
     "a finish reason": ({"finish_reason": "error"}, {}),
+    "a finish reason in capitals": ({"finish_reason": "ERROR"}, {}),
+    "another finish reason": ({"finish_reason": "network_error"}, {}),
     "beside the choices": ({}, {"error": BROKE}),
     "an error object": ({}, {"object": "error", "message": "Upstream provider died", "code": 502}),
 }
@@ -159,6 +188,42 @@ def test_an_error_in_the_middle_ends_the_stream_as_an_error(
     assert "Hello" in text and "again" not in text
     assert "died" in json.dumps(found[-1]) or "finish_reason" in inside
     assert detail()["end"] == "vendor_broke"
+
+
+STRANGE = {
+    "a message with a code": b'data: {"code": 500, "message": "Upstream provider died"}\n\n',
+    "no success": b'data: {"success": false, "msg": "Upstream provider died"}\n\n',
+    "a named event": b'event: error\ndata: {"message": "Upstream provider died"}\n\n',
+    "a named text": b"event: error\ndata: Upstream provider died\n\n",
+    "a text": b"data: Upstream provider died\n\n",
+}
+
+
+@EVERY_TYPE
+@pytest.mark.parametrize("event", STRANGE.values(), ids=STRANGE)
+def test_an_event_that_is_not_a_chunk_ends_the_stream_as_an_error(
+    read: Ask, vendor: FakeVendor, channel: Any, detail: Any, type: int, event: bytes
+) -> None:
+    channel(type=type)
+    begin, *end = sse(chunk({"content": "Hello"}), chunk({"content": " again"}), chunk({}, "stop"))
+    vendor.says((begin, event, *end), pause=0.01)
+    found = events(read())
+    assert found[-1]["error"]["message"] and len(found) == 2 and "[DONE]" not in found
+    assert detail()["end"] == "vendor_broke"
+
+
+@EVERY_TYPE
+@pytest.mark.parametrize("event", STRANGE.values(), ids=STRANGE)
+def test_a_stream_that_begins_so_is_tried_elsewhere(
+    say: Any, vendor: FakeVendor, channel: Any, setting: Any, type: int, event: bytes
+) -> None:
+    setting(RetryTimes=1)
+    channel(type=type, priority=9)
+    channel()
+    vendor.says((event, b"data: [DONE]\n\n"))
+    vendor.says(stream("Hello"))
+    answer = say(stream=True)
+    assert answer.status_code == 200 and "Hello" in answer.text and "died" not in answer.text
 
 
 # -- forms ------------------------------------------------------------------------------------------------------------
@@ -281,6 +346,39 @@ def test_a_document_without_usage_becomes_a_stream_with_it(say: Any, vendor: Fak
     vendor.says({k: v for k, v in chat("Hello").items() if k != "usage"})
     found = events(say(stream=True, stream_options={"include_usage": True}).text)
     assert found[-2]["usage"] == {"prompt_tokens": 8, "completion_tokens": 1, "total_tokens": 9}
+
+
+REPORT = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+ZEROS = dict.fromkeys(REPORT, 0)
+
+
+@EVERY_TYPE
+@pytest.mark.parametrize("reports", [(REPORT,), (REPORT, ZEROS), (REPORT, REPORT)], ids=["once", "then zeros", "twice"])
+@pytest.mark.parametrize("beside", [True, False], ids=["beside text", "alone"])
+def test_usage_comes_once_before_the_end_and_only_where_it_was_asked_for(
+    say: Any, vendor: FakeVendor, channel: Any, detail: Any, type: int, reports: tuple[dict[str, int], ...], beside: bool
+) -> None:
+    channel(type=type)
+    told = [chunk({"content": "a"}, usage=report) if beside else HEAD | {"choices": [], "usage": report} for report in reports]
+    pieces = sse(chunk({"role": "assistant", "content": "a"}), *told, chunk({}, "stop"))
+    vendor.says(pieces, pieces)
+    found = events(say(stream=True, stream_options={"include_usage": True}).text)
+    assert found[-1] == "[DONE]" and found[-2]["choices"] == [] and found[-2]["usage"] == REPORT
+    if type != 1:  # OpenAI's own stream is copied as it comes
+        assert len([one for one in found[:-1] if one.get("usage")]) == 1
+    assert detail()["usage"] == {"prompt": 5, "completion": 3}
+    assert not any(one.get("usage") for one in events(say(stream=True).text)[:-1])
+
+
+@EVERY_TYPE
+def test_usage_so_far_comes_with_each_chunk_where_it_was_asked_for(
+    say: Any, vendor: FakeVendor, channel: Any, type: int
+) -> None:
+    channel(type=type)
+    vendor.says(sse(chunk({"content": "a"}, usage=REPORT), chunk({}, "stop", usage=REPORT)))
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    found = events(say(stream=True, stream_options=options).text)
+    assert [one["usage"] for one in found[:-1]] == [REPORT] * 3
 
 
 def test_a_stream_that_reports_usage_is_passed_on_byte_for_byte(

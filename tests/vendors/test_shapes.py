@@ -272,6 +272,7 @@ def accumulated(row: Vendor, chunks: list[Any]) -> dict[str, Any]:
         vendors.guarded_stream(row.protocols["chat"], [*events, Event("[DONE]")] if events else [], call) if events else ()
     ):
         assert piece["object"] == "chat.completion.chunk" and isinstance(piece["choices"], list)
+        assert all(type(tool["index"]) is int for c in piece["choices"] for tool in c["delta"].get("tool_calls") or ())
         for choice in piece["choices"]:
             delta = choice["delta"]
             assert "message" not in choice
@@ -315,6 +316,9 @@ STREAMED: dict[str, list[Any]] = {
     "nulls": [chunk({"tool_calls": [{"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": None}}]}),
               chunk({"tool_calls": [{"index": 0, "id": None, "type": None, "function": {"name": None, "arguments": '{"a":1}'}}]}),
               tool(1, "b", "g", '{"b":2}')],
+    "numbers as texts": [tool("0", "a", "f", '{"a":'), tool("0", arguments="1}"), tool("1", "b", "g", '{"b":2}')],  # type: ignore[arg-type]
+    "numbers with fractions": [tool(0.0, "a", "f", '{"a":1}'), tool(1.0, "b", "g", '{"b":2}')],  # type: ignore[arg-type]
+    "nothing in the list": [chunk({"tool_calls": [None]}), tool(0, "a", "f", '{"a":1}'), tool(1, "b", "g", '{"b":2}')],
     "several in one chunk": [chunk({"tool_calls": [{"index": 0, "id": "", "function": {"name": "f", "arguments": '{"a":1}'}},
                                                    {"index": 0, "id": "", "function": {"name": "g", "arguments": '{"b":2}'}}]})],
 }  # fmt: skip
@@ -326,6 +330,14 @@ def test_pieces_of_tool_calls_go_to_their_own_call(row: Vendor) -> None:
         found = accumulated(row, [chunk({"role": "assistant", "content": None}), *pieces, END])
         assert (found["tools"], found["reasons"], found["roles"]) == ([F, G], ["tool_calls"], ["assistant"]), name
     assert accumulated(row, [*STREAMED["ids at one index"], END])["ids"] == ["a", "b"]
+
+
+@pytest.mark.parametrize("row", LIKE_OPENAI, ids=named)
+def test_a_name_in_several_pieces_is_one_name(row: Vendor) -> None:
+    for names in (("get_", "time"), ("get_", "get_time"), ("", "get_time"), ("get_time", "get_time")):
+        pieces = [tool(0, "a", names[0], ""), tool(0, name=names[1]), tool(0, arguments='{"a":1}')]
+        found = accumulated(row, [chunk({"role": "assistant", "content": None}), *pieces, END])
+        assert found["tools"] == [("get_time", '{"a":1}')], names
 
 
 HELLO = chunk({"role": "assistant", "content": "He"}), chunk({"content": "llo"})
