@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, case, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from oneapi.models.base import Missing
@@ -82,18 +82,28 @@ def stretch(session: Session, wanted: LogFilter, *, before: int = 0, deep: int =
 
     Entries are written in the order of their times but for those that waited for a database that was away: SLACK is for them.
     """
-    low, high = _bounds(session, wanted, before)
-    found = session.scalar(_floor(wanted, high, deep)) or 0
+    if wanted.until:  # what the stretch ends with decides where its floor is looked for
+        low, high = _bounds(session, wanted, before)
+        found = session.scalar(_floor(wanted, high, deep))
+    else:
+        high = before
+        early = _early(wanted) if wanted.since else literal(0)
+        low, found = session.execute(select(early, _floor(wanted, high, deep).scalar_subquery())).one()
+    low, found = low or 0, found or 0
     return Stretch(max(low, found), high, found > low)
+
+
+def _early(wanted: LogFilter) -> ScalarSelect[int]:
+    """The newest entry that is certainly older than the filter's times."""
+    return select(Log.id).where(Log.created_at < wanted.since - SLACK).order_by(Log.created_at.desc()).limit(1).scalar_subquery()
 
 
 def _bounds(session: Session, wanted: LogFilter, before: int) -> tuple[int, int]:
     """The ids between which, both left out, entries of the filter's times before an id are; 0 where nothing bounds them."""
-    early = select(Log.id).where(Log.created_at < wanted.since - SLACK).order_by(Log.created_at.desc()).limit(1).scalar_subquery()
-    late = select(Log.id).where(Log.created_at >= wanted.until + SLACK).order_by(Log.created_at).limit(1).scalar_subquery()
     if not (wanted.since or wanted.until):
         return 0, before
-    asked = select(early if wanted.since else literal(0), late if wanted.until else literal(0))
+    late = select(Log.id).where(Log.created_at >= wanted.until + SLACK).order_by(Log.created_at).limit(1).scalar_subquery()
+    asked = select(_early(wanted) if wanted.since else literal(0), late if wanted.until else literal(0))
     low, found = session.execute(asked).one()
     return low or 0, min(filter(None, (before, found)), default=0)
 
