@@ -18,8 +18,8 @@ from oneapi.fields import Invalid  # noqa: E402
 def main() -> None:
     load_dotenv(".env")
     parser = argparse.ArgumentParser(description="One API: one address in front of every LLM vendor.")
-    parser.add_argument("--port", help="port to listen on (default 3000; the variable PORT beats it)")
-    parser.add_argument("--log-dir", help="folder of the log files (default ./logs)")
+    parser.add_argument("--port", "-port", help="port to listen on (default 3000; the variable PORT beats it)")
+    parser.add_argument("--log-dir", "-log-dir", help="folder of the log files (default ./logs)")
     parser.add_argument("--version", action="version", version=config.VERSION)
     flags = parser.parse_args()
     if flags.port is not None and not os.environ.get("PORT"):

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from oneapi.fields import Field, Invalid, address, at_least, between
 
@@ -63,13 +63,25 @@ def proxy(value: str) -> str | None:
     return None
 
 
+ESCAPED = "write #, /, ? and @ of a password as %23, %2F, %3F and %40."
+
+
 def redis_nodes(value: str) -> str | None:
-    if "://" in value and not value.startswith(("redis://", "rediss://", "unix://")):
+    if "://" not in value:
+        wrong = [p for p in value.split(",") if p.strip() and not re.fullmatch(r"(\[[^\]\s]+\]|[^\s:/#?@]+)(:\d{1,5})?", p.strip())]
+        return "give nodes as host:port with commas between, or one redis:// address." if wrong else None
+    if not value.startswith(("redis://", "rediss://", "unix://")):
         return "give an address that begins with redis://, rediss:// or unix://."
     try:
-        _ = urlsplit(value).port if "://" in value else None
+        parts = urlsplit(value)
+        _ = parts.port
     except ValueError:
-        return "give a number from 0 to 65535 as the port."
+        return f"give a number from 0 to 65535 as the port. W{ESCAPED[1:]}"
+    if "#" in value or "@" in parts.path + parts.query or (parts.scheme != "unix" and "/" in parts.path.strip("/")):
+        return ESCAPED
+    given = parse_qs(parts.query).get("db", [])
+    if not all(name.isdecimal() for name in [parts.path.strip("/") if parts.scheme != "unix" else "", *given] if name):
+        return "give a number as the database, such as redis://host:6379/0."
     return None
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import gevent
 from gevent import Greenlet
@@ -51,7 +52,7 @@ def client(config: Config, **more: Any) -> Any:
     from redis.sentinel import Sentinel
 
     if "://" in where:
-        return Redis.from_url(where, **options)
+        return Redis.from_url(_known(where), **options)
     nodes = [_place(part) for part in where.split(",") if part.strip()]
     if config.redis_password:
         options["password"] = config.redis_password
@@ -61,6 +62,30 @@ def client(config: Config, **more: Any) -> Any:
     if len(nodes) > 1:
         return RedisCluster(startup_nodes=[ClusterNode(*node) for node in nodes], **options)
     return Redis(*nodes[0], **options)
+
+
+# Parameters of a Redis address that redis-py takes; those of other drivers, such as dial_timeout of Go's, would be errors.
+KNOWN = {
+    "db", "username", "password", "protocol", "client_name", "max_connections", "timeout", "socket_timeout",
+    "socket_connect_timeout", "socket_keepalive", "retry_on_timeout", "health_check_interval", "ssl_check_hostname",
+    "ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_keyfile_password",
+}  # fmt: skip
+
+
+def _known(where: str) -> str:
+    address, mark, query = where.partition("?")
+    kept = "&".join(part for part in query.split("&") if part.partition("=")[0] in KNOWN)
+    return address + (mark + kept if kept else "")
+
+
+def why(error: Exception, config: Config) -> str:
+    """Return the kind of an error and Redis' own words, without the passwords of the configuration."""
+    words = (str(error).strip().splitlines() or [""])[0].rstrip(".")
+    where = config.redis_conn_string
+    secrets = {config.redis_password, (urlsplit(where).password or "") if "://" in where else ""}
+    for secret in secrets | {unquote(secret) for secret in secrets}:
+        words = words.replace(secret, "***") if secret else words
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def _place(text: str) -> tuple[str, int]:
@@ -74,7 +99,7 @@ def tell(config: Config) -> None:
         if (connection := client(config)) is not None:
             connection.publish(TOPIC, "1")
     except away() as error:
-        log.warning("Redis did not take a change (%s); the others see it within two seconds", type(error).__name__)
+        log.warning("Redis did not take a change (%s); the others see it within two seconds", why(error, config))
 
 
 def health(config: Config) -> str:
@@ -129,7 +154,8 @@ class Fanout:
         try:
             self._connection().publish(TOPIC, "1")
         except away() as error:
-            log.warning("Redis did not take a change (%s); other processes see it within two seconds", type(error).__name__)
+            words = why(error, self.state.config)
+            log.warning("Redis did not take a change (%s); other processes see it within two seconds", words)
 
     def _listen(self) -> None:
         told = False
@@ -139,7 +165,8 @@ class Fanout:
                 told = False
             except away() as error:
                 if not told:
-                    log.warning("Redis is away (%s); changes are read from the database every second", type(error).__name__)
+                    words = why(error, self.state.config)
+                    log.warning("Redis is away (%s); changes are read from the database every second", words)
                     told = True
             finally:
                 self.listening = False

@@ -35,10 +35,10 @@ def upgrade(databases: Databases, config: Config, *, now: int) -> None:
     Raises Unfit with one sentence for anything that stops it; the log keeps the traceback.
     """
     _refuse_foreign(databases)
-    with _explained(databases.engine, "upgrade"):
+    with explained(databases.engine, "upgrade"):
         _upgrade_main(databases, config, now)
     if databases.separate_logs:
-        with _explained(databases.log_engine, "upgrade"), alone(databases.log_engine) as connection:
+        with explained(databases.log_engine, "upgrade"), alone(databases.log_engine) as connection:
             _revise(connection, only=LOGS_ONLY)
             connection.commit()
 
@@ -88,7 +88,7 @@ def plan(databases: Databases) -> list[str]:
     _refuse_foreign(databases)
     lines: list[str] = []
     for engine, only in _parts(databases):
-        with _explained(engine, "check"):
+        with explained(engine, "check"):
             lines += _plan(engine, only)
     return lines
 
@@ -144,7 +144,7 @@ def convert_charsets(databases: Databases) -> Iterator[str]:
     for engine, _, tables in _narrow(databases):
         for table, name in tables.items():
             yield f"{engine.url.database}: converting {table} from {name}"
-            with _explained(engine, f"conversion of {table} in"), _connected(engine) as connection:
+            with explained(engine, f"conversion of {table} in"), _connected(engine) as connection:
                 charset.convert(connection, table)
 
 
@@ -245,7 +245,7 @@ def _refuse_obstacles(connection: Connection, only: tuple[str, ...]) -> None:
 
 
 @contextmanager
-def _explained(engine: Engine, work: str) -> Iterator[None]:
+def explained(engine: Engine, work: str) -> Iterator[None]:
     """Turn any exception into Unfit: the step that failed, the driver's own words, and what to do."""
     try:
         yield

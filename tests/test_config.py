@@ -86,6 +86,23 @@ def test_proxies_may_be_named_in_lower_case(name: str) -> None:
     assert getattr(config.load({name.lower(): "http://other:1", name: value}), name.lower()) == value
 
 
+@pytest.mark.parametrize("wrong", [
+    "redis://:a#b@h:1/0", "redis://:a/b@h:1/0", "redis://:a?b@h:1", "redis://h:1/0/1", "redis://h/x", "rediss://h/0?db=x", "h:x",
+    "h:1/0", "h:1,g:y", "redis://h:99999/0",
+])  # fmt: skip
+def test_a_redis_address_that_cannot_be_right_stops_the_start(wrong: str) -> None:
+    with pytest.raises(Invalid, match="REDIS_CONN_STRING: "):
+        config.load({"REDIS_CONN_STRING": wrong})
+
+
+@pytest.mark.parametrize("right", [
+    "redis://h", "redis://h/", "redis://u:p%23%2F%40w@h:1/15", "rediss://h:1/0?ssl_cert_reqs=none", "unix:///run/r.sock?db=2",
+    "h", "h:1", "h:1, g:2,", "[::1]:6379", "redis://h/1?dial_timeout=5s&db=3",
+])  # fmt: skip
+def test_a_redis_address_that_can_be_right_is_taken(right: str) -> None:
+    assert config.load({"REDIS_CONN_STRING": right}).redis_conn_string == right
+
+
 def test_repr_shows_no_secret() -> None:
     assert "hush" not in repr(config.load({"SESSION_SECRET": "hush-hush-hush"}))
 
@@ -240,6 +257,8 @@ def started(folder: Path, way: str, *words: str, **variables: str) -> subprocess
         ({"INSTANCE_PATH": "/proc/none", "SESSION_SECRET": "ours", "SQL_DSN": "root@tcp(h)/d"}, "/proc/none cannot be"),
         ({"INSTANCE_PATH": "app.db/x", "SESSION_SECRET": "ours", "SQLITE_PATH": "fine.db"}, "app.db/x cannot be written"),
         ({"REDIS_CONN_STRING": "redis://:hush@h:x"}, "REDIS_CONN_STRING: give a number from 0 to 65535 as the port."),
+        ({"REDIS_CONN_STRING": "redis://one:p@hush#w/rd@127.0.0.1:21160/2"}, "as %23, %2F, %3F and %40."),
+        ({"REDIS_CONN_STRING": "redis://127.0.0.1:6379/abc"}, "REDIS_CONN_STRING: give a number as the database, such as"),
         ({"ONEAPI_WORKERS": "four"}, "ONEAPI_WORKERS: give a whole number, not 'four'."),
         ({"RELAY_PROXY": "ftp://h", "SYNC_FREQUENCY": "0"}, "SYNC_FREQUENCY: give 1 or more. RELAY_PROXY: give a proxy such as"),
     ],

@@ -11,6 +11,7 @@ from oneapi import config, db, migrate
 from oneapi.cli.archive import archive
 from oneapi.cli.channels import channels_group
 from oneapi.cli.databases import backup, db_check, db_convert_charset, db_upgrade, ledger_group, log_indexes
+from oneapi.cli.importing import import_database
 from oneapi.cli.options import set_option
 from oneapi.cli.people import create_token, create_user, reset_root_password
 from oneapi.cli.prices import price_book
@@ -40,7 +41,7 @@ ledger_group.add_command(archive)
 COMMANDS: tuple[click.Command, ...] = (
     db_check, db_upgrade, db_convert_charset,
     log_indexes, backup, ledger_group, reset_root_password, create_user, create_token, channels_group, job,
-    node, set_option, price_book,
+    node, set_option, price_book, import_database,
 )  # fmt: skip
 
 

@@ -48,6 +48,7 @@ def watch(engine: Engine, seconds: float) -> None:
         def connect(_dialect: Any, _record: Any, args: Any, options: Any) -> Any:
             made = _impatient().connect(*args, **options)
             made.deadline = seconds or None
+            made.prepare_threshold = None  # behind PgBouncer the next transaction may reach a server that lacks the statement
             return made
 
         event.listen(engine, "do_connect", connect)
