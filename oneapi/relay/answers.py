@@ -16,7 +16,7 @@ from oneapi.relay.bill import SAID_NOTHING, Bill
 from oneapi.relay.converted import Chunks, charge_heard, encoded, usage_chunk
 from oneapi.relay.corrections import Corrections
 from oneapi.relay.http1 import NO_HEADERS
-from oneapi.relay.passthrough import Watch
+from oneapi.relay.passthrough import FAILED, Watch
 from oneapi.relay.pump import Passthrough
 from oneapi.relay.transport import ClientLeft, Incoming, Quick
 from oneapi.vendors import errors, reports
@@ -97,7 +97,7 @@ def begun(
         first = incoming.peek(_has_data if untouched else _has_form)
     if forms.document(first) or (not first and kind == JSON and frame in ("sse", "sse_sourced")):
         return _not_streamed(ask, bill, protocol, call, incoming)
-    if untouched and not framing.unparted(first):
+    if untouched and not framing.unparted(first) and not first.startswith(forms.MARK):
         check_first(first)
         bill.first()
         incoming.headers = NO_HEADERS  # nobody asks for them any more
@@ -149,7 +149,7 @@ def check_first(first: bytes) -> None:
         raise VendorError("garbled", "The vendor's stream is empty.")
     if not DATA.search(first):
         raise VendorError("garbled", "The vendor's answer is not the stream that was asked for.")
-    if b'"error' in first or b'"choices"' not in first:
+    if b'"error' in first or b'"choices"' not in first or FAILED.search(first):
         for event in framing.SSE().feed(first):
             if isinstance(event.data, str) and event.data.strip() not in ("", "[DONE]") and event.name != "error":
                 raise VendorError("garbled", "The provider sent an event that is not a JSON object.")

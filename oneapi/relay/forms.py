@@ -11,6 +11,7 @@ from oneapi.relay.transport import Quick
 from oneapi.vendors.contract import Protocol
 from oneapi.wire import Call, Reply, VendorError
 
+MARK = b"\xef\xbb\xbf"  # a byte order mark
 BLANK = b"\xef\xbb\xbf \t\r\n"  # a byte order mark and white space, which say nothing of the form
 FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")  # what the first line of server-sent events begins with
 KINDS = ("chat", "completions")  # whose chunks can be put together
@@ -43,12 +44,31 @@ def assembled(protocol: Protocol, reply: Reply, call: Call) -> Reply | None:
     return Quick(reply.status, reply.headers, orjson.dumps(answer))
 
 
+def listed(reply: Reply) -> list[Any]:
+    """Return the objects of a body that is a list of answers or chunks, as Gemini streams without `alt=sse`; [] for others."""
+    if not reply.body.lstrip(BLANK).startswith(b"["):
+        return []
+    try:
+        items = reply.json()
+    except ValueError:
+        return []
+    return items if isinstance(items, list) and all(isinstance(item, dict) for item in items) else []
+
+
 def answered(protocol: Protocol, reply: Reply, call: Call) -> tuple[Reply, Any]:
     """Return what a reply says, and the reply in the form that was asked for: some providers stream whatever they are asked."""
+    if reply.body.startswith(MARK):
+        reply = Quick(reply.status, reply.headers, reply.body.removeprefix(MARK))
     try:
         return reply, vendors.guarded_parse(protocol, reply, call)
     except VendorError as error:
-        whole = assembled(protocol, reply, call) if error.kind == "garbled" else None
+        garbled = error.kind == "garbled"
+        if garbled and (items := listed(reply)):
+            if len(items) == 1:
+                reply = Quick(reply.status, reply.headers, orjson.dumps(items[0]))
+                return reply, vendors.guarded_parse(protocol, reply, call)
+            reply = Quick(reply.status, reply.headers, b"".join(b"data: %b\n\n" % orjson.dumps(item) for item in items))
+        whole = assembled(protocol, reply, call) if garbled else None
         if whole is None:
             raise
         return whole, whole.json()

@@ -227,7 +227,7 @@ def _after_error(data: bytes) -> int:
     left = len(data)
     for event in _events(data):
         left -= len(event)
-        chunk = _parsed(event) if b'"error' in event else None
+        chunk = _parsed(event) if b'"error' in event or FAILED.search(event) else None
         if isinstance(chunk, dict) and errors.found_in(chunk):
             break
     return left

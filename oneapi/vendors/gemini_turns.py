@@ -12,6 +12,8 @@ Json = dict[str, Any]
 # Accepted in place of a signature that was lost on the way. https://ai.google.dev/gemini-api/docs/thought-signatures
 UNSIGNED = "skip_thought_signature_validator"
 
+EMPTY = "(empty)"
+
 
 def contents(turns: list[Json], signed: bool = False) -> list[Json]:
     """The conversation; results of parallel calls go into one turn, named after the calls they answer."""
@@ -29,7 +31,7 @@ def contents(turns: list[Json], signed: bool = False) -> list[Json]:
         elif parts:
             out.append({"role": "model" if role == "assistant" else "user", "parts": parts})
         previous = role
-    return out
+    return out or [{"role": "user", "parts": [{"text": EMPTY}]}]  # the API refuses a request without contents
 
 
 def _said(turn: Json, signed: bool) -> list[Json]:

@@ -122,3 +122,14 @@ def test_a_request_of_a_wrong_shape_is_refused_by_its_place(client: Any, vendor:
         assert (got.status_code, got.json["error"]["param"]) == (400, "messages[0].content")
         assert got.json["error"]["message"].startswith("messages[0].content must be a text or a list of parts.")
     assert vendor.asked == []
+
+
+@pytest.mark.parametrize("content", [" ", "", [{"type": "text", "text": "\n"}], [], None])
+def test_gemini_is_sent_contents_though_the_user_wrote_only_blanks(
+    client: Any, vendor: Any, channel: Any, alice: Any, content: Any
+) -> None:
+    channel(type=24, models="gemini-2.5-flash")
+    vendor.says({"candidates": [{"content": {"parts": [{"text": "Hi"}]}, "finishReason": "STOP"}]})
+    body = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": content}]}
+    assert client.post(PATH, json=body, headers=alice.headers).status_code == 200
+    assert vendor.asked[0].json["contents"] == [{"role": "user", "parts": [{"text": "(empty)"}]}]
