@@ -45,7 +45,7 @@ def assembled(protocol: Protocol, reply: Reply, call: Call) -> Reply | None:
 
 
 def listed(reply: Reply) -> list[Any]:
-    """Return the objects of a body that is a list of answers or chunks, as Gemini streams without `alt=sse`; [] for others."""
+    """Return the objects of a body that is a list of answers or chunks; [] for others."""
     if not reply.body.lstrip(BLANK).startswith(b"["):
         return []
     try:
