@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from flask import Flask, Request, Response, current_app, g, request, session
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
-from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
+from flask_login import AnonymousUserMixin, LoginManager, UserMixin, current_user, login_user, logout_user
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from oneapi import inputs, logs, messages, proxies, throttle
@@ -55,6 +55,7 @@ class Person(UserMixin):
 def _by_session(id: str) -> Person | None:
     number, _, epoch = id.partition(":")
     row = user.get(db.session(), int(number)) if number.isdecimal() else None
+    db.session.close()  # what follows may wait for a slow body, a password hash or another server
     if row is None or epoch != str(row.session_epoch or 0) or user.session_ended(row, session.get("id", "")):
         return None
     return Person(row)
@@ -62,6 +63,7 @@ def _by_session(id: str) -> Person | None:
 
 def _by_access_token(asked: Request) -> Person | None:
     row = user.by_access_token_hash(db.session(), digest(token)) if (token := access_token(asked)) else None
+    db.session.close()  # as above
     return None if row is None else Person(row, by_token=True)
 
 
@@ -97,6 +99,12 @@ def forget() -> None:
     if session:
         logout_user()
         session.clear()
+
+
+def nobody() -> None:
+    """Count this request as a visitor's unless its user is known already: an error page must not ask the database again."""
+    if "_login_user" not in g:
+        g._login_user = AnonymousUserMixin()
 
 
 def actor() -> Actor:

@@ -1,5 +1,6 @@
 """Databases: engine options per kind, sessions, health. With models the only user of SQLAlchemy."""
 
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import gevent
-from flask import Flask, current_app
+from flask import Flask, current_app, has_app_context
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as RequestSession
 from sqlalchemy import Engine, event
@@ -19,9 +20,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from oneapi.config import Config
-from oneapi.models import Base, deadline, sealed, sqlite
+from oneapi.models import Base, deadline, pool, sealed, sqlite
 from oneapi.models.deadline import Deadline
 from oneapi.models.dsn import url as url
+
+log = logging.getLogger(__name__)
+
+LOG_ROWS = "log rows"  # of a session: what it writes after its commit
 
 # What a database that is away, restarting or full raises. Loops go on after it; requests answer 503.
 TROUBLE = (DBAPIError, PoolTimeout, OSError)
@@ -44,7 +49,8 @@ class Unfit(RuntimeError):
 
 def engine_options(at: URL, config: Config) -> dict[str, Any]:
     """Pool and connection options for one kind of database."""
-    options: dict[str, Any] = {"hide_parameters": True}  # they hold keys, and errors end in logs
+    # Parameters hold keys, and errors end in logs.
+    options: dict[str, Any] = {"hide_parameters": True, "pool_timeout": pool.WAIT_SECONDS}
     if at.get_backend_name() == "sqlite":
         arguments = {"factory": sqlite.Connection, "check_same_thread": False, "timeout": config.sqlite_busy_timeout / 1000}
         return options | {"connect_args": arguments, "pool_size": 8, "max_overflow": 24}
@@ -124,19 +130,32 @@ class Databases:
 
     @staticmethod
     def _watched(engine: Engine, config: Config) -> Deadline:
-        deadline.watch(engine, config.sql_timeout)
-        return Deadline(engine, config.sql_urgent_timeout)
+        reserved = pool.reserved(engine, engine_options(engine.url, config))
+        for each in (engine, reserved):
+            deadline.watch(each, config.sql_timeout)
+        return Deadline(engine, reserved, config.sql_urgent_timeout)
 
     @property
     def separate_logs(self) -> bool:
         return self.log_engine is not self.engine
 
+    @staticmethod
+    def release() -> None:
+        """Give the connection of the current request's session back to its pool. Rows that it read stay usable.
+
+        Call it before waiting for anything that others hold while they wait for a connection: a lock, a second session.
+        """
+        if has_app_context() and db.session.registry.has():
+            db.session.close()
+
     @contextmanager
     def transaction(self, *, urgent: bool = False) -> Iterator[Session]:
         """A session outside any request; commits at the end, rolls back on an exception.
 
-        An `urgent` one, which a request of a client waits for, has SQL_URGENT_TIMEOUT seconds as a whole.
+        An `urgent` one, which a request of a client waits for, has SQL_URGENT_TIMEOUT seconds as a whole. The session of
+        the current request gives its connection back: a request never holds two.
         """
+        self.release()
         self.deadline.check()
         with (
             self.deadline.urgent() if urgent else nullcontext(),
@@ -144,10 +163,30 @@ class Databases:
             session.begin(),
         ):
             yield session
+        if rows := session.info.pop(LOG_ROWS, None):
+            self._write_logs(rows)
+
+    def later_log(self, session: Session, row: Any) -> None:
+        """Write a log row: in this transaction, or after its commit where logs have a database of their own."""
+        if self.separate_logs:
+            session.info.setdefault(LOG_ROWS, []).append(row)
+        else:
+            session.add(row)
+
+    def _write_logs(self, rows: list[Any]) -> None:
+        """Write log rows of what is committed. It must not fail because of them, so they end in the log file at worst."""
+        texts = [f"user={row.user_id} {row.content}" for row in rows]
+        try:
+            with self.logs() as session:
+                session.add_all(rows)
+        except TROUBLE as error:
+            for text in texts:
+                log.error("log row not stored error=%s %s", type(error).__name__, text)
 
     @contextmanager
     def logs(self) -> Iterator[Session]:
         """The same for the logs' database."""
+        self.release()
         self.log_deadline.check()
         with Session(self.log_engine, expire_on_commit=False) as session, session.begin():
             yield session
@@ -171,7 +210,7 @@ class Databases:
                 each.answers()
 
     def dispose(self) -> None:
-        for engine in {self.engine, self.log_engine}:
+        for engine in {self.engine, self.log_engine, self.deadline.reserved, self.log_deadline.reserved}:
             engine.dispose()
 
 

@@ -35,6 +35,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "数据库无法存储其中的某个字符：请管理员运行 flask --app wsgi db-convert-charset",
         "The database cannot hold one of these characters. An administrator can convert it: flask --app wsgi db-convert-charset.",
     ),
+    "database_busy": ("数据库繁忙或无响应，请稍后重试", "The database is busy or does not answer. Try again in a few seconds."),
     # Input
     "invalid_parameter": ("无效的参数", "invalid parameter"),
     "wrong_type": ("无效的参数：{field} 应为{kind_zh}", "invalid parameter: {field} must be {kind}"),

@@ -97,6 +97,7 @@ class State:
 
     def refresh(self, *, force: bool = False) -> None:
         """Reload what changed since the last look. One small query when nothing did, however many ask at once."""
+        self.databases.release()  # whoever refreshes needs a connection
         before = self._looks
         with self._refreshing:  # of two at once, the one that looked first must not have the last word
             if self._looked > before and not force:
@@ -150,6 +151,7 @@ class State:
             return self._callers[key]
         except KeyError:
             pass
+        self.databases.release()
         with self._looking_up[hash(key) % len(self._looking_up)]:  # after a change many ask at once: one of them looks
             callers = self._callers
             if key in callers:

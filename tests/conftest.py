@@ -6,18 +6,22 @@ monkey.patch_all()
 
 import shutil  # noqa: E402  (patch first, import later)
 import time  # noqa: E402
+import traceback  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import bcrypt  # noqa: E402
+import gevent  # noqa: E402
 import pytest  # noqa: E402
 from fake_vendor import FakeVendor  # noqa: E402
 from flask import Flask  # noqa: E402
 from flask.testing import FlaskClient  # noqa: E402
 from gevent.pool import Pool  # noqa: E402
 from jinja2 import BytecodeCache  # noqa: E402
+from sqlalchemy import Pool as SqlPool  # noqa: E402
+from sqlalchemy import event  # noqa: E402
 
 from oneapi import config, create_app  # noqa: E402
 from oneapi.models import ability, ledger, log, option, version  # noqa: E402
@@ -25,6 +29,23 @@ from oneapi.models import channel as channels  # noqa: E402
 from oneapi.models.token import Token  # noqa: E402
 from oneapi.models.user import Role, User  # noqa: E402
 from oneapi.state import State  # noqa: E402
+
+holders: dict[int, Any] = {}  # pooled connections that are in use: the greenlet that took each
+taken_twice: list[str] = []  # where a greenlet took a second one
+
+
+@event.listens_for(SqlPool, "checkout")
+def _taken(_connection: Any, record: Any, _proxy: Any) -> None:
+    greenlet = gevent.getcurrent()
+    if greenlet in holders.values():
+        taken_twice.append("".join(traceback.format_stack(limit=40)))
+    holders[id(record)] = greenlet
+
+
+@event.listens_for(SqlPool, "checkin")
+def _returned(_connection: Any, record: Any) -> None:
+    holders.pop(id(record), None)
+
 
 PASSWORD = "correct horse"
 HASHED = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
@@ -57,6 +78,16 @@ class KnownRule(Flask.url_rule_class):
 
 Flask.jinja_options = {"bytecode_cache": Compiled()}
 Flask.url_rule_class = KnownRule
+
+
+@pytest.fixture(autouse=True)
+def _one_connection_each() -> Iterator[None]:
+    """Fail a test in which a greenlet took a second database connection: enough of them wait for each other for ever."""
+    taken_twice.clear()
+    yield
+    # An upgrade holds its lock with a connection of its own, before there are requests.
+    ours = [stack for stack in taken_twice if "/oneapi/" in stack and "/oneapi/migrate.py" not in stack]
+    assert not ours, f"A greenlet that held a database connection took a second one:\n{ours[0]}"
 
 
 @dataclass

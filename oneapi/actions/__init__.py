@@ -10,7 +10,7 @@ from gevent.lock import RLock
 
 from oneapi.db import Session, begin_immediate
 from oneapi.messages import Refused
-from oneapi.models import audit, log, version
+from oneapi.models import audit, log, pool, version
 from oneapi.models.user import Role
 from oneapi.state import State
 
@@ -38,8 +38,8 @@ SYSTEM = Actor(name="system", role=Role.ROOT)
 @contextmanager
 def act(state: State, *topics: str) -> Iterator[Session]:
     """A transaction that writes; after it every process notices that `topics` changed. Raise to undo it all."""
-    # Writers that wait inside SQLite hold a thread each, and the one they wait for needs one to commit: let them queue here.
-    alone = _ALONE if state.databases.engine.dialect.name == "sqlite" else nullcontext()
+    state.databases.release()  # nobody waits for the turn with a connection in hand: its holder needs one
+    alone = _in_turn() if state.databases.engine.dialect.name == "sqlite" else nullcontext()
     with alone, state.databases.transaction() as session:
         begin_immediate(session)
         yield session
@@ -53,6 +53,17 @@ def check_expiry(seconds: int | None) -> None:
     """Raise Refused for an expiry that is not a time until the year 9999, such as one in milliseconds; 0 and -1 are never."""
     if not -1 <= (seconds or 0) <= LATEST:
         raise Refused("expiry", field="expired_time", latest=LATEST)
+
+
+@contextmanager
+def _in_turn() -> Iterator[None]:
+    """Queue writers here: one that waits inside SQLite holds a thread, and the one it waits for needs a thread to commit."""
+    if not _ALONE.acquire(timeout=pool.WAIT_SECONDS):
+        raise pool.Busy(f"Other writers did not end within {pool.WAIT_SECONDS:g} seconds.")
+    try:
+        yield
+    finally:
+        _ALONE.release()
 
 
 def columns(row: Any) -> dict[str, Any]:
@@ -81,13 +92,8 @@ def record(
 
 
 def write_log(session: Session, state: State, kind: int, content: str, **more: Any) -> None:
-    """Write a log row, in the same transaction when logs live in the same database."""
-    row = log.Log(type=kind, content=content, created_at=int(state.clock()), **more)
-    if not state.databases.separate_logs:
-        session.add(row)
-        return
-    with state.databases.logs() as logs:
-        logs.add(row)
+    """Write a log row, in the same transaction when logs live in the same database, else after its commit."""
+    state.databases.later_log(session, log.Log(type=kind, content=content, created_at=int(state.clock()), **more))
 
 
 def amount(state: State, quota: int) -> str:

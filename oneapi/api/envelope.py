@@ -15,7 +15,7 @@ from oneapi import access, doors, messages
 from oneapi.doors import GuardedBlueprint
 from oneapi.fields import Invalid, integer, parsed, storable
 from oneapi.messages import Refused
-from oneapi.models import Missing, charset
+from oneapi.models import Missing, charset, pool
 from oneapi.wire import VendorError
 
 log = logging.getLogger(__name__)
@@ -184,6 +184,14 @@ def _http(error: HTTPException) -> Response:
     return answer({"success": False, "message": error.description or error.name}, error.code or 500)
 
 
+def _away(error: Exception) -> Response:
+    """The database is away, or other requests held it for too long."""
+    log.error("%s %s failed, request %s: %s", request.method, request.path, access.request_id(), error)
+    made = fail("database_busy", status=503)
+    made.headers["Retry-After"] = str(round(pool.WAIT_SECONDS))
+    return made
+
+
 def _crashed(error: BaseException) -> Response:
     cause = getattr(error, "original_exception", None) or error
     log.error("%s %s failed, request %s", request.method, request.path, access.request_id(), exc_info=cause)
@@ -207,6 +215,7 @@ HANDLERS: dict[Any, Callable[[Any], Response]] = {
     DataError: _unstorable,
     500: _crashed,
 }
+HANDLERS.update(dict.fromkeys(pool.AWAY, _away))
 
 
 def _compress(made: Response) -> Response:

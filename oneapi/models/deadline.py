@@ -112,9 +112,11 @@ class Deadline:
     When one is missed and the server does not answer a probe either, further transactions fail at once until it does.
     """
 
-    def __init__(self, engine: Engine, seconds: float):
+    def __init__(self, engine: Engine, reserved: Engine, seconds: float):
         self._engine, self._seconds = engine, seconds if engine.dialect.name != "sqlite" else 0
+        self.reserved = reserved  # has a connection for health checks alone
         self._silent_until = 0.0
+        self._check: gevent.Greenlet | None = None
 
     @property
     def silent(self) -> bool:
@@ -152,14 +154,23 @@ class Deadline:
             return
         with gevent.Timeout(PROBE_SECONDS, False):
             self._engine.dispose()  # after a failover each idle connection would have to be found dead by itself
+            self.reserved.dispose()
         if not self.answers():  # a lock that was held for long is no silence
             log.error("database=%s does not answer; charges wait in the journal", self._engine.url.database)
 
     def answers(self) -> bool:
-        """Ask the server for a sign of life; urgent transactions are tried, or fail at once, as it turns out."""
+        """Ask the server for a sign of life; urgent transactions are tried, or fail at once, as it turns out.
+
+        Checks at the same time share one query: anybody may send them.
+        """
+        if self._check is None or self._check.ready():
+            self._check = gevent.spawn(self._answers)
+        return bool(self._check.get())
+
+    def _answers(self) -> bool:
         timer = gevent.Timeout.start_new(PROBE_SECONDS)
         try:
-            with self._engine.connect() as connection:
+            with self.reserved.connect() as connection:
                 connection.execute(text("SELECT 1"))
         except gevent.Timeout as late:
             if late is not timer:

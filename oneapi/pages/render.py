@@ -1,6 +1,7 @@
 """How a screen answers: whole, or only the block that htmx asked for; what happens after a write; headers of every page."""
 
 import json
+import logging
 import re
 from typing import Any, NamedTuple
 
@@ -12,8 +13,10 @@ from werkzeug.exceptions import HTTPException, UnprocessableEntity
 from oneapi import access, proxies
 from oneapi.fields import Invalid, split_address
 from oneapi.messages import Refused
-from oneapi.models import Missing, charset
+from oneapi.models import Missing, charset, pool
 from oneapi.pages import api_errors, complaints
+
+log = logging.getLogger(__name__)
 
 POLICY = {
     "default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "img-src": "'self' data:", "font-src": "'self'",
@@ -165,7 +168,7 @@ def _headers(answer: Response) -> Response:
 def _failed(error: Exception) -> Any:
     """An error page, a panel in place of what htmx was to fill, or the sentence alone beside what was to be done.
     The API and the relay write their own."""
-    status = error.code or 500 if isinstance(error, HTTPException) else 404 if isinstance(error, Missing) else 500
+    status = _status(error)
     if request.path.startswith("/static/"):
         return error if isinstance(error, HTTPException) else ("", status)
     said = str(error.description or "") if isinstance(error, HTTPException) and status in (403, 413, 422, 429) else ""
@@ -195,6 +198,17 @@ def _unstorable(error: DataError) -> Any:
     return _refused(Refused("unstorable"))
 
 
+def _status(error: Exception) -> int:
+    if isinstance(error, HTTPException):
+        return error.code or 500
+    if isinstance(error, pool.AWAY):
+        log.error("%s %s failed, request %s: %s", request.method, request.path, access.request_id(), error)
+        g.retry_after = round(pool.WAIT_SECONDS)
+        access.nobody()
+        return 503
+    return 404 if isinstance(error, Missing) else 500
+
+
 def _panel(place: Place, status: int, title: str, why: str) -> Response:
     again = request.full_path.rstrip("?")
     data = {"title": Markup(title), "why": Markup(why), "again": again, "target": place.target, "swap": place.swap}
@@ -209,6 +223,7 @@ def init(app: Flask) -> None:
         app.register_error_handler(status, _failed)
     for kind in (Refused, Invalid):
         app.register_error_handler(kind, _refused)
-    app.register_error_handler(Missing, _failed)
     app.register_error_handler(DataError, _unstorable)
+    for failure in (Missing, *pool.AWAY):
+        app.register_error_handler(failure, _failed)
     app.jinja_env.globals.update(flashed=get_flashed_messages, request_id=access.request_id)

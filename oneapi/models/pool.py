@@ -1,0 +1,23 @@
+"""Limits of the connection pools: how long a request waits, which errors mean "later", and a connection for health checks."""
+
+from typing import Any
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
+
+from oneapi.models.deadline import Unanswered
+
+WAIT_SECONDS = 5.0  # for a connection, and for the turn to write to SQLite
+
+
+class Busy(OSError):
+    """Other requests held the database for longer than this one may wait."""
+
+
+# Errors of a database that is away or busy: the same request may succeed later.
+AWAY = (OperationalError, InterfaceError, TimeoutError, Unanswered, Busy)
+
+
+def reserved(engine: Engine, options: dict[str, Any]) -> Engine:
+    """Return an engine with one connection that only health checks use: a full pool must not look like a silent server."""
+    return create_engine(engine.url, **options | {"pool_size": 1, "max_overflow": 0})
