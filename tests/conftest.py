@@ -85,8 +85,9 @@ def _one_connection_each() -> Iterator[None]:
     """Fail a test in which a greenlet took a second database connection: enough of them wait for each other for ever."""
     taken_twice.clear()
     yield
-    # An upgrade holds its lock with a connection of its own, before there are requests.
-    ours = [stack for stack in taken_twice if "/oneapi/" in stack and "/oneapi/migrate.py" not in stack]
+    # An upgrade holds its lock with a connection of its own, and a command may read another database: neither serves requests.
+    alone = ("/oneapi/migrate.py", "/oneapi/cli/")
+    ours = [stack for stack in taken_twice if "/oneapi/" in stack and not any(place in stack for place in alone)]
     assert not ours, f"A greenlet that held a database connection took a second one:\n{ours[0]}"
 
 

@@ -186,6 +186,8 @@ def _http(error: HTTPException) -> Response:
 
 def _away(error: Exception) -> Response:
     """The database is away, or other requests held it for too long."""
+    if not pool.away(error):
+        return _crashed(error)
     log.error("%s %s failed, request %s: %s", request.method, request.path, access.request_id(), error)
     made = fail("database_busy", status=503)
     made.headers["Retry-After"] = str(round(pool.WAIT_SECONDS))

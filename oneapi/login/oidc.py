@@ -10,7 +10,6 @@ from urllib.parse import quote_plus
 
 from authlib.oauth2.auth import encode_client_secret_basic, encode_client_secret_post
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
-from cryptography.exceptions import UnsupportedAlgorithm
 
 from oneapi.login.contract import Flow, Profile, Provider, Trouble, access_token, back, get, object_of, post, text
 from oneapi.settings import Settings
@@ -130,6 +129,7 @@ def _claims(state: State, known: Mapping[str, Any], answer: Mapping[str, Any], t
 
 def _keys(found: Mapping[str, Any]) -> Any:
     """Return the keys of a JWK Set that can be read; RFC 7517, section 5 has the others ignored. Raises Trouble without any."""
+    from cryptography.exceptions import UnsupportedAlgorithm
     from joserfc.errors import JoseError
     from joserfc.jwk import JWKRegistry, KeySet
 

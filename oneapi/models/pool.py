@@ -1,5 +1,6 @@
 """Limits of the connection pools: how long a request waits, which errors mean "later", and a connection for health checks."""
 
+import sqlite3
 from typing import Any
 
 from sqlalchemy import Engine, create_engine
@@ -16,6 +17,12 @@ class Busy(OSError):
 
 # Errors of a database that is away or busy: the same request may succeed later.
 AWAY = (OperationalError, InterfaceError, TimeoutError, Unanswered, Busy)
+
+
+def away(error: BaseException) -> bool:
+    """Whether the database is away or busy. SQLite reports a statement that is wrong with the same class."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    return isinstance(error, AWAY) and code != sqlite3.SQLITE_ERROR
 
 
 def reserved(engine: Engine, options: dict[str, Any]) -> Engine:

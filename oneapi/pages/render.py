@@ -201,11 +201,13 @@ def _unstorable(error: DataError) -> Any:
 def _status(error: Exception) -> int:
     if isinstance(error, HTTPException):
         return error.code or 500
-    if isinstance(error, pool.AWAY):
+    if pool.away(error):
         log.error("%s %s failed, request %s: %s", request.method, request.path, access.request_id(), error)
         g.retry_after = round(pool.WAIT_SECONDS)
         access.nobody()
         return 503
+    if isinstance(error, pool.AWAY):  # a statement that is wrong: Flask logs only what has no handler
+        log.error("%s %s failed, request %s", request.method, request.path, access.request_id(), exc_info=error)
     return 404 if isinstance(error, Missing) else 500
 
 

@@ -103,7 +103,7 @@ def test_an_older_database_gets_the_column(databases: Databases, settings: Confi
         connection.execute(insert, {"hour": 3600})
     assert not migrate.ready(databases)
     assert [line.partition(": ")[2] for line in migrate.plan(databases)] == [
-        "add column usage_hours.errors", "note the revision 0003",
+        "add column usage_hours.errors", "note the revision 0004",
     ]  # fmt: skip
     migrate.upgrade(databases, settings, now=NOW)
     assert migrate.ready(databases) and migrate.plan(databases) == []
