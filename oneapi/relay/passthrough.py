@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from oneapi.dialects import openai as dialect
-from oneapi.relay import delivered, meter
+from oneapi.relay import chunk_template, delivered, meter
 from oneapi.relay.ask import Ask
 from oneapi.relay.bill import SAID_NOTHING, Bill
 from oneapi.relay.converted import encoded, usage_chunk
@@ -16,14 +16,13 @@ from oneapi.vendors import errors, reports
 from oneapi.vendors.openai import fault
 from oneapi.wire import VendorError
 
-# Everything a model says in a chunk, as it stands in the JSON text.
-SAID = re.compile(rb'"(?:content|reasoning_content|reasoning|arguments|text|refusal|transcript)"\s*:\s*"((?:[^"\\]|\\.)+)"')
 MEDIA = re.compile(rb'"(?:audio|images?|videos?)"\s*:\s*[\[{"]')  # what a chunk delivers besides text
 FINISH = re.compile(rb'"finish_reason"\s*:\s*"(?!(?i:null|none)")[^"]')  # one that says something: "" does not
 FAILED = re.compile(rb'"finish_reason"\s*:\s*"(?i:%s)"' % "|".join(errors.FAILED).encode())
 USAGE = re.compile(rb'"usage"\s*:\s*[^\sn]')  # a report; "usage": null is none
 END = re.compile(rb"(?m)^data: ?\[DONE\]")  # at the beginning of a line: a model may say it too
 LIMIT = 8 * 1024 * 1024  # bytes of one event; what is longer is not read along
+TRIALS = 8  # how many templates of chunks are tried a stream: chunks with log probabilities match none
 
 
 class Watch:
@@ -31,7 +30,8 @@ class Watch:
 
     __slots__ = (
         "ask", "bill", "failed", "begin", "report", "used", "error", "plain", "surplus", "said", "delivered", "media", "ended",
-        "final", "marked", "torn", "shown", "_was_torn", "_unfinished", "_rest", "_unsent", "_usage",
+        "final", "marked", "torn", "shown", "_was_torn", "_unfinished", "_rest", "_unsent", "_usage", "_template",
+        "_trials",
     )  # fmt: skip
 
     def __init__(self, ask: Ask, bill: Bill, failed: Callable[[VendorError], None], begin: bytes = b""):
@@ -52,16 +52,23 @@ class Watch:
         self._rest = b""
         self._unsent = b""
         self._usage = b""  # the last event that holds nothing but usage
+        self._template: chunk_template.Template | None = None
+        self._trials = TRIALS
 
     def see(self, data: bytes) -> None:
         """The next bytes; looks only at whole lines."""
+        template = self._template
+        if template is not None and not self._rest and (text := chunk_template.text(data, template)) is not None:
+            self.said += text
+            self._was_torn, self.torn = self.torn, False
+            return
         if self._rest:
             data, self._rest = self._rest + data, b""
         self._was_torn, self.torn = self.torn, False
         if data[-2:] != b"\n\n":
             self.torn = not data.endswith((b"\r\n\r\n", b"\r\r"))
             data = self._whole(data)
-        found = SAID.findall(data)
+        found = chunk_template.TEXT.findall(data)
         for text in found:
             self.said += text
         if not self.media and (b'"audio"' in data or b'"image' in data or b'"video' in data) and MEDIA.search(data):
@@ -77,6 +84,14 @@ class Watch:
             self._find_error(data)
         if b"[DONE]" in data and END.search(data):
             self.ended = self.marked = True
+        if len(found) == 1 and self._trials:
+            self._trials -= 1
+            self._template = chunk_template.of(data) if self._only_text(data) else None
+
+    def _only_text(self, data: bytes) -> bool:
+        """Return True for a chunk that changes nothing but the text, so that others like it need no second look."""
+        chunk = _parsed(data)
+        return isinstance(chunk, dict) and not reports.of(chunk) and not FINISH.search(data)
 
     def _look(self, data: bytes) -> None:
         """Find out whether chunks without text deliver anything; asked until the first one does."""
