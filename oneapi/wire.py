@@ -48,6 +48,33 @@ class File:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DataUrl:
+    """A file that was fetched, in place of its address in a body. It travels in JSON as a data URL.
+
+    `data` is base64 text. Protocols that want it apart from its type share this one text, which may have many megabytes.
+    """
+
+    media_type: str
+    data: str
+
+    def __str__(self) -> str:
+        return f"data:{self.media_type};base64,{self.data}"
+
+    def __repr__(self) -> str:
+        return f"DataUrl({self.media_type}, {len(self.data)} characters)"
+
+    def startswith(self, prefix: str | tuple[str, ...]) -> bool:
+        return "data:".startswith(prefix)
+
+
+def jsonable(value: object) -> str:
+    """Write a DataUrl as JSON has it: the `default` of JSON encoders."""
+    if isinstance(value, DataUrl):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON serializable")
+
+
 @dataclass(slots=True)
 class Call:
     """What a client asked, addressed to one channel: everything `build`, `parse` and `stream` may look at.

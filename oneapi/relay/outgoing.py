@@ -13,7 +13,7 @@ import orjson
 
 from oneapi.relay.dial import PORTS, Address, Pool, basic, pool_of
 from oneapi.relay.http1 import TOKEN
-from oneapi.wire import Request, VendorError
+from oneapi.wire import Request, VendorError, jsonable
 
 _OURS = ("host", "content-length", "transfer-encoding", "connection", "expect", "upgrade", "te")  # headers we decide
 _DEFAULTS = (("Accept", "*/*"), ("Accept-Encoding", "identity"), ("User-Agent", "one-api"))
@@ -100,11 +100,11 @@ def text_of(body: bytes | dict[str, Any]) -> bytes:
     if isinstance(body, bytes):
         return body
     try:
-        return orjson.dumps(body)
+        return orjson.dumps(body, jsonable)
     except TypeError as error:  # a lone surrogate, or a number beyond 64 bits: both are legal JSON
         if "recursion" in str(error).lower():
             raise VendorError("bad_request", "The request is nested too deeply.") from error
-        return json.dumps(body, separators=(",", ":")).encode()
+        return json.dumps(body, separators=(",", ":"), default=jsonable).encode()
 
 
 def _multipart(request: Request) -> tuple[bytes, str]:

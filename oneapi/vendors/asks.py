@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
+from oneapi.catalog import media_types
 from oneapi.vendors import shapes
-from oneapi.wire import VendorError
+from oneapi.wire import DataUrl, File, VendorError
 
 Json = dict[str, Any]
 
@@ -64,9 +65,42 @@ def system_text(system: list[Json]) -> str:
     return "\n\n".join(text for message in system if (text := shapes.text_of(message.get("content")).strip()))
 
 
-def image_url(part: Json) -> str:
+def image_url(part: Json) -> str | DataUrl:
+    """The address or data URL of a part; a DataUrl where the address was fetched."""
     image = part["image_url"]
-    return image if isinstance(image, str) else image["url"]
+    return image["url"] if isinstance(image, dict) else image
+
+
+def data_url(url: str | DataUrl) -> tuple[str, str]:
+    """Media type and base64 text of a client's data URL; the bytes decide the type. Raises VendorError("bad_request")."""
+    if isinstance(url, DataUrl):
+        return url.media_type, url.data
+    declared, data = shapes.data_url(url)
+    try:
+        head = base64.b64decode(data[: media_types.ENOUGH * 4 // 3 // 4 * 4])
+    except ValueError as error:
+        raise VendorError("bad_request", f"The data of a data URL ({declared}) is not base64.") from error
+    kind = media_types.settled(declared, head)
+    if not kind:
+        raise VendorError("bad_request", f"A data URL declares {declared}, but its bytes are of no format known here.")
+    return kind, data
+
+
+def decoded(data: str) -> bytes:
+    """The bytes of a client's base64 text; raises VendorError("bad_request") when it is none."""
+    try:
+        return base64.b64decode(data)
+    except ValueError as error:
+        raise VendorError("bad_request", "The data of a file is not base64.") from error
+
+
+def kind_of(file: File) -> str:
+    """The media type of an uploaded file: its bytes decide. Raises VendorError("bad_request") for an image that is none."""
+    kind = media_types.settled(file.content_type.partition(";")[0].strip().lower(), file.data[: media_types.ENOUGH])
+    if not kind:
+        text = f"The file {file.filename} is declared {file.content_type}, but its bytes are of no format known here."
+        raise VendorError("bad_request", text, param=file.name)
+    return kind
 
 
 def file(part: Json) -> tuple[str, str, str]:
@@ -74,7 +108,7 @@ def file(part: Json) -> tuple[str, str, str]:
     given = part["file"]
     if not isinstance(given.get("file_data"), str):
         raise VendorError("bad_request", "A file part needs file_data, a data URL: files uploaded elsewhere cannot be read here.")
-    media_type, data = shapes.data_url(given["file_data"])
+    media_type, data = data_url(given["file_data"])
     return media_type, data, given.get("filename") or "document"
 
 

@@ -15,7 +15,7 @@ from oneapi.vendors import bedrock_invoke, converse_protocol, converse_request, 
 from oneapi.vendors.contract import ModelList, Protocol, Vendor
 from oneapi.vendors.quirks import adapted, reasoning_name, system_role
 from oneapi.vendors.tagged import apart
-from oneapi.wire import Call, Event, Reply, Request, VendorError
+from oneapi.wire import Call, Event, Reply, Request, VendorError, jsonable
 
 Json = dict[str, Any]
 
@@ -113,7 +113,7 @@ def placed(request: Request, call: Call) -> Request:
 def sign(request: Request, call: Call) -> Request:
     """Signs the very bytes that travel, so the body becomes bytes here. The Mantle address has a service name of its own."""
     if isinstance(request.body, dict):
-        request.body = json.dumps(request.body, ensure_ascii=False, separators=(",", ":")).encode()
+        request.body = json.dumps(request.body, ensure_ascii=False, separators=(",", ":"), default=jsonable).encode()
         request.headers.setdefault("Content-Type", "application/json")
     who = account(call)
     if who.keys is None:

@@ -6,8 +6,8 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ContentBlock
 import re
 from typing import Any
 
-from oneapi.vendors import asks, shapes, thoughts
-from oneapi.wire import VendorError
+from oneapi.vendors import asks, thoughts
+from oneapi.wire import DataUrl, VendorError
 
 Json = dict[str, Any]
 
@@ -97,10 +97,10 @@ def _block(part: Json) -> Json:
     raise asks.unsupported(part)
 
 
-def _image(url: str) -> Json:
-    if url.startswith("s3://"):
+def _image(url: str | DataUrl) -> Json:
+    if isinstance(url, str) and url.startswith("s3://"):
         return {"image": {"format": _format(url.rpartition(".")[2]), "source": {"s3Location": {"uri": url}}}}
-    media_type, data = shapes.data_url(url)
+    media_type, data = asks.data_url(url)
     return {"image": {"format": _format(media_type.rpartition("/")[2]), "source": {"bytes": data}}}
 
 

@@ -1,11 +1,10 @@
 """What Coze has around its chats: files to upload, speech, transcription, and the bots a token may talk to."""
 
-from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
-from oneapi.vendors import asks, pieces, shapes
+from oneapi.vendors import asks, pieces
 from oneapi.vendors.contract import ModelList, Protocol, failure
 from oneapi.wire import Call, File, Reply, Request, VendorError
 
@@ -51,7 +50,7 @@ def source(part: Json) -> str:
     """Where a part's picture, file or sound is: an address or a data URL."""
     match part:
         case {"type": "image_url"}:
-            return asks.image_url(part)
+            return str(asks.image_url(part))
         case {"type": "file", "file": {"file_data": str(data)}}:
             return data
         case {"type": "input_audio", "input_audio": {"data": str(data), **more}}:
@@ -72,9 +71,9 @@ def upload(call: Call) -> Request | None:
     if part is None:
         return None
     call.memo["uploading"] = source(part)
-    kind, data = shapes.data_url(source(part))
+    kind, data = asks.data_url(source(part))
     name = (part.get("file") or {}).get("filename") or f"file.{kind.partition('/')[2]}"
-    return Request(address(call, "/v1/files/upload"), files=(File("file", name, kind, b64decode(data)),))
+    return Request(address(call, "/v1/files/upload"), files=(File("file", name, kind, asks.decoded(data)),))
 
 
 def uploaded(data: Any, call: Call) -> bool:

@@ -97,7 +97,7 @@ def drawing(call: Call) -> Json:
     parts: list[Json] = [{"text": asked["prompt"]}]
     for file in call.files:
         if file.name.startswith("image"):
-            parts.append({"inlineData": {"mimeType": file.content_type, "data": base64.b64encode(file.data).decode()}})
+            parts.append({"inlineData": {"mimeType": asks.kind_of(file), "data": base64.b64encode(file.data).decode()}})
     config: Json = {"responseModalities": ["TEXT", "IMAGE"]}
     if ratio := _ratio(asked):
         config["imageConfig"] = {"aspectRatio": ratio}

@@ -6,6 +6,7 @@ https://ai.google.dev/api/caching#Content
 from typing import Any
 
 from oneapi.vendors import asks, shapes, thoughts, typed
+from oneapi.wire import DataUrl
 
 Json = dict[str, Any]
 
@@ -112,8 +113,8 @@ def _part(part: Json) -> Json:
     raise asks.unsupported(part)
 
 
-def _media(url: str) -> Json:
+def _media(url: str | DataUrl) -> Json:
     if not url.startswith("data:"):
         return {"fileData": {"fileUri": url}}
-    media_type, data = shapes.data_url(url)
+    media_type, data = asks.data_url(url)
     return {"inlineData": {"mimeType": media_type, "data": data}}

@@ -3,11 +3,10 @@
 https://platform.claude.com/docs/en/api/messages
 """
 
-import base64
 from typing import Any
 
-from oneapi.vendors import asks, shapes, thoughts
-from oneapi.wire import VendorError
+from oneapi.vendors import asks, thoughts
+from oneapi.wire import DataUrl, VendorError
 
 Json = dict[str, Any]
 
@@ -87,10 +86,10 @@ def _block(part: Json) -> Json:
     return part  # one of the vendor's own: document, search_result
 
 
-def _source(url: str) -> Json:
-    if url.startswith(("http://", "https://")):
+def _source(url: str | DataUrl) -> Json:
+    if isinstance(url, str) and url.startswith(("http://", "https://")):
         return {"type": "url", "url": url}
-    media_type, data = shapes.data_url(url)
+    media_type, data = asks.data_url(url)
     return {"type": "base64", "media_type": media_type, "data": data}
 
 
@@ -105,7 +104,7 @@ def _document(part: Json) -> Json:
         return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
     source = {"type": "base64", "media_type": media_type, "data": data}
     if media_type.startswith("text/"):
-        source = {"type": "text", "media_type": "text/plain", "data": base64.b64decode(data).decode("utf-8", "replace")}
+        source = {"type": "text", "media_type": "text/plain", "data": asks.decoded(data).decode("utf-8", "replace")}
     elif media_type != "application/pdf":
         raise VendorError("bad_request", f"Claude reads PDF and text files, not {media_type}.")
     return {"type": "document", "source": source, "title": name}

@@ -62,7 +62,7 @@ def message(turn: Json, names: dict[str, str]) -> Json:
     role, parts = turn["role"], asks.parts(turn.get("content"))
     text = "\n".join(words(part) for part in parts if part["type"] != "image_url")
     out: Json = {"role": "system" if role == "developer" else role, "content": text}
-    if images := [shapes.data_url(asks.image_url(part))[1] for part in parts if part["type"] == "image_url"]:
+    if images := [asks.data_url(asks.image_url(part))[1] for part in parts if part["type"] == "image_url"]:
         out["images"] = images  # the base64 texts alone
     if role == "tool":
         id = turn.get("tool_call_id", "")

@@ -188,4 +188,4 @@ def downloaded(reply: Reply, call: Call) -> Json | Request:
 
 
 def as_data_url(file: File) -> str:
-    return f"data:{file.content_type};base64,{b64encode(file.data).decode()}"
+    return f"data:{asks.kind_of(file)};base64,{b64encode(file.data).decode()}"
