@@ -1,11 +1,11 @@
 """The HTTP client for addresses that people type (pictures, webhooks, sign-in servers); keeps them out of our own network."""
 
 import socket
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
 import gevent
@@ -13,9 +13,11 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from oneapi import addresses
+from oneapi.relay.inflate import inflating
+from oneapi.wire import VendorError
 
 MAX_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -44,6 +46,14 @@ class Fetched:
     url: str
 
 
+class Sink(Protocol):
+    """Takes an answer as it comes, decompressed; what it raises ends the fetch."""
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None: ...
+
+    def write(self, piece: bytes) -> None: ...
+
+
 def get(url: str, **options: Any) -> Fetched:
     """GET; options as for `fetch`."""
     return fetch("GET", url, **options)
@@ -66,10 +76,11 @@ def fetch(
     allow_private: bool = False,
     proxy: str = "",
     ports: Container[int] | None = None,
+    sink: Sink | None = None,
 ) -> Fetched:
     """The answer, after at most three redirects; raises FetchError. `timeout` bounds the whole, `max_bytes` the body.
 
-    `ports` are those that the address and its redirects may name; None allows all.
+    `ports` are those that the address and its redirects may name; None allows all. A `sink` gets the body instead.
     """
     slow = FetchError("time", f"The address did not answer within {timeout:g} seconds.")
     end = monotonic() + timeout
@@ -83,7 +94,10 @@ def fetch(
             with closing(answer):
                 target = answer.headers.get("Location")
                 if answer.status_code not in _REDIRECTS or not target:
-                    return Fetched(answer.status_code, _lower(answer.headers), _body(answer, max_bytes, end, slow), url)
+                    found = Fetched(answer.status_code, _lower(answer.headers), b"", url)
+                    if sink is not None:
+                        sink.begin(found.status, found.headers)
+                    return replace(found, body=_body(answer, max_bytes, end, slow, sink))
             url, method, sent, same = _follow(url, target, method, answer.status_code, sent)
             if method == "GET":
                 json = data = None
@@ -101,25 +115,39 @@ def _send(session: requests.Session, method: str, url: str, **what: Any) -> requ
         raise FetchError("unreachable", f"{urlsplit(url).hostname} could not be reached.") from error
 
 
-def _body(answer: requests.Response, max_bytes: int, end: float, slow: FetchError) -> bytes:
+def _body(answer: requests.Response, max_bytes: int, end: float, slow: FetchError, sink: Sink | None) -> bytes:
     too_large = FetchError("size", f"The answer is larger than {max_bytes} bytes.")
     declared = answer.headers.get("Content-Length", "")
-    if declared.isdigit() and int(declared) > max_bytes:
+    if declared.isascii() and declared.isdecimal() and (len(declared) > 15 or int(declared) > max_bytes):
         raise too_large
-    pieces, total = [], 0
+    pieces: list[bytes] = []
+    keep, total = pieces.append if sink is None else sink.write, 0
     try:
-        for piece in answer.iter_content(16384):
+        for piece in _decoded(answer, max_bytes):
             total += len(piece)
             if total > max_bytes:
                 raise too_large
             if monotonic() > end:
                 raise slow
-            pieces.append(piece)
-    except requests.ConnectionError as error:
-        raise (slow if "timed out" in str(error) else FetchError("unreachable", "The answer broke off.")) from error
-    except (requests.RequestException, HTTPError) as error:
+            keep(piece)
+    except ReadTimeoutError as error:
+        raise slow from error
+    except HTTPError as error:
         raise FetchError("unreachable", "The answer broke off.") from error
     return b"".join(pieces)
+
+
+def _decoded(answer: requests.Response, max_bytes: int) -> Iterator[bytes]:
+    """The body without its compression, in pieces of at most 64 KB: we ask for none, and a small file may hold gigabytes."""
+    source = answer.raw.stream(16384, decode_content=False)
+    coding = answer.headers.get("Content-Encoding", "").strip().lower()
+    if coding in ("", "identity"):
+        yield from source
+        return
+    try:
+        yield from inflating(coding, max_bytes + 2**17)(source)  # the caller counts too, and stops earlier
+    except VendorError as error:
+        raise FetchError("unreachable", f"The answer's compression ({coding[:20]}) cannot be read.") from error
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

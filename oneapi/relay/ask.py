@@ -34,6 +34,7 @@ class Ask:
     estimate: int = 0  # prompt tokens as a limit was asked for them; 0 where there is none
     attempts: list[Json] = field(default_factory=list)
     prompt_reset: bool = False
+    media: Any = None  # what was fetched for it (relay.media.Media), kept for the next attempt
     kind: str = field(init=False)  # the endpoint's
 
     def __post_init__(self) -> None:

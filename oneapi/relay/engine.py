@@ -10,7 +10,7 @@ import gevent
 
 from oneapi import vendors
 from oneapi.catalog import images
-from oneapi.relay import answers, estimate, faults, forms, media, meter, policy, routing, transport
+from oneapi.relay import answers, estimate, faults, forms, meter, policy, routing, transport
 from oneapi.relay.answers import Served
 from oneapi.relay.ask import Ask
 from oneapi.relay.bill import Bill
@@ -41,6 +41,9 @@ def relay(gateway: Gateway, ask: Ask) -> Served:
     except BaseException:
         bill.release()
         raise
+    finally:
+        if ask.media is not None:
+            ask.media.release()
 
 
 def _tell(gateway: Gateway, ask: Ask, bill: Bill) -> Served:
@@ -134,7 +137,7 @@ def _attempt(gateway: Gateway, ask: Ask, bill: Bill, lane: Lane, model: str, key
     protocol = lane.vendor.protocols[ask.kind]
     call = call_for(gateway, ask, lane, model, key, bill)
     began = time.monotonic()
-    request = prepared(gateway, lane, protocol, call, vendors.guarded_build(protocol, call))
+    request = prepared(gateway, lane, protocol, call, built(gateway, ask, protocol, call))
     if ask.streaming and protocol.stream is not None or ask.kind == "speech":
         return _stream(gateway, ask, bill, lane, call, protocol, request, began)
     reply, result = exchanged(gateway, lane, protocol, call, request, ask.client)
@@ -158,13 +161,27 @@ def call_for(gateway: Gateway, ask: Ask, lane: Lane, model: str, key: str, bill:
     ask.prompt_reset = bool(lane.system_prompt) and ask.kind == "chat"
     if ask.prompt_reset:
         body = forced(body, lane.system_prompt)
-    if vendor.inline_images:
-        body = media.inlined(body, gateway.state)
     config = lane.config if not vendor.key_parts else lane.config | contract.key_fields(vendor, key, lane.config)
     return Call(
         ask.kind, body, model, lane.base_url, key, ask.streaming, config, ask.path, ask.query, ask.headers, ask.files, "", ask.id,
         ask.model, gateway.clocks.now(lane.id), vendor,
     )  # fmt: skip
+
+
+def built(gateway: Gateway, ask: Ask, protocol: contract.Protocol, call: Call) -> Request:
+    """The request without credentials. Where the provider wants bytes, the images that the body names are fetched for it.
+
+    The call, which a stream holds to its end, does not keep them.
+    """
+    if not call.vendor.inline_images:
+        return vendors.guarded_build(protocol, call)
+    vendors.check_shape(protocol, call)  # before anything is fetched for a request that cannot be sent
+    plain = call.body
+    call.body = gateway.downloads.inlined(ask, plain)
+    try:
+        return vendors.guarded_build(protocol, call)
+    finally:
+        call.body = plain
 
 
 def forced(body: Json, prompt: str) -> Json:

@@ -15,6 +15,7 @@ from oneapi.relay.health import Health
 from oneapi.relay.ledger import Ledger
 from oneapi.relay.limits import Board, Limiter
 from oneapi.relay.limits_redis import RedisLimits
+from oneapi.relay.media import Downloads
 from oneapi.relay.meter import Tariff
 from oneapi.relay.secrets import Secrets
 from oneapi.relay.transport import Proxies, Route, Timeouts
@@ -31,6 +32,7 @@ class Gateway:
         self.health = Health(state)
         self.secrets = Secrets()
         self.clocks = Clocks(lambda: state.clock())
+        self.downloads = Downloads(state)
         self.wrong_keys = Guesses(lambda: state.clock())
         self.answered: Counter[tuple[str, int]] = Counter()  # (kind of call, status) → how many, for /metrics
         self._board: Limiter | None = None

@@ -65,10 +65,15 @@ def suited(vendor: Vendor, body: dict[str, Any]) -> dict[str, Any]:
     return kept | {new: body[old] for old, new in vendor.rename.items() if old in body}
 
 
-def guarded_build(protocol: Protocol, call: Call) -> Request:
-    """Return the request, or raise VendorError("bad_request"): what `build` fails on is what the client sent."""
+def check_shape(protocol: Protocol, call: Call) -> None:
+    """Raise VendorError("bad_request") for a chat that the protocol cannot convert."""
     if not protocol.native and call.kind == "chat":
         checks.check_chat(call.body)
+
+
+def guarded_build(protocol: Protocol, call: Call) -> Request:
+    """Return the request, or raise VendorError("bad_request"): what `build` fails on is what the client sent."""
+    check_shape(protocol, call)
     try:
         return protocol.build(call)
     except RecursionError as error:
