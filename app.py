@@ -30,6 +30,7 @@ def main() -> None:
         settings = config.load()
         logs.init(settings)
         server.limit_bodies(settings.max_body_mb * 2**20)
+        server.limit_connections(settings)
         app = create_app(settings)
         sock = server.listen(settings.host, settings.port)
     except (Invalid, Unfit) as error:
@@ -38,7 +39,7 @@ def main() -> None:
     start(app)
     lifecycle.settle_memory()
     print(f"One API {config.VERSION} serves on http://localhost:{settings.port}", file=sys.stderr)
-    server.serve(app, sock, grace_seconds=settings.graceful_timeout)
+    server.serve(app, sock, grace_seconds=settings.graceful_timeout, connections=settings.max_connections)
 
 
 if __name__ == "__main__":

@@ -24,11 +24,12 @@ except Invalid as error:
     print(error, file=sys.stderr)
     sys.exit(2)
 server.limit_bodies(settings.max_body_mb * 1024 * 1024)
+server.limit_connections(settings)
 
 bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
 workers = settings.oneapi_workers or settings.web_concurrency or os.cpu_count() or 1
 worker_class = "oneapi.worker.Worker"
-worker_connections = 10_000
+worker_connections = settings.max_connections
 backlog = 2048
 # The time of the arbiter, which kills workers. A worker cuts its streams EXIT_SECONDS earlier and writes their charges.
 graceful_timeout = settings.graceful_timeout + lifecycle.EXIT_SECONDS

@@ -108,6 +108,8 @@ FIELDS: tuple[Field, ...] = (
     _env("SERVER_HANDLER", str, "lean", "HTTP handler: lean, or gevent's standard one.", choices=("lean", "standard")),
     _env("GRACEFUL_TIMEOUT", int, 30, "Seconds that running answers get to finish after SIGTERM.", check=at_least(0)),
     _env("MAX_BODY_MB", int, 64, "Largest request body in MB, also after decompression.", check=at_least(1)),
+    _env("MAX_CONNECTIONS", int, 10_000, "Connections of clients that one process keeps open; fewer where the system allows fewer open files. Beyond them the longest idle one is closed.", check=at_least(1)),
+    _env("MAX_CONNECTIONS_PER_ADDRESS", int, 1000, "The same for one IP address (IPv6: one /64). TRUSTED_PROXIES and Unix sockets are not counted; 0 is no limit.", check=at_least(0)),
     _env("METRICS_NETWORKS", str, "", "Networks that may read /metrics; empty turns it off.", check=networks),
     # Database
     _env("SQL_DSN", str, "", "Empty for SQLite; Go-style MySQL or PostgreSQL DSN, or an SQLAlchemy URL."),

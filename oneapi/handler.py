@@ -3,14 +3,17 @@
 import io
 import sys
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
 from time import monotonic
 from typing import Any
 
+from oneapi.caps import Address
+from oneapi.connections import Connections
 from oneapi.intake import CHUNKED, NO_BODY, Body, Limits, Refusal, read_head
-from oneapi.lifecycle import draining, resting
+from oneapi.lifecycle import draining
 from oneapi.relay.sockets import Link, no_delay
 from oneapi.response import Response
 
@@ -23,6 +26,7 @@ class Handler(Response):
     """
 
     limits = Limits()
+    begun = False  # whether the client has sent anything
 
     def __init__(self, sock: Any, address: Any, server: Any, rfile: Any = None):
         self.socket, self.client_address, self.server = sock, address, server
@@ -31,6 +35,8 @@ class Handler(Response):
         self.link.patience = self.limits.send_seconds
         self.peer = (str(address[0]), str(address[1])) if isinstance(address, tuple) else ("", "")
         self.ahead = b""  # bytes received beyond the current request
+        pool = server.pool
+        self.address = pool.addresses.of(address) if isinstance(pool, Connections) else Address(None, OrderedDict())
 
     # ---- the connection
 
@@ -48,7 +54,7 @@ class Handler(Response):
             pass  # the client is gone
         finally:
             if self.stream is None:
-                resting.discard(self.link)
+                self.address.resume(self)
                 self.link.close()
                 self.__dict__.clear()
 
@@ -90,12 +96,12 @@ class Handler(Response):
         if not data:
             if draining():
                 return b""
-            link.deadline = monotonic() + self.limits.idle_seconds
-            resting.add(link)
-            data = link.receive()
-            resting.discard(link)
+            limits = self.limits
+            link.deadline = monotonic() + (limits.idle_seconds if self.begun else limits.first_seconds)
+            data = self._rest()
             if not data:
                 return b""
+            self.begun = True
             end = data.find(b"\r\n\r\n")
         if end < 0 or data.startswith(b"\r\n"):
             data, end = self._receive_rest_of_head(data)
@@ -105,6 +111,14 @@ class Handler(Response):
             raise Refusal("431 Request Header Fields Too Large", "the head of the request is too large")
         self.ahead = data[end + 4 :]
         return data[:end]
+
+    def _rest(self) -> bytes:
+        """Wait for more of a request's head. Meanwhile the connection may be closed for another one."""
+        address, link = self.address, self.link
+        address.rest(self)
+        data = link.receive()
+        address.resume(self)
+        return b"" if link.fate else data  # too late: the connection was shut down, and no answer would arrive
 
     def _receive_rest_of_head(self, data: bytes) -> tuple[bytes, int]:
         link, head = self.link, bytearray(data)
@@ -117,7 +131,7 @@ class Handler(Response):
                 return bytes(head), end
             if len(head) > self.limits.head:
                 raise Refusal("431 Request Header Fields Too Large", "the head of the request is too large")
-            more = link.receive()
+            more = self._rest()
             if not more:
                 return b"", -1
             head += more

@@ -27,6 +27,7 @@ class Limits:
     headers: int = 100
     body: int = 64 * 1024 * 1024
     inline: int = 1024 * 1024  # bodies up to here are read before the application runs
+    first_seconds: float = 10  # to the first byte of a new connection
     idle_seconds: float = 75  # between two requests; longer than nginx keeps its connections to us
     head_seconds: float = 20
     body_pause_seconds: float = 30  # between two pieces of a body

@@ -1,14 +1,9 @@
-"""When this process ends: whether it is draining, which connections rest, and what is to be called at the end."""
+"""When this process ends: whether it is draining, and what is to be called at the end."""
 
 import gc
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
-from socket import SHUT_RD
 
-from oneapi.relay.sockets import Link
-
-resting: set[Link] = set()  # connections of clients between two requests
 EXIT_SECONDS = 15  # what a process needs after its grace period: streams are cut and charged, leases and jobs given back
 
 _callbacks: list[Callable[[], None]] = []
@@ -51,6 +46,3 @@ def begin_draining() -> None:
     """No connection waits for another request from now on; requests that were begun are finished."""
     global _draining
     _draining = True
-    for link in list(resting):
-        with suppress(OSError):
-            link.raw.shutdown(SHUT_RD)

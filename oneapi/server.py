@@ -15,13 +15,16 @@ from gevent.event import Event
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler
 
+from oneapi import proxies
+from oneapi.caps import Caps
+from oneapi.config import Config
 from oneapi.connections import Server
 from oneapi.fields import Invalid
 from oneapi.handler import Handler
-from oneapi.lifecycle import at_exit, begin_draining, draining, run_exit_callbacks
+from oneapi.lifecycle import at_exit, draining, run_exit_callbacks
 from oneapi.relay.sockets import no_delay
 
-__all__ = ["Handler", "at_exit", "draining", "handler_class", "limit_bodies", "serve"]
+__all__ = ["Handler", "at_exit", "draining", "handler_class", "limit_bodies", "limit_connections", "serve"]
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -33,6 +36,13 @@ def handler_class() -> type[WSGIHandler]:
 def limit_bodies(size: int) -> None:
     """The largest request body in bytes."""
     Handler.limits = replace(Handler.limits, body=size)
+
+
+def limit_connections(config: Config) -> None:
+    """Set what clients may hold open at once; the database and its log may open all their connections beside them."""
+    Server.caps = Caps(
+        config.max_connections_per_address, proxies.networks(config.trusted_proxies), 128 + 2 * config.sql_max_open_conns
+    )
 
 
 def raise_file_limit() -> None:
@@ -75,7 +85,7 @@ def serve(app: Wsgi, sock: Any, *, grace_seconds: float = 30, connections: int =
         server.start()
         stop.wait()
         server.close()
-        begin_draining()
+        server.drain()
         if not pool.join(timeout=grace_seconds):
             print(f"{len(pool)} requests did not end within {grace_seconds:g} seconds and were cut off", file=sys.stderr)
             pool.kill(timeout=1)

@@ -20,7 +20,7 @@ class Server(connections.Server):
 
     def close(self) -> None:
         super().close()
-        lifecycle.begin_draining()
+        self.drain()
 
 
 class Worker(GeventPyWSGIWorker):

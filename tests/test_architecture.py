@@ -16,7 +16,7 @@ LEVELS = {
     3: ("state", "snapshot", "settings", "models", "db", "config", "sealed", "migrate", "messages", "proxies",
         "addresses", "mailbox"),
     4: ("relay", "actions", "login", "notify", "mailer", "guarded", "fanout", "lifecycle", "intake", "handler", "response",
-        "connections", "logs"),
+        "connections", "caps", "logs"),
     5: ("jobs", "chores", "access", "doors", "throttle", "server", "worker", "inputs"),
     6: ("pages", "api", "operations"),
     7: ("cli", "__init__"),

@@ -104,6 +104,7 @@ def test_a_running_stream_has_a_place_and_no_greenlet(service: Service) -> None:
         assert len(pool) == 1
     assert until(lambda: len(pool) == 0) and pool._semaphore.counter == PLACES
     assert len(service.book.outcomes) == 2 and service.vendor.connections == 1
+    assert not pool.addresses.known and not pool.addresses.public
 
 
 def test_streams_take_places_from_others(service: Service) -> None:
