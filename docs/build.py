@@ -89,6 +89,26 @@ def vendor_rows() -> Iterator[tuple[object, ...]]:
             yield ("", f"{row.name}, its OpenAI-compatible address", *marks(row.compatible))
 
 
+HEADERS = """
+## Client headers
+
+Of a client's headers `Accept` travels to the provider, and `Idempotency-Key` as a code made of it, the user and
+`SESSION_SECRET`: users share accounts at providers, where one must not get the answer of another. The table lists what else
+travels, and where. Values of `anthropic-beta` are taken one by one, with or without the date at their end; features that reach
+data of the account (files, skills, containers, MCP servers) or have another price (fast mode) are not among them. All other
+headers are dropped, `x-goog-*` and `OpenAI-Organization` too. The setting *Further client headers* (`ClientHeaders`) adds
+headers that every provider gets, such as `x-trace-id`, or values of a listed one, such as `anthropic-beta=files-api`; it
+takes no credentials. The proxy route (type 43), which is for administrators, passes everything except credentials and addresses.
+
+"""
+
+
+def client_header_rows() -> Iterator[tuple[object, ...]]:
+    for row in vendors.REGISTRY.values():
+        for name, values in row.client_headers.items():
+            yield (row.id, row.name, f"`{name}`", ", ".join(values) or "any")
+
+
 def vendor_page() -> str:
     heads = ("type", "vendor", *(k.replace("_", " ") for k in KINDS), *FEATURES, "balance", "model list")
     return (
@@ -99,6 +119,8 @@ def vendor_page() -> str:
         "No vendor was called from here: the cases are written from the vendors' documentation, each names its page, and where\n"
         "a vendor has an official SDK its requests and stream parser are compared in `tests/oracles/`.\n\n"
         + table(heads, vendor_rows())
+        + HEADERS
+        + table(("type", "provider", "header", "values"), client_header_rows())
     )
 
 

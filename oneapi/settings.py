@@ -11,6 +11,7 @@ from typing import Any
 
 from oneapi import mailbox
 from oneapi.fields import MOST, Field, Invalid, address, at_least, between, names, parsed
+from oneapi.vendors import client_headers
 
 log = logging.getLogger(__name__)
 
@@ -189,6 +190,7 @@ FIELDS: tuple[Field, ...] = (
         _setting("ApproximateTokenEnabled", bool, False, "Approximate token counts", "Counts bytes × 0.38 where a vendor reports no usage."),
         _setting("PrivateNetworksEnabled", bool, True, "Channels on private networks", "Off refuses channel addresses in private networks, also when a name leads there at the time of a connection."),
         _setting("UserAddressPorts", str, "", "Further ports of users' addresses", "Comma list of ports beside 80 and 443 from which pictures that users name are fetched.", check=_ports),
+        _setting("ClientHeaders", str, "", "Further client headers", "Comma list of headers that travel from clients to providers beside those of each provider (docs/vendors.md): x-trace-id for any value, anthropic-beta=files-api for one more value of a header that a provider takes.", check=client_headers.complaint),
         _setting("UserRequestsPerMinute", int, 0, "Requests per minute and user", "0 is no limit.", check=at_least(0)),
         _setting("UserTokensPerMinute", int, 0, "Tokens per minute and user", "0 is no limit.", check=at_least(0)),
         _setting("UserConcurrency", int, 0, "Requests in flight per user", "0 is no limit.", check=at_least(0)),

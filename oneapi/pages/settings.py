@@ -85,6 +85,7 @@ SECTIONS = (
             "ApproximateTokenEnabled",
             "PrivateNetworksEnabled",
             "UserAddressPorts",
+            "ClientHeaders",
         ),
     ),
     Section("logs", lazy_gettext("Logs"), "list-search", ("LogConsumeEnabled", "LogRetentionDays")),

@@ -19,7 +19,7 @@ from oneapi.relay.gateway import Gateway
 from oneapi.relay.refusal import Refused
 from oneapi.relay.transport import ClientLeft, Quick
 from oneapi.state import Lane, Tier, Tiers
-from oneapi.vendors import contract
+from oneapi.vendors import client_headers, contract
 from oneapi.wire import Call, Reply, Request, VendorError
 
 log = logging.getLogger(__name__)
@@ -161,9 +161,11 @@ def call_for(gateway: Gateway, ask: Ask, lane: Lane, model: str, key: str, bill:
     ask.prompt_reset = bool(lane.system_prompt) and ask.kind == "chat"
     if ask.prompt_reset:
         body = forced(body, lane.system_prompt)
+    more = gateway.state.settings.client_headers
+    headers = client_headers.travelling(vendor, ask.headers, client_headers.further(more) if more else {})
     config = lane.config if not vendor.key_parts else lane.config | contract.key_fields(vendor, key, lane.config)
     return Call(
-        ask.kind, body, model, lane.base_url, key, ask.streaming, config, ask.path, ask.query, ask.headers, ask.files, "", ask.id,
+        ask.kind, body, model, lane.base_url, key, ask.streaming, config, ask.path, ask.query, headers, ask.files, "", ask.id,
         ask.model, gateway.clocks.now(lane.id), vendor,
     )  # fmt: skip
 
@@ -174,14 +176,23 @@ def built(gateway: Gateway, ask: Ask, protocol: contract.Protocol, call: Call) -
     The call, which a stream holds to its end, does not keep them.
     """
     if not call.vendor.inline_images:
-        return vendors.guarded_build(protocol, call)
+        return with_further(gateway, vendors.guarded_build(protocol, call), call)
     vendors.check_shape(protocol, call)  # before anything is fetched for a request that cannot be sent
     plain = call.body
     call.body = gateway.downloads.inlined(ask, plain)
     try:
-        return vendors.guarded_build(protocol, call)
+        return with_further(gateway, vendors.guarded_build(protocol, call), call)
     finally:
         call.body = plain
+
+
+def with_further(gateway: Gateway, request: Request, call: Call) -> Request:
+    """Return the request with the client headers that the settings let travel to every provider."""
+    if text := gateway.state.settings.client_headers:
+        for name, values in client_headers.further(text).items():
+            if not values and name in call.headers:
+                request.headers.setdefault(name, call.headers[name])
+    return request
 
 
 def forced(body: Json, prompt: str) -> Json:

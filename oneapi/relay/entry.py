@@ -24,6 +24,7 @@ from oneapi.relay.reading import Environ, check, check_types, decompressed, docu
 from oneapi.relay.refusal import Refused, away
 from oneapi.relay.transport import ClientLeft
 from oneapi.state import Caller, State
+from oneapi.vendors import client_headers
 from oneapi.wire import File
 
 log = logging.getLogger(__name__)
@@ -37,16 +38,17 @@ REASONS = {
     422: "Unprocessable Content", 429: "Too Many Requests", 499: "Client Closed Request", 500: "Internal Server Error",
     501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
 }  # fmt: skip
-# Client headers that travel on to a vendor.
+# Client headers that may travel on to a provider, if its row takes them (vendors/client_headers.py).
 TRAVELLING = {
-    "HTTP_ACCEPT": "Accept", "HTTP_OPENAI_BETA": "OpenAI-Beta", "HTTP_ANTHROPIC_BETA": "anthropic-beta",
-    "HTTP_IDEMPOTENCY_KEY": "Idempotency-Key",
+    "HTTP_ACCEPT": "Accept", "HTTP_OPENAI_BETA": "openai-beta", "HTTP_ANTHROPIC_BETA": "anthropic-beta",
+    "HTTP_ANTHROPIC_VERSION": "anthropic-version",
 }  # fmt: skip
 
 
 def mount(app: Flask, state: State) -> Gateway:
     """Put the relay ahead of Flask's routing, in the same process and on the same state."""
     gateway = app.extensions["oneapi.relay"] = state.gateway = Gateway(state)
+    gateway.secret = str(app.secret_key).encode()
     app.wsgi_app = Entry(app.wsgi_app, gateway)  # type: ignore[assignment, method-assign]
     return gateway
 
@@ -186,7 +188,7 @@ class Entry:
         check(endpoint, body)
         if body.get("model") != model:
             body["model"] = model
-        headers = {name: environ[key] for key, name in TRAVELLING.items() if key in environ}
+        headers = self.client_headers(environ, caller)
         streaming = endpoint.streams and body.get("stream") in (True, "true")
         return Ask(
             id, caller, endpoint, body, model, len(raw), streaming, path, environ.get("QUERY_STRING", ""), headers, files, pinned,
@@ -202,6 +204,16 @@ class Entry:
             raise too_large(self.max_body)
         coding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
         return raw if coding in ("", "identity") else decompressed(raw, coding, self.max_body)
+
+    def client_headers(self, environ: Environ, caller: Caller) -> dict[str, str]:
+        """Return the headers that may travel on, with an idempotency key that no other user can send."""
+        headers = {name: environ[key] for key, name in TRAVELLING.items() if key in environ}
+        if key := environ.get("HTTP_IDEMPOTENCY_KEY"):
+            headers["Idempotency-Key"] = passage.own_key(self.gateway.secret, caller.user_id, key)
+        if text := self.gateway.state.settings.client_headers:
+            wanted = {name: "HTTP_" + name.upper().replace("-", "_") for name in client_headers.further(text)}
+            headers |= {name: environ[key] for name, key in wanted.items() if key in environ}
+        return headers
 
     def client_ip(self, environ: Environ) -> str:
         return proxies.ip_of(environ, self.trusted)

@@ -27,6 +27,7 @@ class Gateway:
 
     def __init__(self, state: State, chance: Callable[[], float] = random.random):
         self.state, self.chance = state, chance
+        self.secret = b""  # the installation's own, of which keys are made
         self.ledger = Ledger(state)
         self.failures = self.ledger.failures
         self.health = Health(state)

@@ -1,5 +1,6 @@
 """The proxy route: an administrator's request passed to a channel of the proxy kind as it is, and logged."""
 
+import hmac
 import re
 from typing import Any
 from urllib.parse import unquote
@@ -43,7 +44,7 @@ def proxy(gateway: Gateway, environ: dict[str, Any], ask: Ask, raw: bytes) -> tu
     asked = {"method": environ["REQUEST_METHOD"], "data": raw}
     call = Call(
         "proxy", asked, "", lane.base_url, gateway.health.key(lane), False, lane.config, f"/{target}",
-        ask.query, client_headers(environ), id=ask.id, vendor=lane.vendor,
+        ask.query, client_headers(environ, gateway.secret, caller), id=ask.id, vendor=lane.vendor,
     )  # fmt: skip
     began = gateway.state.clock()
     try:
@@ -85,9 +86,19 @@ def has_dots(path: str) -> bool:
     return any(segment.partition(";")[0] in (".", "..") for segment in segments)
 
 
-def client_headers(environ: dict[str, Any]) -> dict[str, str]:
-    """The client's headers, lower case."""
+def own_key(secret: bytes, user: int, key: str) -> str:
+    """Return what a provider gets in the place of a user's Idempotency-Key: the same for the same user, and for nobody else.
+
+    Users share our accounts at providers, where one could read or block the answer of another by sending the same key.
+    """
+    return hmac.new(secret, f"idempotency-key:{user}:{key}".encode(), "sha256").hexdigest()
+
+
+def client_headers(environ: dict[str, Any], secret: bytes, caller: Caller) -> dict[str, str]:
+    """The client's headers, lower case, with an idempotency key of this user's own."""
     headers = {key[5:].replace("_", "-").lower(): value for key, value in environ.items() if key.startswith("HTTP_")}
+    if key := headers.pop("idempotency-key", ""):
+        headers["idempotency-key"] = own_key(secret, caller.user_id, key)
     if environ.get("CONTENT_TYPE"):
         headers["content-type"] = environ["CONTENT_TYPE"]
     return headers

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from oneapi.vendors import messages_protocol, openai
+from oneapi.vendors import betas, messages_protocol, openai
 from oneapi.vendors.contract import ModelList, Protocol, Vendor, bearer
 from oneapi.vendors.messages_request import body
 from oneapi.wire import Call, Reply, Request
@@ -57,6 +57,7 @@ VENDORS = (
         14, "anthropic", "Anthropic", "https://api.anthropic.com",
         protocols={"chat": Protocol(build, messages_protocol.parse, messages_protocol.stream, fail=messages_protocol.fail)},
         sign=sign,
+        client_headers={"anthropic-beta": betas.ANTHROPIC, "anthropic-version": ()},
         compatible=Vendor(
             14, "anthropic-compatible", "Anthropic (OpenAI)", "https://api.anthropic.com", {"chat": openai.OPENAI},
             sign=sign_compatible, model_list=MODELS, owned_by="anthropic",

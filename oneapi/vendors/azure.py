@@ -77,7 +77,8 @@ VENDORS = (
     Vendor(
         3, "azure", "Azure OpenAI",
         protocols={kind: CHAT if kind in ("chat", "completions") else PLAIN for kind in KINDS},
-        sign=sign, fields=FIELDS, key_label="Resource key or Entra token", model_list=DEPLOYMENTS, owned_by="azure",
+        sign=sign, fields=FIELDS, client_headers={"openai-beta": ()},
+        key_label="Resource key or Entra token", model_list=DEPLOYMENTS, owned_by="azure",
         needs_base_url=True, documents="https://learn.microsoft.com/azure/ai-foundry/openai/reference",
     ),
 )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from oneapi.fields import Field
-from oneapi.vendors import bedrock_invoke, converse_protocol, converse_request, messages_protocol, sigv4
+from oneapi.vendors import bedrock_invoke, betas, converse_protocol, converse_request, messages_protocol, sigv4
 from oneapi.vendors.contract import ModelList, Protocol, Vendor
 from oneapi.vendors.quirks import adapted, reasoning_name, system_role
 from oneapi.vendors.tagged import apart
@@ -174,6 +174,7 @@ VENDORS = (
             "rerank": Protocol(rank, bedrock_invoke.ranked, fail=converse_protocol.fail),
         },
         inline_images=True,
+        client_headers={"anthropic-beta": betas.BEDROCK},
         sign=sign,
         timed=True,
         fields=FIELDS,

@@ -54,10 +54,11 @@ NOVITA = {
 }  # fmt: skip
 PLAIN = adapted(body=system_role)
 EXACT = replace(openai.OPENAI, exact=True)
+BETA: dict[str, tuple[str, ...]] = {"openai-beta": ()}
 
 VENDORS = (
     Vendor(
-        1, "openai", "OpenAI", "https://api.openai.com", dict.fromkeys(openai.PATHS, EXACT),
+        1, "openai", "OpenAI", "https://api.openai.com", dict.fromkeys(openai.PATHS, EXACT), client_headers=BETA,
         balance=balances.DASHBOARD, model_list=balances.MODELS,
         owned_by="openai", documents="https://platform.openai.com/docs/api-reference",
     ),
@@ -73,7 +74,8 @@ VENDORS = (
     Vendor(6, "openaimax", "OpenAI Max", "https://api.openaimax.com", model_list=balances.MODELS, owned_by="openai"),
     Vendor(7, "ohmygpt", "OhMyGPT", "https://api.ohmygpt.com", model_list=balances.MODELS, owned_by="openai"),
     Vendor(
-        8, "custom", "Custom", balance=balances.DASHBOARD, model_list=balances.MODELS, owned_by="openai", needs_base_url=True,
+        8, "custom", "Custom",
+        client_headers=BETA, balance=balances.DASHBOARD, model_list=balances.MODELS, owned_by="openai", needs_base_url=True,
         self_hosted="private",
     ),
     Vendor(9, "ails", "AI.LS", "https://api.caipacity.com", model_list=balances.MODELS, owned_by="openai"),
@@ -123,7 +125,8 @@ VENDORS = (
         documents="https://novita.ai/docs/api-reference/model-apis-llm-create-chat-completion",
     ),
     Vendor(
-        50, "openai-compatible", "OpenAI compatible", protocols=with_chat(PLAIN), strip_v1=True, balance=balances.DASHBOARD,
+        50, "openai-compatible", "OpenAI compatible",
+        client_headers=BETA, protocols=with_chat(PLAIN), strip_v1=True, balance=balances.DASHBOARD,
         model_list=balances.MODELS, owned_by="openai", needs_base_url=True, self_hosted="private",
     ),
 )  # fmt: skip

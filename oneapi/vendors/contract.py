@@ -143,6 +143,7 @@ class Vendor:
     paths: Mapping[str, str] = field(default_factory=dict)  # kind → path; "{model}" is filled in; overrides the client's path
     strip_v1: bool = False  # the base URL already ends where OpenAI's SDK expects it to: drop the client's /v1
     headers: Mapping[str, str] = field(default_factory=dict)
+    client_headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # that travel on → allowed values; (): any
     rename: Mapping[str, str] = field(default_factory=dict)  # parameter → the vendor's name for it
     drop: tuple[str, ...] = ()  # parameters the vendor refuses
     refuses_usage: bool = False  # does not know stream_options.include_usage

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from oneapi.fields import Field
 from oneapi.vendors import (
+    betas,
     gemini_media,
     gemini_protocol,
     gemini_request,
@@ -158,6 +159,7 @@ VENDORS = (
             "image_edits": Protocol(draw, gemini_media.pictures, fail=google_errors.fail),
         },
         inline_images=True,
+        client_headers={"anthropic-beta": betas.VERTEX},
         sign=sign,
         exchange=EXCHANGE,
         timed=True,
