@@ -92,6 +92,10 @@ def test_an_account_is_made_with_role_and_balance(run: Run, ready: Databases) ->
         assert row and (row.username, row.role, row.quota, row.group) == ("zoe", 10, 77, "default")
         assert ledger.differences(session) == []
     assert "taken" in run("create-user", "zoe", "--password", "long-enough", code=1).output
+    assert "e-mail" in run("create-user", "ann", "--password", "long-enough", "--email", "Z@Example.com ", code=1).output
+    assert "quota" in run("create-user", "ann", "--password", "long-enough", "--quota", str(2**60), code=1).output
+    with ready.transaction() as session:  # nothing was created that cannot be created whole
+        assert user.by_login(session, "ann") is None
     assert "group" in run("create-user", "yan", "--password", "long-enough", "--group", "nowhere", code=1).output
 
 

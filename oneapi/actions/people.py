@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from oneapi.actions import Actor, accounts, act, amount, passwords, record, topups, write_log
+from oneapi.actions import SYSTEM, Actor, accounts, act, amount, passwords, record, topups, write_log
+from oneapi.db import Session
 from oneapi.mailbox import normal
 from oneapi.messages import Refused
 from oneapi.models import account, ledger, log, user
@@ -27,21 +28,31 @@ def readable(state: State, actor: Actor, id: int) -> User:
     return row
 
 
-def create(state: State, actor: Actor, values: Mapping[str, Any]) -> User:
-    """A common account; raises Refused."""
+def create(
+    state: State, actor: Actor, values: Mapping[str, Any], *, email: str = "", role: int = Role.USER, quota: int | None = None
+) -> User:
+    """Make an account in one transaction; raises Refused. Without a quota it gets what new users get."""
     if not values.get("username") or not values.get("password"):
         raise Refused("invalid_parameter", field="username" if not values.get("username") else "password")
-    accounts.check_names(values)
-    if (values.get("role") or Role.USER) >= actor.role:
+    email = normal(email)
+    accounts.check_names({**values, "email": email})
+    if max(values.get("role") or Role.USER, role) >= actor.role and actor != SYSTEM:
         raise Refused("no_right_to_create", field="role")
+    if quota is not None:
+        topups.check_quota(quota)
     username, display = values["username"].strip(), values.get("display_name") or values["username"]
     row = User(username=username, display_name=display, password=passwords.hashed(values["password"]))
+    row.role, row.email = role, email or None
     if values.get("group"):
         row.group = _group(state, values["group"])
     with act(state, "users", "tokens") as session:
+        if email and account.email_taken(session, email):
+            raise Refused("email_taken", field="email")
         if not accounts.open_account(session, state, row):
             raise Refused("username_taken", field="username")
         record(session, state, actor, "user.create", row.id, after={"username": username, "role": row.role})
+        if quota is not None:
+            _set_quota(session, state, actor, row, quota)
     return row
 
 
@@ -112,13 +123,17 @@ def set_quota(state: State, actor: Actor, id: int, quota: int) -> None:
         row = user.get(session, id)
         if row is None:
             raise Refused("user_missing")
-        if quota == ledger.balance(session, id):
-            return
-        before = ledger.set_balance(session, id, quota, now=int(state.clock()), actor=actor.id, note=f"by {actor.name}")
-        session.refresh(row)
-        text = f"管理员将用户额度从 {amount(state, before)}修改为 {amount(state, quota)}"
-        write_log(session, state, log.Kind.MANAGE, text, user_id=id, username=row.username or "")
-        record(session, state, actor, "user.set_quota", id, before={"quota": before}, after={"quota": quota})
+        _set_quota(session, state, actor, row, quota)
+
+
+def _set_quota(session: Session, state: State, actor: Actor, row: User, quota: int) -> None:
+    if quota == ledger.balance(session, row.id):
+        return
+    before = ledger.set_balance(session, row.id, quota, now=int(state.clock()), actor=actor.id, note=f"by {actor.name}")
+    session.refresh(row)
+    text = f"管理员将用户额度从 {amount(state, before)}修改为 {amount(state, quota)}"
+    write_log(session, state, log.Kind.MANAGE, text, user_id=row.id, username=row.username or "")
+    record(session, state, actor, "user.set_quota", row.id, before={"quota": before}, after={"quota": quota})
 
 
 def delete(state: State, actor: Actor, id: int) -> None:

@@ -1,7 +1,6 @@
 """Commands for people and their tokens: reset-root-password, create-user, create-token."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import click
 
@@ -61,12 +60,8 @@ def reset_root_password(password: str | None, username: str | None) -> None:
 def create_user(username: str, password: str | None, email: str, role: str, quota: int | None, **more: str) -> None:
     """Make an account."""
     state = ready_state()
-    row = people.create(state, SYSTEM, {"username": username, "password": password or _ask_password(), **more})
-    changed: dict[str, Any] = {"email": email} if email else {}
-    changed |= {"role": int(ROLES[role])} if role != "user" else {}
-    changed |= {"quota": quota} if quota is not None else {}
-    if changed:
-        people.update(state, SYSTEM, row.id, changed)
+    values = {"username": username, "password": password or _ask_password(), **more}
+    row = people.create(state, SYSTEM, values, email=email, role=int(ROLES[role]), quota=quota)
     click.echo(f"user {row.id}: {username}")
 
 
