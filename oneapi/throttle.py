@@ -53,20 +53,29 @@ class Limits:
         """Count one more: 0 when that is within the limit, else how many seconds to wait."""
         return self._ask("hit", RateLimitItemPerSecond(amount, seconds), mark, key)
 
+    def together(self, amount: int, seconds: int, mark: str, key: str) -> int | None:
+        """Count one more in Redis and return the seconds to wait; None without Redis, or while it does not answer."""
+        strategy = self._redis()
+        return None if strategy is None else self._asked(strategy, "hit", RateLimitItemPerSecond(amount, seconds), mark, key)
+
     def full(self, amount: int, seconds: int, mark: str, key: str) -> int:
         """The same without counting."""
         return self._ask("test", RateLimitItemPerSecond(amount, seconds), mark, key)
 
     def _ask(self, question: str, item: RateLimitItem, mark: str, key: str) -> int:
-        for strategy in filter(None, (self._redis(), self.local)):
-            try:
-                if getattr(strategy, question)(item, "rateLimit", mark, key):
-                    return 0
-                return max(1, math.ceil(strategy.get_window_stats(item, "rateLimit", mark, key).reset_time - time.time()))
-            except failures() as error:
-                log.warning("rate limits: Redis does not answer (%s), counting in this process", error)
-                self.retry_at = time.monotonic() + RETRY_SECONDS  # or every request would wait for it
-        return 0
+        found = (self._asked(strategy, question, item, mark, key) for strategy in (self._redis(), self.local) if strategy)
+        return next((wait for wait in found if wait is not None), 0)
+
+    def _asked(self, strategy: RateLimiter, question: str, item: RateLimitItem, mark: str, key: str) -> int | None:
+        """Return the seconds to wait by one strategy; None when Redis does not answer."""
+        try:
+            if getattr(strategy, question)(item, "rateLimit", mark, key):
+                return 0
+            return max(1, math.ceil(strategy.get_window_stats(item, "rateLimit", mark, key).reset_time - time.time()))
+        except failures() as error:
+            log.warning("rate limits: Redis does not answer (%s), counting in this process", error)
+            self.retry_at = time.monotonic() + RETRY_SECONDS  # or every request would wait for it
+            return None
 
     def _redis(self) -> RateLimiter | None:
         """The counters in Redis; None without Redis, and for a while after it did not answer. A cluster is asked when made."""

@@ -1,6 +1,7 @@
 """Limits: counted across processes in Redis, and in the process while there is none or it is away."""
 
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import bare
@@ -9,6 +10,7 @@ import servers
 from flask import Flask
 
 from oneapi import config, throttle
+from oneapi.relay import guesses
 from oneapi.throttle import Limits
 
 REDIS_PORT = 6379
@@ -30,6 +32,30 @@ def test_two_processes_count_together_in_redis() -> None:
 def test_without_redis_each_process_counts_for_itself() -> None:
     here, there = limits(), limits()
     assert [each.wait(1, 60, "T", "k") > 0 for each in (here, there, here)] == [False, False, True]
+
+
+WRONG = {"Authorization": "Bearer sk-wrong"}
+
+
+def whole(folder: Path, **environ: str) -> AbstractContextManager[Flask]:
+    return servers.application({"INSTANCE_PATH": str(folder), "LOG_DIR": "", **environ})
+
+
+def test_wrong_keys_are_counted_together_in_redis(tmp_path: Path) -> None:
+    servers.needs("redis", REDIS_PORT)
+    redis = {"REDIS_CONN_STRING": f"redis://127.0.0.1:{REDIS_PORT}/0"}
+    peer = {"REMOTE_ADDR": f"2001:db8:{os.getpid() % 65536:x}:{os.urandom(2).hex()}::1"}
+    with whole(tmp_path / "here", **redis) as here, whole(tmp_path / "there", **redis) as there:
+        clients = [here.test_client(), there.test_client()] * (guesses.MOST // 2 + 1)
+        answers = [client.get("/v1/models", headers=WRONG, environ_overrides=peer).status_code for client in clients]
+    assert answers == [401] * guesses.MOST + [429, 429]
+
+
+def test_while_redis_is_away_each_process_counts_wrong_keys(tmp_path: Path) -> None:
+    with whole(tmp_path, REDIS_CONN_STRING=GONE) as app:
+        client = app.test_client()
+        answers = [client.get("/v1/models", headers=WRONG).status_code for _ in range(guesses.MOST + 1)]
+    assert answers == [401] * guesses.MOST + [429]
 
 
 def test_while_redis_is_away_the_process_counts() -> None:

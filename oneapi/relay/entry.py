@@ -49,6 +49,7 @@ def mount(app: Flask, state: State) -> Gateway:
     """Put the relay ahead of Flask's routing, in the same process and on the same state."""
     gateway = app.extensions["oneapi.relay"] = state.gateway = Gateway(state)
     gateway.secret = str(app.secret_key).encode()
+    gateway.wrong_keys.together = app.extensions["oneapi-limits"].together
     app.wsgi_app = Entry(app.wsgi_app, gateway)  # type: ignore[assignment, method-assign]
     return gateway
 
