@@ -48,29 +48,42 @@ class File:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DataUrl:
-    """A file that was fetched, in place of its address in a body. It travels in JSON as a data URL.
+class Encoded:
+    """Base64 text of a fetched file, which may have many megabytes. It travels in JSON as text, and is never copied for that.
 
-    `data` is base64 text. Protocols that want it apart from its type share this one text, which may have many megabytes.
+    Not a dataclass, nor is DataUrl: orjson would write one as an object of its fields.
     """
 
-    media_type: str
-    data: str
+    __slots__ = ("text",)
+
+    def __init__(self, text: str):
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class DataUrl:
+    """A fetched file in place of its address in a body. It travels in JSON as a data URL.
+
+    Protocols that want the data apart from its type put `data` into their bodies.
+    """
+
+    __slots__ = ("media_type", "data")
+
+    def __init__(self, media_type: str, data: Encoded):
+        self.media_type, self.data = media_type, data
 
     def __str__(self) -> str:
         return f"data:{self.media_type};base64,{self.data}"
-
-    def __repr__(self) -> str:
-        return f"DataUrl({self.media_type}, {len(self.data)} characters)"
 
     def startswith(self, prefix: str | tuple[str, ...]) -> bool:
         return "data:".startswith(prefix)
 
 
 def jsonable(value: object) -> str:
-    """Write a DataUrl as JSON has it: the `default` of JSON encoders."""
-    if isinstance(value, DataUrl):
+    """Write a fetched file as JSON has it: the `default` of JSON encoders."""
+    if isinstance(value, DataUrl | Encoded):
         return str(value)
     raise TypeError(f"{type(value).__name__} is not JSON serializable")
 
@@ -121,6 +134,7 @@ class Request:
     form: tuple[tuple[str, str], ...] = ()
     wait: float = 0.0
     framing: str = ""
+    carries: bool = False  # fetched files, so that the body is sent in pieces and never put together
 
     def __repr__(self) -> str:
         return f"Request({self.method} {self.url.partition('?')[0]})"

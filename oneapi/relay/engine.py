@@ -181,9 +181,11 @@ def built(gateway: Gateway, ask: Ask, protocol: contract.Protocol, call: Call) -
     plain = call.body
     call.body = gateway.downloads.inlined(ask, plain)
     try:
-        return with_further(gateway, vendors.guarded_build(protocol, call), call)
+        request = with_further(gateway, vendors.guarded_build(protocol, call), call)
     finally:
         call.body = plain
+    request.carries = ask.media is not None
+    return request
 
 
 def with_further(gateway: Gateway, request: Request, call: Call) -> Request:

@@ -14,7 +14,7 @@ from oneapi.relay.ask import Ask
 from oneapi.relay.media_limits import MediaLimits
 from oneapi.relay.refusal import Refused
 from oneapi.state import State
-from oneapi.wire import DataUrl
+from oneapi.wire import DataUrl, Encoded
 
 Json = dict[str, Any]
 
@@ -151,7 +151,7 @@ class Download:
     def finished(self) -> DataUrl:
         self.kind = self.kind or self._kind(self.rest)
         self._encode(self.rest)
-        return DataUrl(self.kind, "".join(self.encoded))
+        return DataUrl(self.kind, Encoded("".join(self.encoded)))
 
     def _encode(self, data: bytes) -> None:
         self.encoded.append(b2a_base64(data, newline=False).decode("ascii"))

@@ -15,6 +15,7 @@ from gevent.ssl import SSLSocket
 BUFFER = bytearray(256 * 1024)
 VIEW = memoryview(BUFFER)
 AGAIN = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+PIECE = 1 << 20  # bytes of a long text that are sent at a time
 TICK = 0.25  # seconds between two sweeps, and so the resolution of all time-outs
 
 
@@ -65,6 +66,13 @@ class Link:
             sent = 0
         if sent != len(data):
             self._push_rest(memoryview(data)[sent:])
+
+    def push_each(self, pieces: list[bytes | str]) -> None:
+        """Send pieces one after the other, long ASCII texts without a copy of the whole."""
+        for piece in pieces:
+            for start in range(0, len(piece), PIECE):
+                part = piece[start : start + PIECE]
+                self.push(part if isinstance(part, bytes) else part.encode("ascii"))
 
     def _push_rest(self, rest: memoryview) -> None:
         sock, before = self.sock, self.deadline

@@ -10,7 +10,7 @@ from oneapi.relay import framing
 from oneapi.relay.dial import Pool, Proxies, dial, forget_connections
 from oneapi.relay.http1 import MAX_HEAD, Dechunk, Head, Malformed
 from oneapi.relay.inflate import inflating
-from oneapi.relay.outgoing import Plan, encode, plan_of
+from oneapi.relay.outgoing import Plan, encode, in_pieces, plan_of
 from oneapi.relay.sockets import Link
 from oneapi.wire import Reply, Request, VendorError
 
@@ -73,7 +73,7 @@ def open_stream(request: Request, route: Route = _DIRECT, client: Link | None = 
 
 def _open(request: Request, route: Route, client: Link | None) -> "Incoming":
     plan = plan_of(request.url, route.proxy, route.verify, route.private, route.private_proxy)
-    data = encode(request, plan)
+    data = encode(request, plan) if not request.carries else in_pieces(request, plan)
     link = plan.pool.take()
     if link is not None:
         incoming = _exchange(plan, link, data, request.method, route.timeouts, client)
@@ -87,14 +87,16 @@ def _open(request: Request, route: Route, client: Link | None) -> "Incoming":
     return incoming
 
 
-def _exchange(plan: Plan, link: Link, data: bytes, method: str, timeouts: Timeouts, client: Link | None) -> "Incoming | None":
+def _exchange(
+    plan: Plan, link: Link, data: bytes | list[bytes | str], method: str, timeouts: Timeouts, client: Link | None
+) -> "Incoming | None":
     """The answer that comes on this connection; None if it was closed before the first byte."""
     now = monotonic()
     end = inf if timeouts.total is None else now + timeouts.total
     link.deadline, link.client, link.patience = min(now + timeouts.first_byte, end), client, timeouts.idle
     try:
         try:
-            link.push(data)
+            link.push(data) if isinstance(data, bytes) else link.push_each(data)
         except OSError:
             if link.fate:
                 raise

@@ -10,7 +10,7 @@ from typing import Any
 
 from oneapi.catalog import media_types
 from oneapi.vendors import shapes
-from oneapi.wire import DataUrl, File, VendorError
+from oneapi.wire import DataUrl, Encoded, File, VendorError
 
 Json = dict[str, Any]
 
@@ -71,7 +71,7 @@ def image_url(part: Json) -> str | DataUrl:
     return image["url"] if isinstance(image, dict) else image
 
 
-def data_url(url: str | DataUrl) -> tuple[str, str]:
+def data_url(url: str | DataUrl) -> tuple[str, str | Encoded]:
     """Media type and base64 text of a client's data URL; the bytes decide the type. Raises VendorError("bad_request")."""
     if isinstance(url, DataUrl):
         return url.media_type, url.data
@@ -86,10 +86,10 @@ def data_url(url: str | DataUrl) -> tuple[str, str]:
     return kind, data
 
 
-def decoded(data: str) -> bytes:
+def decoded(data: str | Encoded) -> bytes:
     """The bytes of a client's base64 text; raises VendorError("bad_request") when it is none."""
     try:
-        return base64.b64decode(data)
+        return base64.b64decode(str(data))
     except ValueError as error:
         raise VendorError("bad_request", "The data of a file is not base64.") from error
 
@@ -103,7 +103,7 @@ def kind_of(file: File) -> str:
     return kind
 
 
-def file(part: Json) -> tuple[str, str, str]:
+def file(part: Json) -> tuple[str, str | Encoded, str]:
     """Media type, base64 text and name of a `file` part that carries its data."""
     given = part["file"]
     if not isinstance(given.get("file_data"), str):

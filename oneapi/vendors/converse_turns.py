@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from oneapi.vendors import asks, thoughts
-from oneapi.wire import DataUrl, VendorError
+from oneapi.wire import DataUrl, Encoded, VendorError
 
 Json = dict[str, Any]
 
@@ -108,7 +108,7 @@ def _format(name: str) -> str:
     return {"jpg": "jpeg"}.get(name.lower(), name.lower())
 
 
-def _document(media_type: str, data: str, name: str) -> Json:
+def _document(media_type: str, data: str | Encoded, name: str) -> Json:
     if media_type.startswith("image/"):
         return {"image": {"format": _format(media_type[6:]), "source": {"bytes": data}}}
     if media_type not in DOCUMENTS:

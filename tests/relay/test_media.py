@@ -16,8 +16,9 @@ from gevent.event import Event
 
 from oneapi.relay import media_limits
 from oneapi.relay.media_limits import MediaLimits, Memory
+from oneapi.relay.outgoing import encode, in_pieces, plan_of
 from oneapi.relay.refusal import Refused
-from oneapi.wire import DataUrl
+from oneapi.wire import DataUrl, Encoded, Request
 
 pytestmark = pytest.mark.usefixtures("books")
 
@@ -125,8 +126,10 @@ def test_a_provider_that_wants_bytes_gets_them(
     vendor.always(answer)
     got = say(**body(f"{HOST}/a.png?signed=yes", f"{HOST}/b.png", model=model))
     assert got.status_code == 200, got.json
-    sent = vendor.asked[0].body.decode()
-    assert sent.count(b64encode(PNG).decode()) == 2 and HOST not in sent
+    sent, data = vendor.asked[0].body.decode(), b64encode(PNG).decode()
+    whole = f'"data:image/png;base64,{data}"' if "compatible" in family or family == "gemini-openai" else f'"{data}"'
+    assert sent.count(whole) == 2 and HOST not in sent
+    assert isinstance(vendor.asked[0].json, dict)
     assert {(asked.method, asked.headers["accept-encoding"]) for asked in pictures.asked} == {("GET", "identity")}
     assert len(pictures.asked) == 2
 
@@ -385,6 +388,49 @@ def test_memory_is_given_in_order_and_lost_by_nobody() -> None:
     memory.give(10)  # which grants it memory before it dies
     waiting.join()
     assert memory.used == 0 and memory.take(10, 0)
+
+
+def test_who_gives_up_makes_way_for_those_behind() -> None:
+    memory = Memory(10)
+    assert memory.take(8, 0)
+    large, small = gevent.spawn(memory.take, 9, 20), gevent.spawn(memory.take, 1, 20)
+    gevent.sleep(0)
+    large.kill()
+    assert small.get(timeout=5) and memory.used == 9
+
+
+def test_a_large_file_is_sent_in_pieces(
+    say: Callable[..., Any], channel: Callable[..., int], vendor: FakeVendor, pictures: FakeVendor
+) -> None:
+    """It is longer than a piece and than what a socket takes at once, beside text that JSON escapes."""
+    whole = PNG + bytes(range(256)) * 12_001
+    pictures.always(Say(whole))
+    channel(type=24, models="gemini-2.5-flash", config=COMPATIBLE)
+    asked = body(f"{HOST}/a.png", model="gemini-2.5-flash")
+    asked["messages"][0]["content"][0]["text"] = 'A "quoted"\n text, ü'
+    asked["messages"].append({"role": "user", "content": [{"type": "image_url", "image_url": f"{HOST}/b.png"}]})
+    assert say(**asked).status_code == 200
+    first, second = vendor.asked[0].json["messages"]
+    assert first["content"][0]["text"] == asked["messages"][0]["content"][0]["text"]
+    assert first["content"][1]["image_url"] == {"url": f"data:image/png;base64,{b64encode(whole).decode()}", "detail": "low"}
+    assert second["content"][0]["image_url"] == first["content"][1]["image_url"]["url"]
+
+
+def test_base64_is_not_copied_into_the_body() -> None:
+    plan = plan_of("http://vendor.invalid/chat", "", True)
+    file = DataUrl("image/png", Encoded(b64encode(PNG).decode()))
+    pieces = in_pieces(Request("http://vendor.invalid/chat", {"url": file, "data": file.data}), plan)
+    assert [piece for piece in pieces if piece is file.data.text] == [file.data.text] * 2
+    whole = encode(Request("http://vendor.invalid/chat", {"url": file, "data": file.data}), plan)
+    assert b"".join(piece if isinstance(piece, bytes) else piece.encode() for piece in pieces) == whole
+
+
+def test_a_body_that_orjson_cannot_write_carries_files_too(
+    say: Callable[..., Any], channel: Callable[..., int], vendor: FakeVendor, pictures: FakeVendor
+) -> None:
+    channel(type=24, models="gemini-2.5-flash", config=COMPATIBLE, parameters='{"seed": 100000000000000000000000}')
+    assert say(**body(*many(2), model="gemini-2.5-flash")).status_code == 200
+    assert vendor.asked[0].body.count(b'"data:image/png;base64,' + b64encode(PNG) + b'"') == 2
 
 
 def test_a_refusal_of_the_process_takes_nothing_from_the_account(app: Flask) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from oneapi.vendors import converse_turns, coze_files, gemini_media, gemini_turns, messages_turns, ollama, pieces
-from oneapi.wire import Call, DataUrl, File, VendorError
+from oneapi.wire import Call, DataUrl, Encoded, File, VendorError
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1"
 JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF\0"
@@ -59,7 +59,7 @@ def test_a_data_url_whose_bytes_are_no_image_is_refused(convert: Callable[[list[
 
 @pytest.mark.parametrize("convert", CONVERSIONS, ids=lambda f: f.__name__)
 def test_a_fetched_file_is_handed_on_without_a_copy(convert: Callable[[list[Json]], tuple[str, str]]) -> None:
-    fetched = DataUrl("image/png", b64encode(PNG).decode())
+    fetched = DataUrl("image/png", Encoded(b64encode(PNG).decode()))
     assert convert(picture(fetched))[1] is fetched.data
     assert ollama.messages(picture(fetched))[0]["images"][0] is fetched.data
 
