@@ -76,14 +76,21 @@ def data_url(url: str | DataUrl) -> tuple[str, str | Encoded]:
     if isinstance(url, DataUrl):
         return url.media_type, url.data
     declared, data = shapes.data_url(url)
-    try:
-        head = base64.b64decode(data[: media_types.ENOUGH * 4 // 3 // 4 * 4])
-    except ValueError as error:
-        raise VendorError("bad_request", f"The data of a data URL ({declared}) is not base64.") from error
-    kind = media_types.settled(declared, head)
+    kind = media_types.settled(declared, _head(data))
     if not kind:
         raise VendorError("bad_request", f"A data URL declares {declared}, but its bytes are of no format known here.")
     return kind, data
+
+
+def sound(part: Json) -> tuple[str, str]:
+    """Media type and base64 text of an `input_audio` part; the bytes decide the type."""
+    given = part["input_audio"]
+    return media_types.settled(f"audio/{given.get('format') or 'wav'}", _head(given["data"])), given["data"]
+
+
+def _head(data: str) -> bytes:
+    """The first bytes of a base64 text."""
+    return decoded(data[: media_types.ENOUGH * 4 // 3 // 4 * 4])
 
 
 def decoded(data: str | Encoded) -> bytes:

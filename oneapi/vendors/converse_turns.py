@@ -17,7 +17,8 @@ DOCUMENTS = {
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
 }  # fmt: skip
-
+# Formats whose media type has another name.
+SOUNDS = {"audio/mpeg": "mp3", "audio/x-wav": "wav", "audio/mp4": "m4a", "video/mp4": "mp4", "audio/x-m4a": "m4a"}
 
 EMPTY = "(empty)"  # Converse refuses blank texts, messages without content, and results of tools without content
 
@@ -90,8 +91,8 @@ def _block(part: Json) -> Json:
         case "file":
             return _document(*asks.file(part))
         case "input_audio":
-            sound = part["input_audio"]
-            return {"audio": {"format": sound.get("format", "wav"), "source": {"bytes": sound["data"]}}}
+            media_type, data = asks.sound(part)
+            return {"audio": {"format": SOUNDS.get(media_type, media_type.rpartition("/")[2]), "source": {"bytes": data}}}
         case None:
             return part  # the vendor's own: document, video, guardContent
     raise asks.unsupported(part)

@@ -106,8 +106,8 @@ def _part(part: Json) -> Json:
             media_type, data, _ = asks.file(part)
             return {"inlineData": {"mimeType": media_type, "data": data}}
         case "input_audio":
-            sound = part["input_audio"]
-            return {"inlineData": {"mimeType": f"audio/{sound.get('format', 'wav')}", "data": sound["data"]}}
+            media_type, data = asks.sound(part)
+            return {"inlineData": {"mimeType": media_type, "data": data}}
         case None:
             return part  # the vendor's own: inlineData, fileData
     raise asks.unsupported(part)

@@ -83,6 +83,21 @@ def test_data_that_is_not_base64_is_refused_with_a_sentence() -> None:
         coze_files.upload(call)
 
 
+@pytest.mark.parametrize(
+    ("declared", "data", "kind", "format"),
+    [
+        ("wav", b"RIFF\x24\0\0\0WAVEfmt ", "audio/wav", "wav"), ("wav", b"ID3\4\0\0\0", "audio/mpeg", "mp3"),
+        ("mp3", b"ID3\4\0\0\0", "audio/mp3", "mp3"), ("mp3", b"fLaC\0\0\0", "audio/flac", "flac"),
+        ("pcm16", b"\1\2\3\4", "audio/pcm16", "pcm16"), ("mp3", b"\0\0\0\x1cftypM4A ", "audio/mp4", "m4a"),
+    ],
+)  # fmt: skip
+def test_the_bytes_of_a_sound_decide_its_type(declared: str, data: bytes, kind: str, format: str) -> None:
+    part = {"type": "input_audio", "input_audio": {"data": b64encode(data).decode(), "format": declared}}
+    turns = [{"role": "user", "content": [part]}]
+    assert gemini(turns)[0] == kind
+    assert converse_turns.messages(turns)[0]["content"][0]["audio"]["format"] == format
+
+
 def test_the_bytes_of_an_upload_decide_its_type() -> None:
     def sent(declared: str, data: bytes) -> str:
         call = Call(
