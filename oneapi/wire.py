@@ -49,18 +49,18 @@ class File:
 
 
 class Encoded:
-    """Base64 text of a fetched file, which may have many megabytes. It travels in JSON as text, and is never copied for that.
+    """Base64 of a fetched file, which may have many megabytes. It travels in JSON as text; most ways there make no copy of it.
 
     Not a dataclass, nor is DataUrl: orjson would write one as an object of its fields.
     """
 
-    __slots__ = ("text",)
+    __slots__ = ("ascii",)
 
-    def __init__(self, text: str):
-        self.text = text
+    def __init__(self, ascii: bytes | bytearray):
+        self.ascii = ascii
 
     def __str__(self) -> str:
-        return self.text
+        return self.ascii.decode("ascii")
 
 
 class DataUrl:

@@ -13,10 +13,13 @@ from oneapi.catalog import media_types
 from oneapi.relay.ask import Ask
 from oneapi.relay.media_limits import MediaLimits
 from oneapi.relay.refusal import Refused
+from oneapi.relay.sockets import Link
 from oneapi.state import State
 from oneapi.wire import DataUrl, Encoded
 
 Json = dict[str, Any]
+
+LOOK = 0.5  # seconds between two looks at whether the client is there
 
 
 class Downloads:
@@ -37,7 +40,7 @@ class Downloads:
             raise too_many(named.total(), self.limits.files)
         if ask.media is None:
             ask.media = Media(self, ask.caller.user_id)
-        ask.media.fetch(named)
+        ask.media.fetch(named, ask.client)
         return replaced(body, ask.media.files)
 
 
@@ -53,16 +56,21 @@ class Media:
         self.end = 0.0
         self.released = False
 
-    def fetch(self, named: Mapping[str, int]) -> None:
-        """Fetch the files that are not here yet; `named` says how often the request names each."""
+    def fetch(self, named: Mapping[str, int], client: Link | None = None) -> None:
+        """Fetch the files that are not here yet, as long as the client is there; `named` says how often each is named."""
         self.end = monotonic() + self.limits.seconds
         missing = [(url, times) for url, times in named.items() if url not in self.files]
         rest = iter(missing)
         jobs = [gevent.spawn(self._fetch_each, rest) for _ in missing[: self.limits.fetches_per_user]]
         try:
-            for job in gevent.iwait(jobs):
-                if (refused := job.get()) is not None:
-                    raise refused
+            while jobs:
+                ended = gevent.wait(jobs, LOOK, count=1)
+                for job in ended:
+                    jobs.remove(job)
+                    if (refused := job.get()) is not None:
+                        raise refused
+                if not ended and client is not None and client.left():
+                    raise Refused(499, "The client left.", "client_left")
         finally:
             gevent.killall(jobs)
 
@@ -125,7 +133,7 @@ class Download:
         self.kind = self.declared = ""
         self.size = self.counted = 0
         self.rest = b""  # bytes that wait: for enough of them to tell the type, then for a multiple of three
-        self.encoded: list[str] = []
+        self.encoded = bytearray()
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
         if not 200 <= status < 300:
@@ -151,10 +159,10 @@ class Download:
     def finished(self) -> DataUrl:
         self.kind = self.kind or self._kind(self.rest)
         self._encode(self.rest)
-        return DataUrl(self.kind, Encoded("".join(self.encoded)))
+        return DataUrl(self.kind, Encoded(self.encoded))
 
     def _encode(self, data: bytes) -> None:
-        self.encoded.append(b2a_base64(data, newline=False).decode("ascii"))
+        self.encoded += b2a_base64(data, newline=False)
 
     def _count(self, size: int) -> None:
         if size > self.counted:

@@ -82,21 +82,21 @@ def encode(request: Request, plan: Plan, own: Mapping[str, str] | None = None) -
     return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body or b""), body or b"")
 
 
-def in_pieces(request: Request, plan: Plan) -> list[bytes | str]:
-    """The bytes of a request that carries files, as pieces to send one after the other; their base64 text stays where it is.
+def in_pieces(request: Request, plan: Plan) -> list[bytes | bytearray]:
+    """The bytes of a request that carries files, as pieces to send one after the other; their base64 stays where it is.
 
-    JSON is written with a mark in place of each text. Encoding the whole would take two more copies of all files.
+    JSON is written with a mark in place of each file. Encoding the whole would take two more copies of all files.
     """
     if not isinstance(request.body, dict):
         return [encode(request, plan)]
-    mark, texts = secrets.token_hex(16), list[str]()
+    mark, files = secrets.token_hex(16), list[bytes | bytearray]()
 
     def marked(value: object) -> str:
         if isinstance(value, DataUrl):
-            texts.append(value.data.text)
+            files.append(value.data.ascii)
             return f"data:{value.media_type};base64,{mark}"
         if isinstance(value, Encoded):
-            texts.append(value.text)
+            files.append(value.ascii)
             return mark
         raise TypeError(f"{type(value).__name__} is not JSON serializable")
 
@@ -104,11 +104,11 @@ def in_pieces(request: Request, plan: Plan) -> list[bytes | str]:
         between = orjson.dumps(request.body, marked).split(mark.encode())
     except TypeError:  # see text_of
         return [encode(request, plan)]
-    size = sum(map(len, between)) + sum(map(len, texts))
+    size = sum(map(len, between)) + sum(map(len, files))
     head = _head(request.method, plan.target, plan.lines, tuple(request.headers.items()), True)
-    pieces: list[bytes | str] = [b"%bContent-Length: %d\r\n\r\n%b" % (head, size, between[0])]
-    for text, after in zip(texts, between[1:], strict=True):
-        pieces += [text, after]
+    pieces: list[bytes | bytearray] = [b"%bContent-Length: %d\r\n\r\n%b" % (head, size, between[0])]
+    for file, after in zip(files, between[1:], strict=True):
+        pieces += [file, after]
     return pieces
 
 

@@ -15,7 +15,7 @@ from gevent.ssl import SSLSocket
 BUFFER = bytearray(256 * 1024)
 VIEW = memoryview(BUFFER)
 AGAIN = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-PIECE = 1 << 20  # bytes of a long text that are sent at a time
+PIECE = 1 << 20  # bytes of a long piece that are sent at a time
 TICK = 0.25  # seconds between two sweeps, and so the resolution of all time-outs
 
 
@@ -58,7 +58,7 @@ class Link:
             else:
                 return bytes(VIEW[:size])
 
-    def push(self, data: bytes) -> None:
+    def push(self, data: bytes | memoryview) -> None:
         """Send everything: at once as a rule, and the rest as the peer takes it."""
         try:
             sent = self.send_some(data)
@@ -67,12 +67,12 @@ class Link:
         if sent != len(data):
             self._push_rest(memoryview(data)[sent:])
 
-    def push_each(self, pieces: list[bytes | str]) -> None:
-        """Send pieces one after the other, long ASCII texts without a copy of the whole."""
+    def push_each(self, pieces: list[bytes | bytearray]) -> None:
+        """Send pieces one after the other, and others have their turn within a long one."""
         for piece in pieces:
+            view = memoryview(piece)
             for start in range(0, len(piece), PIECE):
-                part = piece[start : start + PIECE]
-                self.push(part if isinstance(part, bytes) else part.encode("ascii"))
+                self.push(view[start : start + PIECE])
 
     def _push_rest(self, rest: memoryview) -> None:
         sock, before = self.sock, self.deadline

@@ -88,7 +88,7 @@ def _open(request: Request, route: Route, client: Link | None) -> "Incoming":
 
 
 def _exchange(
-    plan: Plan, link: Link, data: bytes | list[bytes | str], method: str, timeouts: Timeouts, client: Link | None
+    plan: Plan, link: Link, data: bytes | list[bytes | bytearray], method: str, timeouts: Timeouts, client: Link | None
 ) -> "Incoming | None":
     """The answer that comes on this connection; None if it was closed before the first byte."""
     now = monotonic()

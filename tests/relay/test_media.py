@@ -3,9 +3,11 @@
 import gc
 import gzip
 import json
+import socket
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import gevent
 import pytest
@@ -318,6 +320,19 @@ def test_an_account_fetches_four_at_a_time(
     assert [job.get(timeout=30).status_code for job in (*jobs, others)] == [200] * 3 and len(pictures.asked) == 30
 
 
+def test_downloads_end_when_the_client_leaves(
+    served: str, alice: Any, ollama: FakeVendor, pictures: FakeVendor, held: Event, used: Any, charges: Any
+) -> None:
+    place, asked = urlsplit(served), json.dumps(body(*many(6))).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sk-{alice.key}\r\n"
+    with socket.create_connection((place.hostname, place.port)) as client:
+        client.sendall(f"{head}Content-Length: {len(asked)}\r\n\r\n".encode() + asked)
+        pictures.was_asked(4)
+        assert used()[1:] == (28, 1)
+    assert until(lambda: used() == (0, 32, 0))
+    assert len(pictures.asked) == 4 and ollama.asked == [] and charges() == []
+
+
 @pytest.mark.parametrize(
     ("limits", "status", "words"),
     [
@@ -418,11 +433,11 @@ def test_a_large_file_is_sent_in_pieces(
 
 def test_base64_is_not_copied_into_the_body() -> None:
     plan = plan_of("http://vendor.invalid/chat", "", True)
-    file = DataUrl("image/png", Encoded(b64encode(PNG).decode()))
+    file = DataUrl("image/png", Encoded(b64encode(PNG)))
     pieces = in_pieces(Request("http://vendor.invalid/chat", {"url": file, "data": file.data}), plan)
-    assert [piece for piece in pieces if piece is file.data.text] == [file.data.text] * 2
+    assert [piece for piece in pieces if piece is file.data.ascii] == [file.data.ascii] * 2
     whole = encode(Request("http://vendor.invalid/chat", {"url": file, "data": file.data}), plan)
-    assert b"".join(piece if isinstance(piece, bytes) else piece.encode() for piece in pieces) == whole
+    assert b"".join(pieces) == whole
 
 
 def test_a_body_that_orjson_cannot_write_carries_files_too(

@@ -59,7 +59,7 @@ def test_a_data_url_whose_bytes_are_no_image_is_refused(convert: Callable[[list[
 
 @pytest.mark.parametrize("convert", CONVERSIONS, ids=lambda f: f.__name__)
 def test_a_fetched_file_is_handed_on_without_a_copy(convert: Callable[[list[Json]], tuple[str, str]]) -> None:
-    fetched = DataUrl("image/png", Encoded(b64encode(PNG).decode()))
+    fetched = DataUrl("image/png", Encoded(b64encode(PNG)))
     assert convert(picture(fetched))[1] is fetched.data
     assert ollama.messages(picture(fetched))[0]["images"][0] is fetched.data
 
