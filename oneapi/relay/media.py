@@ -60,6 +60,11 @@ class Media:
         """Fetch the files that are not here yet, as long as the client is there; `named` says how often each is named."""
         self.end = monotonic() + self.limits.seconds
         missing = [(url, times) for url, times in named.items() if url not in self.files]
+        if missing:
+            with self.limits.fetching(self.account, self):
+                self._fetch_all(missing, client)
+
+    def _fetch_all(self, missing: list[tuple[str, int]], client: Link | None) -> None:
         rest = iter(missing)
         jobs = [gevent.spawn(self._fetch_each, rest) for _ in missing[: self.limits.fetches_per_user]]
         try:
@@ -104,7 +109,7 @@ class Media:
             zh = f"该请求以地址引用的图片合计超过 {most} MB，请减少数量或缩小图片"
             raise Refused(400, text, "images_too_large", zh=zh, param="messages")
         memory = size * 4 * (1 + times) // 3
-        self.limits.take(self.account, memory, self.end)
+        self.limits.take(self.account, self, memory, self.end)
         self.memory += memory
 
     def _failed(self, url: str, error: guarded.FetchError) -> Refused:

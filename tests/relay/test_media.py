@@ -378,6 +378,16 @@ def test_memory_of_the_process_is_bounded_and_shared(
     assert running.get(timeout=30).status_code == 200 and waiting.get(timeout=30).status_code == 200
 
 
+@pytest.mark.parametrize("limits", [{"USER_CONTENT_MEMORY_MB": "12", "USER_CONTENT_MAX_MB": "3"}])
+def test_requests_that_want_all_the_memory_are_served_one_after_the_other(
+    look: Callable[..., Any], ollama: FakeVendor, pictures: FakeVendor
+) -> None:
+    """Each takes all that an account may have: none may wait for what another that waits holds."""
+    pictures.always(Say(pieces=(png(MB // 2).body,) + (bytes(MB // 2),), pause=0.02, content_type="image/png"))
+    jobs = [gevent.spawn(look, *many(3)) for _ in range(5)]
+    assert [job.get(timeout=60).status_code for job in jobs] == [200] * 5
+
+
 @pytest.mark.parametrize("limits", [{"USER_CONTENT_MEMORY_MB": "4"}])
 def test_a_request_that_never_fits_is_refused_at_once(
     look: Callable[..., Any], ollama: FakeVendor, pictures: FakeVendor
@@ -389,29 +399,46 @@ def test_a_request_that_never_fits_is_refused_at_once(
 
 def test_memory_is_given_in_order_and_lost_by_nobody() -> None:
     memory = Memory(10)
-    assert memory.take(8, 0) and not memory.take(3, 0) and memory.used == 8
-    large, small = gevent.spawn(memory.take, 9, 20), gevent.spawn(memory.take, 1, 20)
-    killed = gevent.spawn(memory.take, 1, 20)
+    assert memory.take(1, 8, 0) and not memory.take(1, 3, 0) and memory.used == 8
+    large, small = gevent.spawn(memory.take, 1, 9, 20), gevent.spawn(memory.take, 1, 1, 20)
+    killed = gevent.spawn(memory.take, 1, 1, 20)
     gevent.sleep(0)
     assert not (large.ready() or small.ready())  # 1 would fit, but whoever wants 9 has waited longer
     killed.kill()
     memory.give(8)
     assert large.get(timeout=5) and small.get(timeout=5) and memory.used == 10
-    waiting = gevent.spawn(memory.take, 10, 20)
+    waiting = gevent.spawn(memory.take, 1, 10, 20)
     gevent.sleep(0)
     waiting.kill(block=False)
     memory.give(10)  # which grants it memory before it dies
     waiting.join()
-    assert memory.used == 0 and memory.take(10, 0)
+    assert memory.used == 0 and memory.take(1, 10, 0)
 
 
 def test_who_gives_up_makes_way_for_those_behind() -> None:
     memory = Memory(10)
-    assert memory.take(8, 0)
-    large, small = gevent.spawn(memory.take, 9, 20), gevent.spawn(memory.take, 1, 20)
+    assert memory.take(1, 8, 0)
+    large, small = gevent.spawn(memory.take, 1, 9, 20), gevent.spawn(memory.take, 1, 1, 20)
     gevent.sleep(0)
     large.kill()
     assert small.get(timeout=5) and memory.used == 9
+
+
+def test_the_oldest_download_can_finish_whatever_others_hold() -> None:
+    memory = Memory(10, reserve=4)
+    for owner in ("old", "new"):
+        memory.begin(owner)
+    assert memory.take("old", 2, 0) and memory.take("new", 4, 0) and not memory.take("new", 1, 0)
+    waiting = gevent.spawn(memory.take, "new", 1, 20)
+    gevent.sleep(0)
+    assert memory.take("old", 4, 0) and memory.used == 10 and not memory.take("old", 1, 0)
+    last = gevent.spawn(memory.take, "old", 1, 20)
+    gevent.sleep(0)
+    memory.give(1)
+    assert last.get(timeout=5) and not waiting.ready()  # ahead of those who have waited longer
+    memory.end("old")
+    memory.give(1)
+    assert waiting.get(timeout=5)  # now the oldest
 
 
 def test_a_large_file_is_sent_in_pieces(
@@ -451,9 +478,9 @@ def test_a_body_that_orjson_cannot_write_carries_files_too(
 def test_a_refusal_of_the_process_takes_nothing_from_the_account(app: Flask) -> None:
     found: MediaLimits = app.extensions["oneapi.relay"].downloads.limits
     account = found.enter(1)
-    assert found.memory.take(found.memory.most, 0)
+    assert found.memory.take(None, found.memory.most, 0)
     with pytest.raises(Refused) as refused:
-        found.take(account, 1, 0.0)
+        found.take(account, None, 1, 0.0)
     assert refused.value.status == 503 and account.memory.used == 0
     found.memory.give(found.memory.most)
     found.leave(1)
