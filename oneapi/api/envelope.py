@@ -47,9 +47,9 @@ def with_csrf(made: Response) -> Response:
     return made
 
 
-def listing(rows: Iterable[Any], total: int) -> Response:
+def listing(rows: Iterable[Any], total: int, **more: Any) -> Response:
     """Success with one page of a list, and how long the whole list is."""
-    return answer({"success": True, "message": "", "data": list(rows)}, headers={"X-Total-Count": str(total)})
+    return answer({"success": True, "message": "", "data": list(rows)} | more, headers={"X-Total-Count": str(total)})
 
 
 def fail(code: str, *, status: int = 200, **values: Any) -> Response:

@@ -1,45 +1,60 @@
 """Logs: everybody's for administrators, one's own for everybody."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 from flask import Response
 
 from oneapi import access, jobs
 from oneapi.access import current_user
 from oneapi.api import envelope, shapes
+from oneapi.db import Session
 from oneapi.messages import Refused
-from oneapi.models import log, log_list
-from oneapi.models.log import Filter
+from oneapi.models import log, log_list, log_pages
 from oneapi.models.log_list import LogFilter
 from oneapi.models.user import Role
 
 routes = envelope.resource("log", "/log")
 
 PAGE = ("p", "page_size", "before")
+CONTINUED = {"complete": bool, "since": int, "before": int}  # beside a list that goes on
 FILTER = ("type", "start_timestamp", "end_timestamp", "username", "token_name", "model_name", "channel")
 
 
-def _wanted(**more: object) -> Filter:
+def _wanted(**more: object) -> LogFilter:
     """The filter that the query string asks for."""
     number, word = envelope.number_of, envelope.word
+    until = number("end_timestamp")  # inclusive
     asked = {
-        "type": number("type"), "since": number("start_timestamp"), "until": number("end_timestamp"),
-        "username": word("username"), "token_name": word("token_name"), "model_name": word("model_name"),
-        "channel": number("channel"),
+        "type": number("type"), "since": number("start_timestamp"), "until": until + 1 if until else 0,
+        "username": word("username"), "token": word("token_name"), "model": word("model_name"), "channel": number("channel"),
     }  # fmt: skip
-    return Filter(**asked | more)  # type: ignore[arg-type]
+    return LogFilter(**asked | more)  # type: ignore[arg-type]
 
 
-def _page(wanted: Filter) -> tuple[list[log.Log], int]:
+def _page(wanted: LogFilter, shape: Callable[[log.Log], dict[str, Any]]) -> Response:
     page = envelope.page()
     with access.state().databases.logs() as session:
-        return log.page(session, wanted, offset=page.offset, limit=page.limit, before=envelope.number_of("before"))
+        found = log_pages.page(session, wanted, offset=page.offset, limit=page.limit, before=envelope.number_of("before"))
+        return envelope.listing(map(shape, found.rows), found.total, **_continued(session, found))
 
 
-def _stat(wanted: Filter) -> Response:
+def _search(shape: Callable[[log.Log], dict[str, Any]], user_id: int = 0) -> Response:
+    with access.state().databases.logs() as session:
+        keyword, before = envelope.word("keyword"), envelope.number_of("before")
+        found = log_pages.search(session, keyword, user_id=user_id, before=before)
+        return envelope.ok(list(map(shape, found.rows)), **_continued(session, found))
+
+
+def _continued(session: Session, found: log_pages.Page) -> dict[str, Any]:
+    """Return where a list goes on if time was up before its end."""
+    return {"complete": False, "since": log_list.moment(session, found.looked), "before": found.before} if found.before else {}
+
+
+def _stat(wanted: LogFilter) -> Response:
     """The sum as far as a fraction of a second goes."""
-    filters = LogFilter(
-        since=wanted.since, until=wanted.until + 1 if wanted.until else 0, user_id=wanted.user_id, type=int(log.Kind.CONSUME),
-        model=wanted.model_name, token=wanted.token_name, username=wanted.username, channel=wanted.channel,
-    )  # fmt: skip
+    filters = replace(wanted, type=int(log.Kind.CONSUME))
     with access.state().databases.logs() as session:
         quota, before = log_list.consumed(session, filters, before=envelope.number_of("before"))
         since = log_list.moment(session, before) if before else 0
@@ -47,11 +62,14 @@ def _stat(wanted: Filter) -> Response:
 
 
 @routes.route("/", allow=Role.ADMIN)
-@envelope.says("[Log]", query=FILTER + PAGE)
+@envelope.says("[Log]", query=FILTER + PAGE, more=CONTINUED)
 def get_logs() -> Response:
-    """Everybody's logs, newest first; `type` is 1 top-up, 2 usage, 3 administration, 4 system, 5 test, 6 error, 0 all."""
-    rows, total = _page(_wanted())
-    return envelope.listing(map(shapes.log, rows), total)
+    """Everybody's logs, newest first; `type` is 1 top-up, 2 usage, 3 administration, 4 system, 5 test, 6 error, 0 all.
+
+    A filter is looked for during a fraction of a second. Where older entries are left, `complete` is false, `since` the time of
+    the oldest entry that was looked at, and the same request with the returned `before` and without `p` goes on.
+    """
+    return _page(_wanted(), shapes.log)
 
 
 @routes.route("/", methods=["DELETE"], allow=Role.ADMIN)
@@ -80,19 +98,17 @@ def get_stat() -> Response:
 
 
 @routes.route("/search", allow=Role.ADMIN)
-@envelope.says("[Log]", query=("keyword",))
+@envelope.says("[Log]", query=("keyword", "before"), more=CONTINUED)
 def search_logs() -> Response:
-    """The newest logs of a type, or whose content begins with the keyword."""
-    with access.state().databases.logs() as session:
-        return envelope.ok([shapes.log(row) for row in log.search(session, envelope.word("keyword"))])
+    """The newest logs of a type, or whose content begins with the keyword; `complete` as for lists."""
+    return _search(shapes.log)
 
 
 @routes.route("/self", allow=Role.USER)
-@envelope.says("[Log]", query=FILTER + PAGE)
+@envelope.says("[Log]", query=FILTER + PAGE, more=CONTINUED)
 def get_own_logs() -> Response:
-    """One's own logs, newest first; `type` is 1 top-up, 2 usage, 3 administration, 4 system, 5 test, 6 error, 0 all."""
-    rows, total = _page(_wanted(user_id=current_user.id, username="", channel=0))
-    return envelope.listing(map(shapes.own_log, rows), total)
+    """One's own logs, newest first; `type` as for everybody's, and `complete` too."""
+    return _page(_wanted(user_id=current_user.id, username="", channel=0), shapes.own_log)
 
 
 @routes.route("/self/stat", allow=Role.USER)
@@ -103,10 +119,7 @@ def get_own_stat() -> Response:
 
 
 @routes.route("/self/search", allow=Role.USER)
-@envelope.says("[Log]", query=("keyword",))
+@envelope.says("[Log]", query=("keyword", "before"), more=CONTINUED)
 def search_own_logs() -> Response:
     """One's own newest logs of a type."""
-    with access.state().databases.logs() as session:
-        return envelope.ok(
-            [shapes.own_log(row) for row in log.search(session, envelope.word("keyword"), user_id=current_user.id)]
-        )
+    return _search(shapes.own_log, current_user.id)

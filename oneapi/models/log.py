@@ -1,14 +1,11 @@
 """Logs: what was consumed, topped up, managed and tested. May live in a database of its own."""
 
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
-from sqlalchemy import Boolean, Index, Select, delete, func, or_, select
+from sqlalchemy import Boolean, Index, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from oneapi.models.base import Base, Count, Id, LongText, Name
-from oneapi.models.lists import begins
 
 
 class Kind(IntEnum):
@@ -51,53 +48,6 @@ class Log(Base):
 
 
 COUNTED = 100_000  # further rows are not counted: a total of millions would be read one by one
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """What a list of logs is limited to; zero and "" limit nothing, times are inclusive."""
-
-    user_id: int = 0
-    type: int = 0
-    since: int = 0
-    until: int = 0
-    username: str = ""
-    token_name: str = ""
-    model_name: str = ""
-    channel: int = 0
-
-    def apply(self, query: Select[Any]) -> Select[Any]:
-        exact = {
-            Log.user_id: self.user_id, Log.type: self.type, Log.username: self.username, Log.token_name: self.token_name,
-            Log.model_name: self.model_name, Log.channel_id: self.channel,
-        }  # fmt: skip
-        for column, value in exact.items():
-            if value:
-                query = query.where(column == value)
-        if self.since:
-            query = query.where(Log.created_at >= self.since)
-        return query.where(Log.created_at <= self.until) if self.until else query
-
-
-def page(session: Session, wanted: Filter, *, offset: int = 0, limit: int = 10, before: int = 0) -> tuple[list[Log], int]:
-    """Logs, newest first, and how many there are up to COUNTED. `before` is the id of the last row of the page before."""
-    query = wanted.apply(select(Log))
-    counted = query.with_only_columns(Log.id).order_by(None).limit(COUNTED).subquery()
-    total = session.scalar(select(func.count()).select_from(counted)) or 0
-    if before:
-        query = query.where(Log.id < before)
-    return list(session.scalars(query.order_by(Log.id.desc()).offset(offset).limit(limit))), total
-
-
-def search(session: Session, keyword: str, *, user_id: int = 0, limit: int = 100) -> list[Log]:
-    """The newest logs of a type, or, unless they are somebody's own, whose content begins with the keyword."""
-    kind = int(keyword) if keyword.isdecimal() and len(keyword) < 10 else -1
-    found = Log.type == kind
-    if user_id:
-        query = select(Log).where(Log.user_id == user_id, found)
-    else:
-        query = select(Log).where(or_(found, begins(Log.content, keyword)))
-    return list(session.scalars(query.order_by(Log.id.desc()).limit(limit)))
 
 
 def recent(session: Session, user_id: int, request_id: str) -> Log | None:

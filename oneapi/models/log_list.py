@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, case, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from oneapi.models.base import Missing
@@ -24,6 +24,7 @@ class LogFilter:
     until: int = 0
     user_id: int = 0
     q: str = ""
+    keyword: str = ""  # a type, or how the content begins
     type: int = 0
     model: str = ""
     token: str = ""
@@ -37,6 +38,8 @@ class LogFilter:
     @property
     def key(self) -> ColumnElement[bool] | None:
         """The one condition by whose index entries are found."""
+        if self.model and self.username and not self.user_id:
+            return and_(Log.model_name == self.model, Log.username == self.username)
         keys = ((Log.user_id, self.user_id), (Log.token_name, self.token), (Log.channel_id, self.channel),
                 (Log.model_name, self.model))  # fmt: skip
         return next((column == value for column, value in keys if value), None)
@@ -59,6 +62,9 @@ class LogFilter:
         if self.q:
             named = (begins(Log.model_name, self.q), Log.token_name == self.q, Log.username == self.q)
             wanted.append(or_(Log.request_id == self.q, *named))
+        if self.keyword:
+            kind = int(self.keyword) if self.keyword.isdecimal() and len(self.keyword) < 10 else -1
+            wanted.append(or_(func.coalesce(Log.type, 0) == kind, begins(Log.content, self.keyword)))
         return wanted if self.key is None else [self.key, *wanted]
 
 
@@ -161,7 +167,14 @@ def newest(session: Session) -> int:
 
 
 def logs(
-    session: Session, wanted: LogFilter, *, among: Stretch = ALL, before: int = 0, after: int = 0, limit: int = 50
+    session: Session,
+    wanted: LogFilter,
+    *,
+    among: Stretch = ALL,
+    before: int = 0,
+    after: int = 0,
+    limit: int = 50,
+    offset: int = 0,
 ) -> list[Log]:
     """Newest first. `before` and `after` are ids: lists of logs page by key, never by offset."""
     query = select(Log).where(*wanted.conditions(), *among.conditions())
@@ -169,7 +182,7 @@ def logs(
         query = query.where(Log.id < before)
     if after:
         query = query.where(Log.id > after)
-    return list(session.scalars(query.order_by(Log.id.desc()).limit(limit)))
+    return list(session.scalars(query.order_by(Log.id.desc()).limit(limit).offset(offset)))
 
 
 def log_entry(session: Session, id: int, user_id: int = 0) -> Log:

@@ -6,7 +6,9 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from oneapi import jobs
+from oneapi.api.logs import _continued
 from oneapi.models import log, rollup
+from oneapi.models.log_pages import Page
 
 KEYS = {
     "id", "user_id", "created_at", "type", "content", "username", "token_name", "model_name", "quota", "prompt_tokens",
@@ -73,6 +75,14 @@ def test_search(as_, admin, alice, written):
     own = as_(alice).data("GET", "/api/log/self/search?keyword=2")
     assert [row["created_at"] for row in own] == [200, 100]
     assert as_(alice).data("GET", "/api/log/self/search?keyword=entry") == []
+
+
+def test_a_list_says_where_it_goes_on_and_a_whole_one_says_nothing(as_, admin, state, written):
+    for path in ("/api/log/?type=5", "/api/log/?type=2", "/api/log/search?keyword=nothing", "/api/log/search?keyword=2"):
+        assert set(as_(admin).raw("GET", path).get_json()) == {"success", "message", "data"}
+    with state.databases.logs() as session:
+        assert _continued(session, Page([], before=4, looked=3)) == {"complete": False, "since": 300, "before": 4}
+    assert [row["id"] for row in as_(admin).data("GET", "/api/log/search?keyword=entry&before=3")] == [2, 1]
 
 
 def test_old_logs_are_deleted_for_good(as_, admin, root, written):

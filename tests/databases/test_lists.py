@@ -13,7 +13,7 @@ from flask import Flask
 from sqlalchemy import event, insert
 
 from oneapi.db import Databases
-from oneapi.models import browse, deep, ledger, log_list, usage, version
+from oneapi.models import browse, deep, ledger, log_list, log_pages, usage, version
 from oneapi.models.ledger import Entry, Lease
 from oneapi.models.log import Log
 from oneapi.models.log_list import LogFilter
@@ -305,3 +305,52 @@ def test_a_search_goes_on_where_it_stopped(state: Any) -> None:
         assert len(list(log_list.pieces(session, wanted, seconds=0))) == 1
         rows, among = log_list.search(session, wanted, before=0)
         assert [row.quota for row in rows] == [7] or among.more
+
+
+def test_numbered_pages_of_a_filter_add_up_to_the_list(state: Any) -> None:
+    requests(state, 2500)
+    wanted, seen = LogFilter(type=2), list[int]()
+    with state.databases.logs() as session:
+        for number in range(26):
+            found = log_pages.page(session, wanted, offset=number * 100, limit=100, seconds=60)
+            assert (found.total, found.before) == (2500, 0)
+            seen += [row.quota for row in found.rows]
+        assert seen == list(reversed(range(2500)))
+        assert log_pages.page(session, LogFilter(), limit=3, seconds=60).total >= 2500
+
+
+def test_a_filter_without_a_match_says_how_far_it_looked_and_goes_on(state: Any) -> None:
+    requests(state, 2500)
+    with state.databases.logs() as session:
+        for wanted in (LogFilter(type=4), LogFilter(username="nobody"), LogFilter(type=5, since=1)):
+            before, parts = 0, 0
+            while True:
+                found = log_pages.page(session, wanted, before=before, seconds=0)
+                assert (found.rows, found.total) == ([], 0)
+                parts += 1
+                if not found.before:
+                    break
+                assert log_list.moment(session, found.looked) and (not before or found.before < before)
+                before = found.before
+            assert parts == 3, wanted
+
+
+def test_a_whole_page_goes_on_after_its_last_entry(state: Any) -> None:
+    requests(state, 2500)
+    with state.databases.logs() as session:
+        first = log_pages.page(session, LogFilter(type=2), limit=10, seconds=0)
+        assert [row.quota for row in first.rows] == list(range(2499, 2489, -1)) and 10 <= first.total < 2500
+        second = log_pages.page(session, LogFilter(type=2), limit=10, before=first.before, seconds=0)
+        assert [row.quota for row in second.rows] == list(range(2489, 2479, -1))
+
+
+def test_a_search_by_keyword_goes_on_too(state: Any) -> None:
+    requests(state, 2500)
+    with state.databases.logs() as session:
+        found, parts = log_pages.search(session, "no entry begins so", seconds=0), 1
+        while found.before:
+            assert found.rows == []
+            found, parts = log_pages.search(session, "no entry begins so", before=found.before, seconds=0), parts + 1
+        assert parts == 3
+        assert [row.quota for row in log_pages.search(session, "2", limit=2, seconds=0).rows] == [2499, 2498]
+        assert log_pages.search(session, "2", user_id=987, seconds=60).rows == []
