@@ -3,6 +3,8 @@
 from binascii import b2a_base64
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -87,8 +89,7 @@ class Media:
         """Fetch one file; the refusal is returned, since a greenlet that raises writes a traceback."""
         state, limits = self.downloads.state, self.limits
         try:
-            with limits.slot(self.account, self.end):
-                download = Download(url, lambda size: self._grow(size, times), limits.file)
+            with limits.slot(self.account, self.end), closing(Download(url, partial(self._grow, times), limits.file)) as download:
                 guarded.get(
                     url, max_bytes=limits.file, timeout=max(0.01, self.end - monotonic()), sink=download,
                     proxy=state.config.user_content_request_proxy, ports=guarded.PORTS | state.settings.extra_ports(),
@@ -100,7 +101,7 @@ class Media:
             return refused
         return None
 
-    def _grow(self, size: int, times: int) -> None:
+    def _grow(self, times: int, size: int) -> None:
         """Count further bytes of a file, which is kept as base64 once and travels in the request as often as it is named."""
         self.sent += size * times
         if self.sent > self.limits.request:
@@ -122,9 +123,11 @@ class Media:
         return bad(url, error.message)
 
     def release(self) -> None:
-        """Let go of everything; the request has ended."""
+        """Let go of everything: the request has ended. Frames of old tracebacks may refer to its files for a while."""
         if not self.released:
             self.released = True
+            for file in self.files.values():
+                file.data.ascii = b""
             self.files.clear()
             self.limits.give(self.account, self.memory)
             self.limits.leave(self.user)
@@ -165,6 +168,9 @@ class Download:
         self.kind = self.kind or self._kind(self.rest)
         self._encode(self.rest)
         return DataUrl(self.kind, Encoded(self.encoded))
+
+    def close(self) -> None:
+        self.encoded, self.rest = bytearray(), b""
 
     def _encode(self, data: bytes) -> None:
         self.encoded += b2a_base64(data, newline=False)

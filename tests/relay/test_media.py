@@ -17,6 +17,7 @@ from flask import Flask
 from gevent.event import Event
 
 from oneapi.relay import media_limits
+from oneapi.relay.media import Download
 from oneapi.relay.media_limits import MediaLimits, Memory
 from oneapi.relay.outgoing import encode, in_pieces, plan_of
 from oneapi.relay.refusal import Refused
@@ -209,6 +210,24 @@ def test_a_retry_on_another_channel_fetches_nothing_again(
     assert got.status_code == 200 and got.data
     assert len(pictures.asked) == 2 and len({asked.body for asked in vendor.asked}) == 1 and len(vendor.asked) == 3
     assert vendor.asked[0].body.count(b64encode(PNG)) == 2
+
+
+def test_nothing_waits_for_the_garbage_collector(
+    look: Callable[..., Any], ollama: FakeVendor, channel: Callable[..., int], pictures: FakeVendor, setting: Any
+) -> None:
+    """Frames stay referred to by tracebacks, such as that of a name which nobody knows: of the images, of a provider."""
+    channel(type=30, models="llava", base_url="http://vendor.invalid", priority=1)
+    setting(RetryTimes=1)
+    gc.collect()
+    gc.disable()
+    try:
+        pictures.says(Say(PNG), Say(JPEG), Say(PNG), Say(b"<html>"))
+        assert look(*many(2)).status_code == 200 and look(*many(2)).status_code == 400
+        kept = [item.ascii for item in gc.get_objects() if isinstance(item, Encoded)]
+        kept += [item.encoded for item in gc.get_objects() if isinstance(item, Download)]
+        assert not any(kept)
+    finally:
+        gc.enable()
 
 
 def test_files_are_let_go_when_a_stream_begins(
