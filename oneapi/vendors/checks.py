@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Any
 
 from oneapi.vendors.bodies import refused
-from oneapi.wire import Call, VendorError
+from oneapi.wire import Call, DataUrl, VendorError
 
 Json = dict[str, Any]
 Problem = tuple[str, str]  # path of the field, and what it must be
@@ -128,7 +128,8 @@ def _part(part: Any, where: str) -> Iterator[Problem]:
             yield f"{where}.text", "must be a text"
         case "image_url":
             image = part.get("image_url")
-            if not _named(image.get("url") if isinstance(image, dict) else image):
+            url = image.get("url") if isinstance(image, dict) else image
+            if not _named(url) and not isinstance(url, DataUrl):
                 yield f"{where}.image_url.url", "must be an address or a data URL"
         case "input_audio":
             sound = part.get("input_audio")

@@ -551,6 +551,15 @@ def test_one_bad_image_ends_the_other_downloads(
     held.set()
 
 
+def test_a_fetched_image_is_not_blamed_for_another_field(
+    say: Callable[..., Any], channel: Callable[..., int], vendor: FakeVendor, pictures: FakeVendor
+) -> None:
+    channel(type=24, models="gemini-2.5-flash")
+    asked = body(*many(1), model="gemini-2.5-flash")
+    asked["messages"][0]["content"].append({"type": "file", "file": "x"})
+    assert say(**asked).json["error"]["param"] == "messages[0].content[2].file"
+
+
 def test_odd_bodies_pass_untouched(look: Callable[..., Any], ollama: FakeVendor, pictures: FakeVendor, say: Any) -> None:
     for messages in ([{"role": "user", "content": "hi"}], [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]):
         assert say(model="llava", messages=messages).status_code == 200
