@@ -43,7 +43,9 @@ class Address:
     def rest(self, handler: Any) -> None:
         """Note that a connection waits for a request, and may be closed for another one."""
         self.idle[handler] = self.everybody[handler] = getcurrent()
-        if self.pool is not None and self.pool.blocked:
+        if self.open > self.most:  # those that came at once were let in before one of them could rest
+            self.pool.evict(self.idle)
+        elif self.pool is not None and self.pool.blocked:
             self.pool.unblock()
 
     def resume(self, handler: Any) -> None:

@@ -191,11 +191,19 @@ def test_trusted_proxies_and_unix_sockets_have_no_limit() -> None:
 def test_a_private_address_may_be_a_proxy_and_only_its_idle_connections_are_closed() -> None:
     with running(address=2) as service:
         busy = [service.busy(PRIVATE) for _ in range(3)]
-        idle = service.resting(PRIVATE)
-        service.resting(PRIVATE)
-        assert idle.recv(1) == b""
+        idle = service.client(PRIVATE, GET)
+        assert answered(idle) == 200 and idle.recv(1) == b""
         service.go_on.set()
         assert [answered(client) for client in busy] == [200] * 3
+
+
+def test_connections_that_come_at_once_are_cut_down_to_the_limit_when_they_rest() -> None:
+    with running(address=2) as service:
+        clients = [service.client(PRIVATE) for _ in range(6)]
+        entry = service.entry(PRIVATE)
+        assert entry.open == 6  # none of them has run yet
+        assert until(lambda: entry.open == 2 and len(service.pool) == 2)
+        assert [again(client) for client in clients] == [0, 0, 0, 0, 200, 200]
 
 
 def test_the_proxies_of_our_deployments_are_not_limited() -> None:
