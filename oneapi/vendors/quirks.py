@@ -165,7 +165,10 @@ def reasoning_counted(piece: Json, call: Call, memo: Json) -> None:
     if not isinstance(used, dict):
         return
     prompt, completion, total = (used.get(f"{name}_tokens") or 0 for name in ("prompt", "completion", "total"))
-    details = used.get("completion_tokens_details") or {}
+    if not (reports.credible(prompt) and reports.credible(completion) and reports.credible(total)):
+        return  # a difference of figures that are no counts says nothing
+    told = used.get("completion_tokens_details")
+    details = told if isinstance(told, dict) else {}
     missing = total - prompt - completion
     if missing > 0 and details.get("reasoning_tokens", missing) == missing:
         used["completion_tokens"] = completion + missing

@@ -39,7 +39,7 @@ def merged(first: Any, second: Any) -> Any:
     for name, value in second.items():
         found[name] = _larger(found[name], value) if name in found else value
     prompt, completion, total = (found.get(f"{name}_tokens") for name in ("prompt", "completion", "total"))
-    if _credible(prompt) and _credible(completion) and _credible(total):
+    if credible(prompt) and credible(completion) and credible(total):
         found["total_tokens"] = max(total, prompt + completion)
     return found
 
@@ -77,7 +77,8 @@ def _numbers(value: Any) -> Any:
     return numbers(value) if isinstance(value, dict) else value
 
 
-def _credible(value: Any) -> TypeGuard[float]:
+def credible(value: Any) -> TypeGuard[float]:
+    """Whether a value can be a count of tokens: no text, nothing negative, nothing huge, no NaN."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST
 
 
@@ -86,8 +87,8 @@ def _larger(first: Any, second: Any) -> Any:
         return merged(first, second)
     if isinstance(first, list) and isinstance(second, list):
         return _lists(first, second)
-    if _credible(first):
-        return second if _credible(second) and second > first else first
+    if credible(first):
+        return second if credible(second) and second > first else first
     return first if second is None else second
 
 

@@ -1,6 +1,6 @@
 """SiliconFlow: OpenAI's protocol with codes, a count of images and a place for a ranking's tokens of its own."""
 
-from oneapi.vendors import balances, openai
+from oneapi.vendors import balances, openai, reports
 from oneapi.vendors.contract import Vendor
 from oneapi.vendors.quirks import Json, adapted, system_role
 from oneapi.wire import Call
@@ -25,7 +25,7 @@ def image_list(piece: Json, call: Call, memo: Json) -> None:
 
 def rank_usage(piece: Json, call: Call, memo: Json) -> None:
     """Tokens of a ranking that are counted in `meta`, as Cohere's first version did."""
-    tokens = (piece.get("meta") or {}).get("tokens") or {}
+    tokens = reports.numbers(reports.numbers(piece.get("meta")).get("tokens"))
     if "usage" not in piece and isinstance(tokens.get("input_tokens"), int):
         used = tokens["input_tokens"] + (tokens.get("output_tokens") or 0)
         piece["usage"] = {"prompt_tokens": used, "total_tokens": used}
