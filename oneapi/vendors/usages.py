@@ -12,13 +12,13 @@ def anthropic(told: Json) -> Json:
     """OpenAI's usage; the provider's `input_tokens` leaves out what went to or came from the cache."""
     told = reports.numbers(told)
     read, (written, long) = told.get("cache_read_input_tokens"), anthropic_written(told)
-    thought = (told.get("output_tokens_details") or {}).get("thinking_tokens")
+    thought = reports.numbers(told.get("output_tokens_details")).get("thinking_tokens")
     prompt = (told.get("input_tokens") or 0) + (read or 0) + written
     used = shapes.usage(
         prompt, told.get("output_tokens") or 0, cached=read, cache_write=written or None, cache_write_1h=long or None,
         reasoning=thought,
     )  # fmt: skip
-    if calls := {name: n for name, n in (told.get("server_tool_use") or {}).items() if n}:
+    if calls := {name: n for name, n in reports.numbers(told.get("server_tool_use")).items() if n}:
         used["server_tool_use"] = calls
     return fees.tiered(used, "fast" if told.get("speed") == "fast" else told.get("service_tier"))
 
@@ -28,7 +28,7 @@ def anthropic_written(told: Json) -> tuple[int, int]:
 
     https://platform.claude.com/docs/en/build-with-claude/prompt-caching#1-hour-cache-duration
     """
-    times = told.get("cache_creation") or {}
+    times = reports.numbers(told.get("cache_creation"))
     long = times.get("ephemeral_1h_input_tokens") or 0
     written = told.get("cache_creation_input_tokens") or (times.get("ephemeral_5m_input_tokens") or 0) + long
     return written, min(long, written)

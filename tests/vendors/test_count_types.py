@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from oneapi.vendors import quirks, siliconflow
+from oneapi.vendors import quirks, siliconflow, usages
 from oneapi.wire import Call
 
 CALL = Call("chat", {}, "m", "http://127.0.0.1", "key")
@@ -39,3 +39,10 @@ def test_a_ranking_keeps_the_tokens_that_are_numbers() -> None:
     piece = {"meta": {"tokens": {"input_tokens": 7, "output_tokens": "2"}}}
     siliconflow.rank_usage(piece, CALL, {})
     assert piece["usage"] == {"prompt_tokens": 7, "total_tokens": 7}
+
+
+@pytest.mark.parametrize("odd", ["x", ["x"], 5, None], ids=str)
+@pytest.mark.parametrize("name", ["output_tokens_details", "cache_creation", "server_tool_use"])
+def test_anthropic_details_that_are_no_object_count_as_none(name: str, odd: Any) -> None:
+    used = usages.anthropic({"input_tokens": 3, "output_tokens": 4, name: odd})
+    assert used == {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
