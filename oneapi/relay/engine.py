@@ -19,7 +19,7 @@ from oneapi.relay.gateway import Gateway
 from oneapi.relay.refusal import Refused
 from oneapi.relay.transport import ClientLeft, Quick
 from oneapi.state import Lane, Tier, Tiers
-from oneapi.vendors import client_headers, contract
+from oneapi.vendors import bodies, client_headers, contract
 from oneapi.wire import Call, Reply, Request, VendorError
 
 log = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ def call_for(gateway: Gateway, ask: Ask, lane: Lane, model: str, key: str, bill:
         body = bill.fitted(body)
     body = vendors.suited(vendor, body)
     if lane.parameters:
-        body = body | lane.parameters
+        body = bodies.cleaned(body | lane.parameters)  # what an administrator forces may be null or empty as well
         if bill is not None and bill.limit:
             body = estimate.capped(body, bill.limit)
     ask.prompt_reset = bool(lane.system_prompt) and ask.kind == "chat"

@@ -177,6 +177,16 @@ def test_a_channels_parameters_beat_the_clients(say: Any, vendor: FakeVendor, ch
     assert vendor.asked[0].json.items() >= {"temperature": 0, "extra": True, "top_p": 0.5}.items()
 
 
+@pytest.mark.parametrize("type", [1, 8, 20, 40])
+def test_a_channels_parameters_are_cleaned_as_the_clients_are(type: int, say: Any, vendor: FakeVendor, channel: Any) -> None:
+    channel(type=type, parameters='{"temperature": null, "stop": ["", "end"], "extra": true}')
+    say(temperature=1, top_p=0.5)
+    sent = vendor.asked[0].json
+    assert "temperature" not in sent
+    assert sent["stop"] == ["end"]
+    assert sent["top_p"] == 0.5 and sent["extra"] is True
+
+
 def test_a_long_conversation_with_tools_and_pictures_arrives_unchanged(say: Any, vendor: FakeVendor, channel: Any) -> None:
     channel()
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
