@@ -124,6 +124,8 @@ FIELDS: tuple[Field, ...] = (
         _setting("OidcAuthorizationEndpoint", str, "", "OIDC authorization endpoint", "Empty takes discovery's.", check=address),
         _setting("OidcTokenEndpoint", str, "", "OIDC token endpoint", "Empty takes discovery's.", check=address),
         _setting("OidcUserinfoEndpoint", str, "", "OIDC userinfo endpoint", "Empty takes discovery's.", check=address),
+        _setting("OidcHmacSignatures", bool, False, "OIDC signatures with the client secret", "Accepts id_tokens signed with HS256, HS384 or HS512. Safe only for a confidential client whose secret is long, random and known to nobody else: whoever knows it can sign in as anybody."),
+        _setting("OidcUserinfoOnly", bool, False, "OIDC without id_token", "Accepts a provider that returns no id_token; its userinfo names the person by sub or id. Then only TLS protects the identity."),
         _setting("LarkClientId", str, "", "Feishu app id", "Set to offer Feishu sign-in."),
         _setting("LarkClientSecret", str, "", "Feishu app secret", "Of the same app.", secret=True),
         _setting("LarkAccountsUrl", str, "https://accounts.feishu.cn", "Feishu accounts address", "For Lark: https://accounts.larksuite.com", check=address),

@@ -16,8 +16,10 @@ from oneapi.settings import Settings
 from oneapi.state import State
 
 SCOPE = "openid profile email"
-# Signatures that only the provider can make; with "none" and the HS family others could.
+# Signatures that only the provider can make; "none" is never accepted.
 ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "Ed25519", "EdDSA"]
+# Signatures with the client secret: accepted where the setting allows them, and never with a key of the key set.
+HMAC_ALGORITHMS = ["HS256", "HS384", "HS512"]
 # Discovery of Entra ID's common and organizations endpoints names an issuer with a place for the tenant.
 TENANT, TENANT_ID = "{tenantid}", re.compile(r"[0-9a-fA-F-]{36}")
 LEEWAY = 120  # seconds that clocks may differ
@@ -75,7 +77,7 @@ def identify(state: State, args: Mapping[str, str], flow: Flow) -> Profile:
     token = access_token(answer)
     claims = _claims(state, known, answer, token, flow)
     if "userinfo_endpoint" in known:
-        claims = _with_userinfo(claims, object_of(get(endpoint(known, "userinfo_endpoint"), token)))
+        claims = _with_userinfo(claims, object_of(get(endpoint(known, "userinfo_endpoint"), token)), state.settings)
     if not text(claims, "sub"):
         raise Trouble("odd", "no sub")
     verified = claims.get("email_verified") in (True, "true")
@@ -106,25 +108,51 @@ def _claims(state: State, known: Mapping[str, Any], answer: Mapping[str, Any], t
     """The claims of the id_token, checked. Where only endpoints are known there are no keys to check it with: userinfo speaks."""
     if "issuer" not in known:
         return {}
+    now = state.settings
+    if "id_token" not in answer and now.oidc_userinfo_only:
+        return {}
     signed = text(answer, "id_token")
     if not signed:
         raise Trouble("odd", "no id_token")
-    from authlib.oidc.core import CodeIDToken  # here, because without such a provider it would be 4 MB for nothing
-    from joserfc import jwt
+    from joserfc import jwt  # here, because without such a provider it would be 4 MB for nothing
     from joserfc.errors import JoseError
     from joserfc.jws import JWSRegistry
 
-    now = state.settings
     try:
-        keys = _keys(object_of(get(endpoint(known, "jwks_uri"))))
-        decoded = jwt.decode(signed, keys, registry=JWSRegistry(algorithms=_algorithms(known), strict_check_header=False))
+        keys, algorithms = _trusted(now, known, signed)
+        decoded = jwt.decode(signed, keys, registry=JWSRegistry(algorithms=algorithms, strict_check_header=False))
         wanted = {"iss": {"values": [_issuer(known, decoded.claims)]}, "aud": {"values": [now.oidc_client_id]}}
         said = {"nonce": flow.nonce, "client_id": now.oidc_client_id, "access_token": token}
-        checked = CodeIDToken(decoded.claims, decoded.header, wanted, said)
+        checked = _claims_class(decoded.claims)(decoded.claims, decoded.header, wanted, said)
         checked.validate(now=int(state.clock()), leeway=LEEWAY)
     except (JoseError, ValueError, TypeError, KeyError) as error:
         raise Trouble("refused", f"id_token: {error}"[:200]) from error
     return dict(checked)
+
+
+def _claims_class(claims: Mapping[str, Any]) -> Any:
+    """Return Authlib's rules. They demand `azp` beside several audiences; OpenID Connect only has it checked when present."""
+    from authlib.oidc.core import CodeIDToken
+
+    class WithoutAzp(CodeIDToken):
+        def validate_azp(self) -> None:
+            """Accept an absent `azp`: the check of `aud` has found our client id."""
+
+    return CodeIDToken if "azp" in claims else WithoutAzp
+
+
+def _trusted(now: Settings, known: Mapping[str, Any], signed: str) -> tuple[Any, list[str]]:
+    """Return the keys and algorithms for a token: the client secret for HMAC where that is allowed, else the key set.
+
+    The two never mix. Otherwise a public key of the key set could serve as an HMAC secret, which everybody knows.
+    """
+    from joserfc.jwk import OctKey
+    from joserfc.jws import extract_compact
+
+    named = extract_compact(signed.encode()).headers().get("alg")
+    if named in HMAC_ALGORITHMS and now.oidc_hmac_signatures and now.oidc_client_secret:
+        return OctKey.import_key(now.oidc_client_secret), _named(known, HMAC_ALGORITHMS)
+    return _keys(object_of(get(endpoint(known, "jwks_uri")))), _named(known, ALGORITHMS)
 
 
 def _keys(found: Mapping[str, Any]) -> Any:
@@ -153,14 +181,17 @@ def _issuer(known: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
     return str(known["issuer"]).replace(TENANT, tenant) if TENANT_ID.fullmatch(tenant) else str(known["issuer"])
 
 
-def _algorithms(known: Mapping[str, Any]) -> list[str]:
+def _named(known: Mapping[str, Any], trusted: list[str]) -> list[str]:
     """What the provider says it signs with, of what we trust."""
     named = known.get("id_token_signing_alg_values_supported")
-    return [name for name in ALGORITHMS if name in named] if isinstance(named, list) else ALGORITHMS
+    return [name for name in trusted if name in named] if isinstance(named, list) else trusted
 
 
-def _with_userinfo(claims: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+def _with_userinfo(claims: dict[str, Any], more: dict[str, Any], now: Settings) -> dict[str, Any]:
     """Both together; userinfo of somebody else is an attack that OpenID Connect warns of."""
+    id = more.get("id")
+    if not claims and now.oidc_userinfo_only and "sub" not in more and isinstance(id, (str, int)) and not isinstance(id, bool):
+        return more | {"sub": str(id)}
     if claims and not hmac.compare_digest(text(claims, "sub").encode(), text(more, "sub").encode()):
         raise Trouble("odd", "userinfo speaks of somebody else")
     return claims | more

@@ -126,6 +126,8 @@ SECTIONS = (
             "OidcAuthorizationEndpoint",
             "OidcTokenEndpoint",
             "OidcUserinfoEndpoint",
+            "OidcHmacSignatures",
+            "OidcUserinfoOnly",
         ),
     ),
     Section(

@@ -1,7 +1,6 @@
 """OpenID Connect against a whole provider: discovery, PKCE, nonce, keys, and id_tokens that are true or not quite."""
 
 import base64
-import hashlib
 import hmac
 import json
 import time
@@ -73,6 +72,7 @@ NOW = 1_800_000_000
     [
         {"nonce": "another"}, {"nonce": None}, {"exp": NOW - 121}, {"exp": None}, {"iss": "https://evil.test"}, {"iss": None},
         {"aud": "another-app"}, {"aud": ["another-app"]}, {"aud": None}, {"aud": ["our-app", "x"], "azp": "x"},
+        {"aud": ["our-app", "x"], "azp": ""}, {"aud": "our-app", "azp": "x"}, {"aud": []},
         {"iat": NOW + 600}, {"nbf": NOW + 600}, {"sub": None}, {"sub": ""}, {"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"},
     ],
 )  # fmt: skip
@@ -82,7 +82,9 @@ def test_an_id_token_that_is_not_true_is_refused(client, oidc, claims):
     assert signed_in(client) == ""
 
 
-@pytest.mark.parametrize("claims", [{"exp": NOW - 60}, {"aud": ["our-app"]}, {"aud": ["our-app", "x"], "azp": "our-app"}])
+@pytest.mark.parametrize(
+    "claims", [{"exp": NOW - 60}, {"aud": ["our-app"]}, {"aud": ["our-app", "x"], "azp": "our-app"}, {"aud": ["x", "our-app"]}]
+)
 def test_an_id_token_that_is_true_enough_is_taken(client, oidc, claims):
     oidc.claims = claims
     assert travel(client, "oidc")["bound"] is False
@@ -169,9 +171,72 @@ def test_a_signature_that_anybody_can_make_is_refused(client, oidc, named, algor
         assert travel(client, "oidc")["refused"] == "provider_refused"
 
 
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+def test_a_signature_with_the_client_secret_counts_where_it_is_allowed(client, oidc, setting, algorithm):
+    setting(OidcHmacSignatures=True)
+    oidc.metadata["id_token_signing_alg_values_supported"] = [algorithm]
+    oidc.sign = lambda claims: forged({"alg": algorithm}, claims, SECRET.encode())
+    assert travel(client, "oidc")["bound"] is False
+
+
+@pytest.mark.parametrize("secret", [SECRET, ""])
+@pytest.mark.parametrize("algorithm", ["HS256", "none"])
+def test_a_public_key_is_never_an_hmac_secret(client, oidc, setting, algorithm, secret):
+    """Algorithm confusion, and a client without a secret, whose key would be empty."""
+    setting(OidcHmacSignatures=True, OidcClientSecret=secret)
+    token, right = oidc.routes["POST", "/token"], "Basic " + base64.b64encode(f"our-app:{SECRET}".encode()).decode()
+    oidc.routes["POST", "/token"] = lambda asked: token(asked | {"authorization": right})
+    oidc.metadata["id_token_signing_alg_values_supported"] = ["RS256", "HS256", "none"]
+    back = way_back(client, "oidc")
+    for key in (oidc.key.as_pem(private=False), b""):
+        oidc.sign = lambda claims, key=key: forged({"alg": algorithm, "kid": "k1"}, claims, key)
+        assert client.get(back).get_json()["refused"] in ("provider_refused", "provider_odd")
+        back = way_back(client, "oidc")
+
+
+def test_a_symmetric_key_of_the_key_set_signs_nothing(client, oidc, setting):
+    """Everybody can read the key set."""
+    setting(OidcHmacSignatures=True)
+    oidc.metadata["id_token_signing_alg_values_supported"] = ["HS256"]
+    known = {"kty": "oct", "kid": "k1", "k": base64.urlsafe_b64encode(b"known" * 8).decode().rstrip("=")}
+    oidc.routes["GET", "/keys"] = lambda asked: {"keys": [known]}
+    oidc.sign = lambda claims: forged({"alg": "HS256", "kid": "k1"}, claims, b"known" * 8)
+    assert travel(client, "oidc")["refused"] == "provider_refused"
+
+
+@pytest.fixture
+def without_id_token(oidc):
+    token = oidc.routes["POST", "/token"]
+    oidc.routes["POST", "/token"] = lambda asked: {k: v for k, v in token(asked).items() if k != "id_token"}
+    return oidc
+
+
+@pytest.mark.parametrize(
+    "info, identity",
+    [({"sub": "Subject-1", "id": 7}, "Subject-1"), ({"id": 1}, "1"), ({"id": "u-7"}, "u-7"), ({"id": True}, None), ({}, None),
+     ({"sub": "", "id": 7}, None), ({"id": " "}, None)],
+)  # fmt: skip
+def test_without_an_id_token_userinfo_says_who_it_is_where_that_is_allowed(
+    client, without_id_token, setting, people, info, identity
+):
+    without_id_token.info = info
+    assert travel(client, "oidc")["refused"] == "provider_odd"
+    setting(OidcUserinfoOnly=True)
+    came = travel(client, "oidc")
+    assert (people(came["id"])["oidc_id"] if "id" in came else None) == identity
+
+
+def test_an_id_token_is_checked_also_where_none_is_needed(client, oidc, setting):
+    setting(OidcUserinfoOnly=True)
+    oidc.claims = {"nonce": "another"}
+    assert travel(client, "oidc")["refused"] == "provider_refused"
+    oidc.claims, oidc.info = {}, {"id": "Subject-1"}
+    assert travel(client, "oidc")["refused"] == "provider_odd", "a number is no sub"
+
+
 def forged(header: dict[str, str], claims: dict[str, object], key: bytes) -> str:
     signed = b".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, claims))
-    made = hmac.new(key, signed, hashlib.sha256).digest() if header["alg"] != "none" else b""
+    made = hmac.new(key, signed, "sha" + header["alg"][2:]).digest() if header["alg"] != "none" else b""
     return (signed + b"." + base64.urlsafe_b64encode(made).rstrip(b"=")).decode()
 
 
