@@ -105,14 +105,22 @@ def _bearer(token: str) -> dict[str, str]:
 
 
 def _json(method: str, url: str, **what: Any) -> Any:
-    """The addresses come from the settings, so they may be in our own network. Refusals are answers too: see `object_of`."""
+    """Refusals are answers too: see `object_of`."""
+    try:
+        return json.loads(fetched(method, url, **what).body)
+    except ValueError as error:
+        raise Trouble("unreachable", f"{url}: {error}") from error
+
+
+def fetched(method: str, url: str, **what: Any) -> guarded.Fetched:
+    """Ask a provider; raises Trouble. The addresses come from the settings, so they may be in our own network."""
     try:
         answer = guarded.fetch(method, url, timeout=SECONDS, max_bytes=LARGEST, allow_private=True, **what)
-        if answer.status >= 500:
-            raise Trouble("unreachable", f"{url} answered {answer.status}")
-        return json.loads(answer.body)
-    except (guarded.FetchError, ValueError) as error:
+    except guarded.FetchError as error:
         raise Trouble("unreachable", f"{url}: {error}") from error
+    if answer.status >= 500:
+        raise Trouble("unreachable", f"{url} answered {answer.status}")
+    return answer
 
 
 def object_of(answer: Any) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
-
-from oneapi.login.contract import Flow, Profile, Provider, Trouble, access_token, get, object_of, post, text
+from oneapi.login import client
+from oneapi.login.contract import Flow, Profile, Provider, Trouble, access_token, get, object_of, text
 from oneapi.state import State
 
 
@@ -12,15 +11,13 @@ def address(state: State, flow: Flow) -> str:
     now = state.settings
     page = now.github_base_url.rstrip("/") + "/login/oauth/authorize"
     # No redirect_uri: the one registered with the app is right even where the server address is not.
-    return prepare_grant_uri(page, now.github_client_id, "code", scope="user:email", state=flow.state, **flow.challenge)
+    return client.page("github", page, now.github_client_id, flow, scope="user:email")
 
 
 def identify(state: State, args: Mapping[str, str], flow: Flow) -> Profile:
     now = state.settings
-    asked = {"client_id": now.github_client_id, "client_secret": now.github_client_secret, "code": args["code"]}
-    if flow.verifier:
-        asked["code_verifier"] = flow.verifier
-    token = access_token(post(now.github_base_url.rstrip("/") + "/login/oauth/access_token", json=asked))
+    url = now.github_base_url.rstrip("/") + "/login/oauth/access_token"
+    token = access_token(client.exchange("github", url, now.github_client_id, now.github_client_secret, args["code"], flow))
     api = now.github_api_url.rstrip("/")
     person = object_of(get(f"{api}/user", token))
     number, login = person.get("id"), text(person, "login")

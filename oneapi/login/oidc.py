@@ -4,14 +4,10 @@ import hmac
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from types import SimpleNamespace
 from typing import Any
-from urllib.parse import quote_plus
 
-from authlib.oauth2.auth import encode_client_secret_basic, encode_client_secret_post
-from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
-
-from oneapi.login.contract import Flow, Profile, Provider, Trouble, access_token, back, get, object_of, post, text
+from oneapi.login import client
+from oneapi.login.contract import Flow, Profile, Provider, Trouble, access_token, back, get, object_of, text
 from oneapi.settings import Settings
 from oneapi.state import State
 
@@ -62,10 +58,7 @@ def endpoint(known: Mapping[str, Any], name: str) -> str:
 
 def address(state: State, flow: Flow) -> str:
     page = endpoint(metadata(state), "authorization_endpoint")
-    return prepare_grant_uri(
-        page, state.settings.oidc_client_id, "code", redirect_uri=back(state, "oidc"), scope=SCOPE, state=flow.state,
-        nonce=flow.nonce, **flow.challenge,
-    )  # fmt: skip
+    return client.page("oidc", page, state.settings.oidc_client_id, flow, scope=SCOPE, redirect_uri=back(state, "oidc"))
 
 
 def identify(state: State, args: Mapping[str, str], flow: Flow) -> Profile:
@@ -90,18 +83,13 @@ def identify(state: State, args: Mapping[str, str], flow: Flow) -> Profile:
 def _exchange(state: State, known: Mapping[str, Any], code: str, flow: Flow) -> Any:
     """Trade the code for tokens, signed in to the token endpoint in the way the provider takes."""
     url = endpoint(known, "token_endpoint")
-    more = {"code_verifier": flow.verifier} if flow.verifier else {}
-    body = prepare_token_request("authorization_code", code=code, redirect_uri=back(state, "oidc"), **more)
     ways = known.get("token_endpoint_auth_methods_supported")
     # Without discovery nobody says which way; OpenID Connect's default is Basic.
     basic = "issuer" in known and (not isinstance(ways, list) or "client_secret_post" not in ways)
-    sign = encode_client_secret_basic if basic else encode_client_secret_post
-    id, secret = state.settings.oidc_client_id, state.settings.oidc_client_secret
-    if basic:  # RFC 6749, section 2.3.1: both are form-encoded first, which Authlib leaves to its caller
-        id, secret = quote_plus(id), quote_plus(secret)
-    client = SimpleNamespace(client_id=id, client_secret=secret)
-    url, headers, body = sign(client, "POST", url, {"Content-Type": "application/x-www-form-urlencoded"}, body)
-    return post(url, data=body.encode(), headers=headers)
+    now, method = state.settings, "client_secret_basic" if basic else "client_secret_post"
+    return client.exchange(
+        "oidc", url, now.oidc_client_id, now.oidc_client_secret, code, flow, redirect_uri=back(state, "oidc"), method=method
+    )
 
 
 def _claims(state: State, known: Mapping[str, Any], answer: Mapping[str, Any], token: str, flow: Flow) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def test_what_github_is_asked(client, github):
     assert {name: left[name] for name in ("client_id", "scope", "response_type", "code_challenge_method")} == {
         "client_id": "our-app", "scope": "user:email", "response_type": "code", "code_challenge_method": "S256",
     }  # fmt: skip
-    assert set(exchanged) == {"client_id", "client_secret", "code", "code_verifier"}
+    assert set(exchanged) == {"client_id", "client_secret", "code", "code_verifier", "grant_type"}
 
 
 def test_who_comes_again_is_the_same_account_although_renamed(client, app, github, people):

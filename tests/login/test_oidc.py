@@ -12,6 +12,7 @@ from joserfc.jwk import RSAKey
 from ways import SECRET, enter, signed_in, travel, way_back
 
 from oneapi.login import oidc as module
+from oneapi.login.contract import LARGEST
 
 
 @pytest.fixture(autouse=True)
@@ -325,3 +326,31 @@ def test_who_is_signed_in_binds(client, oidc, people):
     enter(client, "alice", PASSWORDS["alice"])
     assert travel(client, "oidc")["bound"] is True
     assert people(username="alice")["oidc_id"] == "Subject-1"
+
+
+@pytest.mark.parametrize("name", ["oidc", "github"])
+def test_the_token_endpoint_is_asked_under_the_guarded_rules(client, request, server, name):
+    """A large answer is not read to its end; the secret does not follow a redirect to another host."""
+    path = "/token" if request.getfixturevalue(name) and name == "oidc" else "/login/oauth/access_token"
+    back = way_back(client, name)
+    server.routes["POST", path] = lambda asked: {"access_token": "a" * LARGEST}
+    assert client.get(back).get_json()["refused"] == "provider_unreachable"
+    back = way_back(client, name)
+    elsewhere = server.url.replace("127.0.0.1", "localhost")
+    server.routes["POST", path] = lambda asked: f"{elsewhere}/stolen"
+    assert client.get(back).get_json()["refused"] == "provider_unreachable"
+    assert all(not asked["values"] and not asked["authorization"] for asked in server.asked if asked["path"] == "/stolen")
+
+
+@pytest.mark.parametrize("more", [{"expires_in": "3600"}, {"expires_in": "soon"}, {"expires_in": None}, {"expires_at": [1]}])
+def test_the_lifetime_of_the_access_token_does_not_matter(client, oidc, more):
+    token = oidc.routes["POST", "/token"]
+    oidc.routes["POST", "/token"] = lambda asked: token(asked) | more
+    assert travel(client, "oidc").get("bound") is False
+
+
+def test_no_log_line_holds_the_verifier(client, oidc, caplog):
+    caplog.set_level("DEBUG")
+    travel(client, "oidc")
+    verifier = next(asked["values"]["code_verifier"] for asked in oidc.asked if asked["path"] == "/token")
+    assert verifier and verifier not in caplog.text
