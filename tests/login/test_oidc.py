@@ -354,3 +354,24 @@ def test_no_log_line_holds_the_verifier(client, oidc, caplog):
     travel(client, "oidc")
     verifier = next(asked["values"]["code_verifier"] for asked in oidc.asked if asked["path"] == "/token")
     assert verifier and verifier not in caplog.text
+
+
+@pytest.mark.parametrize("kid", [None, "k1"])
+def test_a_single_key_needs_no_name(client, oidc, kid):
+    oidc.header = {"alg": "RS256"} | ({"kid": kid} if kid else {})
+    known = {name: value for name, value in oidc.key.as_dict(private=False).items() if kid or name != "kid"}
+    oidc.routes["GET", "/keys"] = lambda asked: {"keys": [known]}
+    assert travel(client, "oidc").get("bound") is False
+
+
+@pytest.mark.parametrize("discovered, named, taken", [("/", "/", True), ("", "", True), ("/", "", False), ("", "/", False)])
+def test_the_issuer_is_exactly_what_discovery_reports(client, oidc, discovered, named, taken):
+    """A slash at the end makes another issuer (OpenID Connect Core, section 3.1.3.7)."""
+    oidc.metadata["issuer"], oidc.claims = oidc.url + discovered, {"iss": oidc.url + named}
+    assert ("bound" in travel(client, "oidc")) is taken
+
+
+def test_an_unknown_key_costs_one_question_for_the_key_set(client, oidc):
+    oidc.header = {"alg": "RS256", "kid": "unknown"}
+    travel(client, "oidc")
+    assert sum(asked["path"] == "/keys" for asked in oidc.asked) == 1
