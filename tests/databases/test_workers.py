@@ -15,6 +15,7 @@ from fake_vendor import FakeVendor, chat, stream
 from gevent.event import Event
 from nodes import Node
 from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
 
 from oneapi.models import ledger
 from oneapi.state import State
@@ -192,7 +193,8 @@ def break_connections(state: State, kind: str) -> None:
                 connection.exec_driver_sql(f"SELECT id FROM information_schema.processlist WHERE db = '{name}'").scalars().all()
             )
             for id in rows:
-                connection.exec_driver_sql(f"KILL HARD {id}")
+                with suppress(OperationalError):  # it may have ended since: unknown thread id
+                    connection.exec_driver_sql(f"KILL HARD {id}")
         else:
             connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
     engine.dispose()
