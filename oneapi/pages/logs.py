@@ -211,10 +211,11 @@ def live() -> Response:
     """Rows that came after the newest shown one."""
     span = spans.read("24h")
     view = _view(span)
+    wanted = _wanted(view, span)
     with access.state().databases.logs() as session:
         newest = log_list.newest(session)
         after = max(request.args.get("after", type=int) or 0, newest - log_list.DEEP)
-        rows = log_list.logs(session, _wanted(view, span), after=after, limit=LIVE)
+        rows = log_list.logs(session, wanted, after=after, limit=LIVE)
     return fragment("logs/index.html", "fresh", rows=rows, view=view, after=max(after, newest), open=0, **_columns(False))
 
 

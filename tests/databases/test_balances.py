@@ -137,7 +137,7 @@ def test_a_balance_that_shrinks_while_it_is_leased_is_not_overdrawn(databases: D
     def spend(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         """Another worker takes 15 right after the balance was read."""
         if not between and statement.startswith("SELECT users.quota"):
-            between.append(move(databases, alice, -15))
+            between.append(gevent.spawn(move, databases, alice, -15).get())
 
     event.listen(databases.engine, "after_cursor_execute", spend)
     assert leased(databases, alice, 12) == 5 and between == [True]

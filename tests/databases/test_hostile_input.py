@@ -24,7 +24,7 @@ from oneapi.models.channel import Channel
 from oneapi.models.log import Kind, Log
 from oneapi.models.redemption import Redemption
 from oneapi.models.token import Token
-from oneapi.models.user import Role, User
+from oneapi.models.user import Role, Status, User
 from oneapi.settings import BY_KEY
 
 JSON = "application/json"
@@ -78,6 +78,9 @@ class Noting(inputs.CleanRequest):
     parameter_storage_class = Reads
 
 
+ROLES = {"rooty": Role.ROOT, "admin": Role.ADMIN, "alice": Role.USER, "bob": Role.USER}
+
+
 class Site:
     """An application with one row of each kind, and people of each role who speak with their access tokens."""
 
@@ -88,9 +91,10 @@ class Site:
         app.testing = False
         app.request_class = Noting
         self.client = app.test_client()
+        self.bare = app.test_client(use_cookies=False)  # for access tokens: a session that a form began would win over them
         state, token = self.state, {}
         root = Actor(1, "root", Role.ROOT)
-        for name, role in (("rooty", Role.ROOT), ("admin", Role.ADMIN), ("alice", Role.USER), ("bob", Role.USER)):
+        for name, role in ROLES.items():
             row = people.create(state, SYSTEM, {"username": name, "password": "correct horse"})
             with state.databases.transaction() as session:
                 found = session.get(User, row.id)
@@ -111,6 +115,14 @@ class Site:
         self.places = {"/user": self.id, "/channel": channel, "/token": keys["alice"], "/redemption": code.id, "/log": self.log,
                        "/api/channel": channel, "/api/token": keys["alice"], "/api/redemption": code.id}  # fmt: skip
         state.changed()
+
+    def restore_roles(self) -> None:
+        """Give everyone the role and the token of the beginning: a form of an earlier test may have taken them."""
+        with self.state.databases.transaction() as session:
+            for name, role in ROLES.items():
+                found = session.get_one(User, self.people[name])
+                found.role, found.status, found.access_token_hash = role, Status.ENABLED, access.digest((name * 32)[:32])
+        self.state.changed()
 
     def _users(self) -> dict[str, int]:
         with self.state.databases.transaction() as session:
@@ -136,7 +148,8 @@ class Site:
 
     def call(self, method: str, path: str, role: Role | None, **more: Any) -> None:
         said = {name: value for name, value in more.items() if name != "what"}
-        answer = self.client.open(path, method=method, headers=self.roles[role] | {"Accept-Language": "en"}, **said)
+        client = self.client if role is None else self.bare
+        answer = client.open(path, method=method, headers=self.roles[role] | {"Accept-Language": "en"}, **said)
         what = f"{method} {path[:100]} {str(more.pop('what', ''))[:100]}"
         if answer.status_code >= 500 or (answer.status_code >= 400 and not sentence(answer)):
             self.wrong.append(f"{what}: {answer.status_code} {sentence(answer)[:200]!r}")
@@ -144,7 +157,7 @@ class Site:
 
     def open(self, method: str, path: str, **more: Any) -> TestResponse:
         """What root gets."""
-        return self.client.open(path, method=method, headers=self.roles[Role.ROOT] | {"Accept-Language": "en"}, **more)
+        return self.bare.open(path, method=method, headers=self.roles[Role.ROOT] | {"Accept-Language": "en"}, **more)
 
     def some(self, values: tuple[str, ...]) -> Iterator[str]:
         """The next values of the rotation; of those that databases differ in where the rest was tried on SQLite."""
@@ -166,6 +179,7 @@ def sentence(answer: TestResponse) -> str:
 def site(everywhere: Site) -> Iterator[Site]:
     """The application; a test fails with every answer that was wrong in it."""
     everywhere.wrong.clear()
+    everywhere.restore_roles()
     yield everywhere
     assert not everywhere.wrong, f"{len(everywhere.wrong)} wrong answers:\n" + "\n".join(everywhere.wrong[:40])
 

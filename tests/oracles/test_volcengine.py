@@ -134,8 +134,8 @@ def test_images_are_asked_as_the_sdk_asks(client: Ark, recorder: Recorder) -> No
 def test_an_edit_is_asked_as_the_sdk_asks(client: Ark, recorder: Recorder) -> None:
     recorder.answers(said("image_edit"))
     body = {"model": "doubao-seededit-3-0-i2i-250628", "prompt": "a hat"}
-    client.images.generate(**body, image="data:image/png;base64,iVBORw==")
-    agree(ours(recorder, "image_edits", body, File("image", "a.png", "image/png", b"\x89PNG")), recorder)
+    client.images.generate(**body, image="data:image/png;base64,iVBORw0KGgo=")
+    agree(ours(recorder, "image_edits", body, File("image", "a.png", "image/png", b"\x89PNG\r\n\x1a\n")), recorder)
 
 
 def test_the_sdk_sees_our_errors(client: Ark, recorder: Recorder) -> None:
